@@ -1,0 +1,65 @@
+# make demo: all set-up, then train the embedded default.   make test: all set-up, then the tests.
+# Assumes make and Python 3.11 or 3.12 with venv; everything else goes into .venv and .venv-jax, in locked versions.
+
+.PHONY: demo setup setup-jax test test-all lint format lock wheel clean
+.DELETE_ON_ERROR:
+
+# The first of these that really is Python 3.11 or 3.12 with venv; `make PYTHON=...` names another.
+CHECK = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
+ifndef PYTHON
+PYTHON := $(shell for python in python3.12 python3.11 python3; do "$$python" -c '$(CHECK)' 2>/dev/null && echo "$$python" && break; done)
+endif
+REQUIRE_PYTHON = @"$(or $(PYTHON),false)" -c '$(CHECK)' 2>/dev/null || \
+	{ echo "error: tfq needs Python 3.11 or 3.12 with venv; found '$(or $(PYTHON),none)'. Name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+
+VENV = .venv/bin/python
+VENV_JAX = .venv-jax/bin/python
+EXTRAS = --extra tensorflow --extra larq --extra tfmot --extra export --extra runtime --extra train --extra dev
+EXTRAS_JAX = --extra jax --extra runtime --extra train --extra dev
+
+demo: setup
+	$(VENV) train.py --flagfile=configs/demo.cfg
+
+setup: .venv/.complete
+setup-jax: .venv-jax/.complete
+
+# `.complete` comes last: a set-up that was interrupted is done again from the start.
+.venv/.complete: locks/tensorflow.txt pyproject.toml
+.venv-jax/.complete: locks/jax.txt pyproject.toml
+.venv/.complete .venv-jax/.complete:
+	$(REQUIRE_PYTHON)
+	"$(PYTHON)" -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+test: setup setup-jax
+	$(MAKE) --no-print-directory suites SELECT='not slow'
+
+# Everything, also what takes minutes: each config on both networks, kills at any moment, the real data.
+test-all: setup setup-jax
+	$(MAKE) --no-print-directory suites SELECT='slow or not slow'
+
+.PHONY: suites
+suites:
+	@echo "== Keras 3 on TensorFlow" && $(VENV) -m pytest -m "$(SELECT)"
+	@echo "== tf_keras" && TF_USE_LEGACY_KERAS=1 $(VENV) -m pytest -m "$(SELECT)"
+	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(VENV_JAX) -m pytest -m "$(SELECT)"
+
+lint: setup
+	$(VENV) -m ruff check .
+	$(VENV) -m ruff format --check .
+
+format: setup
+	$(VENV) -m ruff check --fix .
+	$(VENV) -m ruff format .
+
+lock: setup
+	$(VENV) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header $(EXTRAS) -o locks/tensorflow.txt
+	$(VENV) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header $(EXTRAS_JAX) -o locks/jax.txt
+
+wheel: setup
+	$(VENV) -m build --wheel --no-isolation
+
+clean:
+	rm -rf .venv .venv-jax build dist *.egg-info

@@ -1,0 +1,120 @@
+"""The layers that the networks are written with: each method says what a quantized convolution and its activation are."""
+
+from tfq import layers, quantizers
+from tfq.compat import keras
+
+FULL_PRECISION = 32
+
+
+def batch_norm(x, name):
+    """Batch normalization, with statistics that follow weights which flip (momentum 0.9, as larq advises)."""
+    return layers.BatchNormalization(momentum=0.9, name=name)(x)
+
+
+def float_conv(x, filters, kernel_size, name, strides=1, use_bias=False):
+    """A convolution that stays in float in every method: the first one, and the head of nin."""
+    return keras.layers.Conv2D(
+        filters, kernel_size, strides, padding="same", use_bias=use_bias, kernel_initializer="he_normal", name=name
+    )(x)
+
+
+class Scheme:
+    """Quantizes weights, activations and gradients of a network with the quantizers of one method.
+
+    Args:
+        bits: `models.bits.Bits`.
+        kmap: multiply each quantized convolution by the scale K of its inputs (XNOR-Net).
+    """
+
+    kernel_constraint = None
+
+    def __init__(self, bits, kmap=False):
+        self.bits = bits
+        self.kmap = kmap
+
+    def activation(self, x, name):
+        """What stands in front of a quantized convolution: ReLU, unless the quantizer of its inputs takes its place.
+
+        A ReLU in front of a sign would make every input +1; DoReFa's inputs are clipped to [0, 1] by their quantizer.
+        """
+        return x if self.bits.activations < FULL_PRECISION else keras.layers.ReLU(name=name)(x)
+
+    def conv(self, x, filters, kernel_size, name, strides=1, use_bias=False):
+        """A quantized convolution."""
+        return layers.QuantConv2D(
+            filters,
+            kernel_size,
+            strides,
+            padding="same",
+            use_bias=use_bias,
+            kernel_initializer="he_normal",
+            input_quantizer=self.input_quantizer(),
+            kernel_quantizer=self.kernel_quantizer(),
+            gradient_quantizer=self.gradient_quantizer(),
+            kernel_constraint=self.kernel_constraint,
+            kmap=self.kmap,
+            name=name,
+        )(x)
+
+    def input_quantizer(self):
+        """Quantizer of the activations."""
+        return quantizers.XnorInputs() if self.bits.activations == 1 else None
+
+    def kernel_quantizer(self):
+        """Quantizer of the weights."""
+        raise NotImplementedError
+
+    def gradient_quantizer(self):
+        """Quantizer of the gradients."""
+        return None
+
+
+class Float(Scheme):
+    """The network as it is, of Keras' own layers."""
+
+    def activation(self, x, name):
+        """A ReLU, whatever is made of the network afterwards: int8 has bits too."""
+        return keras.layers.ReLU(name=name)(x)
+
+    def conv(self, x, filters, kernel_size, name, strides=1, use_bias=False):
+        """A convolution of Keras."""
+        return float_conv(x, filters, kernel_size, name, strides, use_bias)
+
+
+class Xnor(Scheme):
+    """XNOR-Net: signs with one scale per filter; latent weights are kept where their gradient is not zero."""
+
+    kernel_constraint = "weight_clip"
+
+    def kernel_quantizer(self):
+        """Binary weights."""
+        return quantizers.XnorWeights()
+
+
+class Ternary(Scheme):
+    """Ternary Weight Networks, with float inputs or signs."""
+
+    def kernel_quantizer(self):
+        """Ternary weights."""
+        return quantizers.TernaryWeights()
+
+
+class DoReFa(Scheme):
+    """DoReFa-Net: k bits for weights, activations and gradients."""
+
+    def input_quantizer(self):
+        """Activations in [0, 1]."""
+        bits = self.bits.activations
+        return quantizers.DoReFaInputs(bits) if bits < FULL_PRECISION else None
+
+    def kernel_quantizer(self):
+        """Weights of k bits."""
+        return quantizers.DoReFaWeights(self.bits.weights)
+
+    def gradient_quantizer(self):
+        """Gradients of k bits."""
+        bits = self.bits.gradients
+        return quantizers.DoReFaGradients(bits) if bits < FULL_PRECISION else None
+
+
+BY_METHOD = {"float": Float, "int8": Float, "xnor": Xnor, "ternary": Ternary, "ternary_a1": Ternary, "dorefa": DoReFa}

@@ -1,0 +1,118 @@
+"""Shared by all tests: which of them apply to the environment at hand, and gradients on any backend."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # models/ and train.py are not installed
+
+import numpy as np  # noqa: E402
+
+from tfq.compat import backend, is_legacy, keras, ops  # noqa: E402
+
+_APPLIES = {
+    "legacy_only": ("needs tf_keras (TF_USE_LEGACY_KERAS=1)", is_legacy),
+    "keras3_only": ("needs Keras 3", not is_legacy),
+    "tensorflow_only": ("needs TensorFlow", backend == "tensorflow"),
+}
+
+collect_ignore = [] if is_legacy else ["test_larq.py"]
+
+
+def pytest_configure(config):
+    for name, (meaning, _) in _APPLIES.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}; deselected elsewhere")
+
+
+def pytest_collection_modifyitems(config, items):
+    foreign = {name for name, (_, applies) in _APPLIES.items() if not applies}
+    deselected = [item for item in items if foreign & {mark.name for mark in item.iter_markers()}]
+    items[:] = [item for item in items if item not in deselected]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+
+
+def tensor(x, dtype="float32"):
+    x = np.asarray(x)
+    return ops.convert_to_tensor(x if dtype == "int32" else x.astype("float32"), dtype=dtype)
+
+
+def array(x):
+    """NumPy copy of a tensor; bfloat16 becomes float32, which holds all its values."""
+    return ops.convert_to_numpy(ops.cast(x, "float32") if "bfloat16" in str(x.dtype) else x)
+
+
+def vjp(function, primals, upstream):
+    """The value of `function(*primals)` and the gradients, for each primal, of <upstream, value>; tensors in and out."""
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(primals)
+            value = function(*primals)
+        return value, tape.gradient(value, primals, output_gradients=tf.cast(upstream, value.dtype))
+    if backend == "jax":
+        import jax
+
+        value, pullback = jax.vjp(function, *primals)
+        return value, list(pullback(ops.cast(upstream, value.dtype)))
+    import torch
+
+    primals = [primal.detach().clone().requires_grad_(True) for primal in primals]
+    value = function(*primals)
+    return value.detach(), list(torch.autograd.grad(value, primals, upstream.to(value.dtype)))
+
+
+def gradient(function, x, upstream=1.0, dtype="float32"):
+    """Gradient of <upstream, function(x)> for `x`, as a NumPy array."""
+    x = tensor(x, dtype)
+    upstream = np.broadcast_to(np.asarray(upstream, "float32"), tuple(function(x).shape))
+    return array(vjp(function, [x], tensor(upstream))[1][0])
+
+
+def compiled(function):
+    """`function` as the training step runs it."""
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function)
+    if backend == "jax":
+        import jax
+
+        return jax.jit(function)
+    return function
+
+
+def layer_vjp(layer, x, upstream, training=True):
+    """Outputs of a layer and its gradients for the inputs and for each trainable weight, as NumPy arrays; updates its state."""
+    x, upstream = tensor(x), tensor(upstream)
+    if backend == "jax":
+        variables = layer.trainable_variables + layer.non_trainable_variables
+
+        def function(x, *weights):
+            with keras.StatelessScope(state_mapping=list(zip(layer.trainable_variables, weights, strict=True))) as scope:
+                return layer(x, training=training), [scope.get_current_value(v) for v in variables]
+
+        weights = [variable.value for variable in layer.trainable_variables]
+        value, gradients = vjp(lambda *primals: function(*primals)[0], [x, *weights], upstream)
+        for variable, new in zip(variables, function(x, *weights)[1], strict=True):
+            if new is not None:
+                variable.assign(new)
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        weights = [w if isinstance(w, tf.Variable) else w.value for w in layer.trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = layer(x, training=training)
+        gradients = tape.gradient(value, [x, *weights], output_gradients=tf.cast(upstream, value.dtype))
+    else:
+        import torch
+
+        x = x.clone().requires_grad_(True)
+        value = layer(x, training=training)
+        weights = [variable.value for variable in layer.trainable_variables]
+        gradients = torch.autograd.grad(value, [x, *weights], upstream.to(value.dtype))
+    return array(ops.stop_gradient(value)), [array(g) for g in gradients]

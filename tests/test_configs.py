@@ -1,0 +1,41 @@
+"""Every config trains both networks on real images, leaves a checkpoint, and resumes."""
+
+import pytest
+from running import BACKEND, ROOT, SLICE, history, trained
+
+CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.cfg"))
+NETWORKS = ("resnet20", "nin")
+
+# One config a method is tried in every run of the tests; the other pairs are slow ones.
+FAST = {("float", "nin"), ("xnor", "resnet20"), ("ternary", "nin"), ("ternary_a1", "nin"), ("dorefa_g", "nin"), ("int8", "nin")}
+EXPECTED = {
+    *("float", "xnor", "ternary", "ternary_a1", "dorefa_a1w1", "dorefa_a2w2", "dorefa_a4w4", "dorefa_a8w8", "dorefa_a16w16"),
+    *("dorefa_g", "int8", "demo"),
+}
+
+
+def test_all_configs_are_there():
+    assert set(CONFIGS) == EXPECTED
+
+
+def pairs():
+    for config in CONFIGS:
+        for network in NETWORKS:
+            marks = [] if (config, network) in FAST else [pytest.mark.slow]
+            # tfmot knows tf_keras alone; the other configs run there too, in the slow tests of the training program.
+            marks.append(pytest.mark.legacy_only if config == "int8" else pytest.mark.keras3_only)
+            yield pytest.param(config, network, marks=marks, id=f"{config}-{network}")
+
+
+@pytest.mark.parametrize(("config", "network"), pairs())
+def test_trains_20_steps_and_resumes(config, network, tmp_path):
+    flags = [f"--flagfile=configs/{config}.cfg", f"--model={network}", *SLICE, "--limit_train=80", "--batch_size=8"]
+    flags += ["--schedule=constant", "--export=", f"--run_dir={tmp_path}", f"--backend={BACKEND}"]
+    trained(*flags, "--epochs=1")
+    suffix = "h5" if config == "int8" else "keras"
+    assert (tmp_path / f"last.{suffix}").exists()
+    output = trained(*flags, "--epochs=2")  # 10 steps an epoch
+    assert "Going on after epoch 0" in output
+    losses = [float(row["loss"]) for row in history(tmp_path)]
+    assert len(losses) == 2
+    assert losses[1] < losses[0]

@@ -1,0 +1,259 @@
+"""Exported files compute what the model computes, on real images after a short training; one that does not gets no name."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tfq import export
+from tfq.compat import backend, keras
+from tfq.export import savedmodel, tflite, verify
+from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
+from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
+
+QUANTIZERS = {
+    "float": (None, None),
+    "xnor": (XnorInputs(), XnorWeights()),
+    "ternary": (None, TernaryWeights()),
+    "dorefa": (DoReFaInputs(4), DoReFaWeights(4)),
+}
+tensorflow_only = pytest.mark.tensorflow_only
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Images of CIFAR-10, normalized, and their labels."""
+    with np.load(Path(__file__).parent / "data" / "cifar10_slice.npz") as arrays:
+        return arrays["x_train"] / np.float32(127.5) - 1, arrays["y_train"].astype("int32")
+
+
+def trained(method, data):
+    """A small network with moving statistics that are real; the padding and K in it have to survive the export."""
+    keras.utils.set_random_seed(0)
+    input_quantizer, kernel_quantizer = QUANTIZERS[method]
+    quantized = {"input_quantizer": input_quantizer, "kernel_quantizer": kernel_quantizer}
+    x = keras.Input((32, 32, 3))
+    y = BatchNormalization()(keras.layers.Conv2D(16, 3, strides=2, padding="same")(x))
+    y = BatchNormalization()(QuantConv2D(16, 3, padding="same", pad_values=1 if method == "xnor" else 0, **quantized)(y))
+    y = BatchNormalization()(QuantConv2D(32, 3, strides=2, padding="same", kmap=method == "xnor", **quantized)(y))
+    y = BatchNormalization()(keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(y)))
+    y = QuantDense(16, **quantized)(y)
+    model = keras.Model(x, keras.layers.Dense(10)(y))
+    model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(data[0][:256], data[1][:256], batch_size=32, epochs=2, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def dorefa(data):
+    return trained("dorefa", data)
+
+
+@tensorflow_only
+@pytest.mark.parametrize("method", QUANTIZERS)
+def test_exports_agree_with_the_model(method, data, tmp_path, capfd):
+    model = trained(method, data)
+    capfd.readouterr()
+    reports = export.save(model, tmp_path / "new" / "export", images=data[0][256:])
+    assert capfd.readouterr() == ("", "")  # the converter is talkative
+    assert [(report.format, report.path.name) for report in reports] == [("savedmodel", "savedmodel"), ("tflite", "model.tflite")]
+    for report in reports:
+        assert report.agreement.images == 128
+        assert report.agreement.top1_agreement >= 0.99
+        assert report.agreement.median_difference <= 1e-4
+    assert reports[0].agreement.max_relative_difference <= 1e-5  # the same TensorFlow kernels
+    assert reports[1].bytes == (tmp_path / "new" / "export" / "model.tflite").stat().st_size
+    assert f"{reports[1].bytes:,} bytes" in str(reports[1])
+    assert sorted(path.name for path in (tmp_path / "new" / "export").iterdir()) == ["model.tflite", "savedmodel"]
+
+
+@tensorflow_only
+def test_savedmodel_serves_without_this_library(dorefa, data, tmp_path):
+    savedmodel.write(dorefa, tmp_path / "saved")
+    np.save(tmp_path / "images.npy", data[0][:3])
+    script = (
+        "import sys, numpy as np, tensorflow as tf\n"
+        "serve = tf.saved_model.load(sys.argv[1] + '/saved').signatures['serving_default']\n"
+        "np.save(sys.argv[1] + '/logits.npy', serve(images=tf.constant(np.load(sys.argv[1] + '/images.npy')))['logits'])\n"
+        "assert 'tfq' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True)
+    # The same kernels, but blocked for another batch size.
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), dorefa.predict(data[0][:3], verbose=0), rtol=1e-4, atol=1e-4)
+
+
+@tensorflow_only
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+@pytest.mark.parametrize("module", [savedmodel, tflite])
+def test_batch_size_may_change_from_call_to_call(module, dorefa, data, tmp_path):
+    module.write(dorefa, tmp_path / "artifact")
+    predict = module.load(tmp_path / "artifact")
+    assert [predict(data[0][:n]).shape for n in (5, 1, 8)] == [(5, 10), (1, 10), (8, 10)]
+
+
+# --- a wrong artifact
+
+
+def another_format(write):
+    """A format whose files are SavedModels that `write` fills."""
+    return SimpleNamespace(FILENAME="another", write=write, load=savedmodel.load)
+
+
+def write_with_a_scaled_kernel(model, path):
+    """What a converter would do that computes one scale a little differently."""
+    weights = model.get_weights()
+    try:
+        model.set_weights([weights[0] * np.float32(1.05), *weights[1:]])
+        savedmodel.write(model, path)
+    finally:
+        model.set_weights(weights)
+
+
+@tensorflow_only
+@pytest.mark.parametrize("method", QUANTIZERS)
+def test_wrong_artifact_is_found_and_gets_no_name(method, data, tmp_path, monkeypatch):
+    model = trained(method, data)
+    weights = model.get_weights()
+    monkeypatch.setitem(export.FORMATS, "another", another_format(write_with_a_scaled_kernel))
+    with pytest.raises(export.ExportMismatch, match="the exported another does not compute what the model computes"):
+        export.save(model, tmp_path, ["another"], images=data[0])
+    assert list(tmp_path.iterdir()) == []
+    for before, after in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+@tensorflow_only
+def test_failed_export_keeps_the_earlier_one(dorefa, data, tmp_path, monkeypatch, capfd):
+    export.save(dorefa, tmp_path, ["savedmodel"], images=data[0][:16])
+    before = (tmp_path / "savedmodel" / "saved_model.pb").read_bytes()
+
+    def write_half(model, path):
+        savedmodel.write(model, path)
+        print("said before it failed")
+        raise OSError("disk full")
+
+    broken = SimpleNamespace(FILENAME="savedmodel", write=write_half, load=savedmodel.load)
+    monkeypatch.setitem(export.FORMATS, "savedmodel", broken)
+    with pytest.raises(OSError, match="disk full"):
+        export.save(dorefa, tmp_path, ["savedmodel"], images=data[0][:16])
+    assert "said before it failed" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["savedmodel"]
+    assert (tmp_path / "savedmodel" / "saved_model.pb").read_bytes() == before
+
+
+@tensorflow_only
+def test_export_replaces_what_an_earlier_or_killed_one_left(dorefa, data, tmp_path):
+    for name in ("savedmodel", ".partial-savedmodel"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "stale").touch()
+    (tmp_path / ".partial-model.tflite").write_text("half")
+    reports = export.save(dorefa, tmp_path, images=data[0][:16])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.tflite", "savedmodel"]
+    assert not (reports[0].path / "stale").exists()
+
+
+# --- the rule: with logits of 100 images and a model that is the identity of its "images"
+
+
+@pytest.fixture(scope="module")
+def logits():
+    return np.random.default_rng(0).normal(size=(100, 10)).astype("float32")
+
+
+def identity():
+    x = keras.Input((10,))
+    return keras.Model(x, keras.layers.Activation("linear")(x))
+
+
+def changed(images, count, by):
+    """The first logits of `count` images changed by `by` times the largest of all logits."""
+    images = images.copy()
+    images[:count, 0] += by * np.abs(images).max()
+    return images
+
+
+def test_agreement_by_hand():
+    expected = np.array([[4.0, 0], [0, 2], [1, 0]], "float32")
+    agreement = verify.agree(np.array([[4.0, 0], [0, 2.0001], [0.5, 0.6]], "float32"), expected)
+    assert agreement.images == 3
+    assert agreement.median_difference == pytest.approx(0.0001 / 4, rel=1e-2)  # float32 holds 2.0001 to 1e-7
+    assert agreement.max_relative_difference == pytest.approx(0.6 / 4)
+    assert (agreement.within_tolerance, agreement.top1_agreement) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+
+
+@pytest.mark.parametrize(("count", "by"), [(100, 0.9e-4), (1, 0.5)])
+def test_rounding_and_one_changed_image_in_a_hundred_pass(logits, count, by):
+    verify.compare(
+        "x", identity(), lambda images: changed(images, count, by)[: len(images)] if len(images) > 1 else images, logits
+    )
+
+
+@pytest.mark.parametrize("logits_of", [lambda x: x + np.float32(1e-3), lambda x: x[:, ::-1], lambda x: x * np.float32("nan")])
+def test_wrong_logits_are_refused(logits, logits_of):
+    with pytest.raises(export.ExportMismatch):
+        verify.compare("x", identity(), logits_of, logits)
+
+
+def test_other_number_of_logits_is_refused(logits):
+    with pytest.raises(export.ExportMismatch, match=r"shape \(100, 9\), the model of shape \(100, 10\)"):
+        verify.compare("x", identity(), lambda x: x[:, :9], logits)
+
+
+def test_rounding_that_the_model_itself_does_not_survive_passes():
+    """Values halfway between two levels: a model of 8 bits takes the even one, an artifact may take the upper one."""
+    x = keras.Input((10,))
+    model = keras.Model(x, QuantActivation(DoReFaInputs(8))(x))
+    images = ((np.random.default_rng(0).integers(0, 200, (100, 10)) + 0.5) / 255).astype("float32")
+    # The top-1 class is not the question here: it is clear.
+    images[np.arange(100), np.arange(100) % 10] = 1
+
+    def upper(images):
+        return (np.floor(images * 255 + 0.5) / 255).astype("float32")
+
+    agreement = verify.compare("x", model, upper, images)
+    assert agreement.within_tolerance < 0.1
+    assert agreement.max_relative_difference == pytest.approx(1 / 255, rel=1e-3)
+    with pytest.raises(export.ExportMismatch, match=r"rounding explains 1\.6e-02 in the median"):
+        verify.compare("x", model, lambda images: upper(images) + np.float32(0.02), images)
+
+
+# --- errors
+
+
+def test_unknown_format_is_named():
+    with pytest.raises(ValueError, match="export format 'onnx' is unknown; known are savedmodel, tflite"):
+        export.check(["tflite", "onnx"])
+
+
+@pytest.mark.skipif(backend == "tensorflow", reason="needs a backend other than TensorFlow")
+def test_other_backend_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=f"export needs the tensorflow backend, this run uses {backend}"):
+        export.check(["tflite"])
+    export.check([])
+
+
+@tensorflow_only
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((16, 32, 32, 1), "float32"), r"got shape \(16, 32, 32, 1\), dtype float32"),
+        (np.zeros((16, 32, 32, 3), "uint8"), "dtype uint8"),
+        (np.zeros((15, 32, 32, 3), "float32"), r"16 or more float32 images of shape \(32, 32, 3\)"),
+        ([1, 2], "dtype list"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(images, message, dorefa, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        export.save(dorefa, tmp_path / "out", images=images)
+    assert not (tmp_path / "out").exists()
+
+
+@tensorflow_only
+def test_model_of_two_outputs_is_refused(tmp_path):
+    x = keras.Input((4,))
+    model = keras.Model(x, [keras.layers.Dense(2)(x), keras.layers.Dense(3)(x)])
+    with pytest.raises(ValueError, match="one input and one output; got 1 inputs, 2 outputs"):
+        export.save(model, tmp_path, images=np.zeros((16, 4), "float32"))

@@ -1,0 +1,165 @@
+"""What tfq imports, and which part of it may import which."""
+
+import ast
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from tfq.compat import backend, is_legacy
+
+FILES = sorted([*ROOT.glob("tfq/**/*.py"), *ROOT.glob("models/*.py"), ROOT / "train.py"])
+OPTIONAL = {
+    "PIL",
+    "absl",
+    "jax",
+    "keras_flops",
+    "larq",
+    "larq_compute_engine",
+    "matplotlib",
+    "numba",
+    "safetensors",
+    "sklearn",
+    "tensorboard",
+    "tensorflow",
+    "tensorflow_model_optimization",
+    "tf_keras",
+    "torch",
+}
+
+
+def relative(file):
+    return file.relative_to(ROOT).as_posix()
+
+
+def imports(tree):
+    """(module, whether at the top level) of every import statement."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            # `from tfq import layers` imports tfq.layers.
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from ((name, node in tree.body) for name in names)
+
+
+def packages_after(program):
+    """Top-level modules from outside the standard library that a fresh process has loaded after `program`."""
+    program += "\nimport sys\nprint('loaded:', *{name.split('.')[0] for name in sys.modules})"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("loaded:")]
+    return set(line.split()[1:]) - set(sys.stdlib_module_names)
+
+
+def test_tfq_alone_loads_neither_keras_nor_any_other_package():
+    bare = packages_after("")
+    assert packages_after("import tfq") - bare == {"tfq"}
+
+
+def test_the_layers_load_nothing_but_keras_and_its_backend():
+    keras = "import keras"
+    if backend == "tensorflow":
+        keras += "\nimport tensorflow"
+    if is_legacy:
+        keras += "\nimport tf_keras"
+    ours = packages_after("import tfq.layers, tfq.quantizers, tfq.constraints, tfq.callbacks, tfq.data")
+    assert ours - packages_after(keras) == {"tfq"}
+    assert not ours & {
+        "larq",
+        "tensorflow_model_optimization",
+        "keras_flops",
+        "larq_compute_engine",
+        "numba",
+        "sklearn",
+        "matplotlib",
+    }
+    assert is_legacy or "tf_keras" not in ours
+
+
+# Each part, and the parts of tfq that it may import: nothing points back up.
+DIRECTION = {
+    "tfq.registration": {"tfq.layers"},
+    "tfq.compat": {"tfq.registration"},
+    "tfq.ste": {"tfq.compat"},
+    "tfq.quantizers": {"tfq.compat", "tfq.ste", "tfq.quantizers"},
+    "tfq.constraints": {"tfq.compat", "tfq.quantizers"},
+    "tfq.layers": {"tfq.compat", "tfq.ste", "tfq.quantizers", "tfq.constraints", "tfq.layers"},
+}
+
+
+@pytest.mark.parametrize("part", DIRECTION)
+def test_the_core_imports_downwards_only(part):
+    files = [file for file in FILES if relative(file).removesuffix(".py").replace("/", ".").startswith(part)]
+    assert files
+    for file in files:
+        for name, _ in imports(ast.parse(file.read_text())):
+            if name.split(".")[0] in ("tfq", "models", "train"):
+                assert ".".join(name.split(".")[:2]) in DIRECTION[part], f"{relative(file)} imports {name}"
+
+
+def test_the_library_never_imports_the_application():
+    for file in FILES:
+        if not relative(file).startswith("tfq/"):
+            continue
+        for name, top in imports(ast.parse(file.read_text())):
+            if name.split(".")[0] in ("models", "train"):
+                assert relative(file).startswith("tfq/benchmark/"), f"{relative(file)} imports {name}"
+                assert not top, f"{relative(file)} imports {name} at the top"
+            if relative(file).startswith(("tfq/data/", "tfq/export/")):
+                assert not name.startswith(("tfq.training.program", "tfq.callbacks", "tfq.benchmark")), relative(file)
+
+
+def test_optional_packages_are_never_imported_at_the_top():
+    for file in FILES:
+        for name, top in imports(ast.parse(file.read_text())):
+            if name.split(".")[0] in OPTIONAL and top:
+                # train.py is a program of absl.
+                assert (relative(file), name.split(".")[0]) == ("train.py", "absl"), f"{relative(file)} imports {name}"
+
+
+def test_one_file_chooses_keras():
+    chooses, imports_keras, imports_tensorflow = set(), set(), set()
+    for file in FILES:
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            # Reads or writes of the variables, whatever messages say about them.
+            if isinstance(node, ast.Subscript | ast.Call) and "environ" in ast.dump(node) and "BACKEND" in ast.dump(node):
+                chooses.add(relative(file))
+            if isinstance(node, ast.Subscript | ast.Call) and "environ" in ast.dump(node) and "LEGACY_KERAS" in ast.dump(node):
+                chooses.add(relative(file))
+        packages = {name.split(".")[0] for name, _ in imports(tree)}
+        imports_keras |= {relative(file)} if packages & {"keras", "tf_keras"} else set()
+        imports_tensorflow |= {relative(file)} if "tensorflow" in packages else set()
+    # train.py and the benchmark set them for processes in which Keras is not loaded yet.
+    assert chooses <= {"tfq/compat.py", "train.py", "tfq/benchmark/train.py"}
+    # The data sets of Keras 3 serve both; see there.
+    assert imports_keras == {"tfq/compat.py", "tfq/data/keras_datasets.py"}
+    assert imports_tensorflow == {"tfq/compat.py"}
+
+
+def test_a_missing_package_is_an_error_that_names_the_extra():
+    from tfq.compat import require
+
+    program = "import sys; sys.modules['matplotlib'] = None\nfrom tfq.compat import require\nrequire('matplotlib.figure')"
+    result = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert result.stderr.splitlines()[-1].endswith("this needs `matplotlib`, which is not installed: pip install 'tfq[train]'")
+    assert require("json").__name__ == "json"
+
+
+@pytest.mark.skipif(backend == "tensorflow", reason="TensorFlow is the backend")
+def test_tf_keras_on_another_backend_is_refused():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_USE_LEGACY_KERAS": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", "import tfq.layers"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert f"runs on TensorFlow alone, but KERAS_BACKEND is {backend!r}" in result.stderr.splitlines()[-1]

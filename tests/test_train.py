@@ -1,0 +1,153 @@
+"""The training program end to end: the real command on a slice of real CIFAR-10."""
+
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+from running import BACKEND, TINY, arrays, history, train, train_and_kill, trained
+
+NOISY = ["--flagfile=configs/dorefa_g.cfg", *TINY, "--epochs=3", "--deterministic"]
+
+
+def once(test):
+    """Marks what does not depend on the backend: it runs in the main environment alone."""
+    return pytest.mark.keras3_only(pytest.mark.tensorflow_only(test))
+
+
+@pytest.mark.keras3_only
+def test_a_run_explains_itself(tmp_path):
+    export = [] if BACKEND == "jax" else ["--export=savedmodel,tflite"]
+    output = trained("--flagfile=configs/xnor.cfg", *TINY, "--epochs=2", f"--run_dir={tmp_path}", *export)
+    assert re.search(r"Train: +1 \[ +128/ +128 \(100%\)\] loss: +\d.*top1: .*load_time: .*lr: .*images/s", output)
+    assert re.search(r"Test: +1 \[ +128/ +128 \(100%\)\] loss: +\d.*top1: .*time left: 0h:00m:00s", output)
+    assert "picked on the test images" in output
+    for name in ("flags.cfg", "versions.json", "history.csv", "last.keras", "best.keras", "curves.png", "summary.json"):
+        assert (tmp_path / name).stat().st_size > 0, name
+    rows = history(tmp_path)
+    assert [float(row["epoch"]) for row in rows] == [0, 1]
+    assert 0 <= float(rows[0]["flip_ratio"]) < 1
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["best_top1"] == pytest.approx(max(float(row["val_top1"]) for row in rows))
+    assert list(tmp_path.glob("tensorboard/*/events*")) or BACKEND == "jax"
+    if export:
+        assert {path.name for path in (tmp_path / "export").iterdir()} == {"savedmodel", "model.tflite"}
+
+    evaluated = trained("--evaluate", f"--run_dir={tmp_path}")
+    assert f"{summary['best_top1']:.3%}" in evaluated
+
+    again = trained(f"--flagfile={tmp_path}/flags.cfg", "--export=")
+    assert "Going on after epoch 1" in again
+    assert history(tmp_path) == rows
+
+    differing = train(f"--flagfile={tmp_path}/flags.cfg", "--lr=0.1")
+    assert differing.returncode == 2
+    assert "--lr=0.1 differs from --lr=0.005" in differing.stderr
+
+    longer = train(f"--flagfile={tmp_path}/flags.cfg", "--epochs=3")
+    assert longer.returncode == 2
+    assert "--epochs=3 differs" in longer.stderr
+
+
+def test_killed_run_ends_with_the_same_bits(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    trained(*NOISY, f"--run_dir={whole}")
+    train_and_kill("Test:     1", *NOISY, f"--run_dir={killed}")
+    resumed = trained(*NOISY, f"--run_dir={killed}")
+    assert "Going on after epoch" in resumed
+    expected, found = arrays(whole / "last.keras"), arrays(killed / "last.keras")
+    assert any("iteration" in name or name.startswith("optimizer") for name in expected)
+    assert any(array.dtype == np.int32 and array.shape == (2,) for array in expected.values())  # the key of the gradient noise
+    assert expected.keys() == found.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(array, found[name], err_msg=name)
+    timeless = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate")
+    assert [[row[name] for name in timeless] for row in history(killed)] == [
+        [row[name] for name in timeless] for row in history(whole)
+    ]
+
+
+@once
+def test_open_ended_schedule_may_go_on(tmp_path):
+    flags = ["--flagfile=configs/xnor.cfg", *TINY, "--schedule=constant", "--limit_train=64", f"--run_dir={tmp_path}"]
+    trained(*flags, "--epochs=1")
+    trained(*flags, "--epochs=2")
+    assert len(history(tmp_path)) == 2
+    trained(*flags, "--epochs=1", "--noresume")
+    assert len(history(tmp_path)) == 1
+
+
+@once
+def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
+    flags = ["--flagfile=configs/xnor.cfg", *TINY, "--limit_train=64", "--epochs=3", f"--run_dir={tmp_path}"]
+    train_and_kill("Train:    2", *flags)
+    content = bytearray((tmp_path / "last.keras").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "last.keras").write_bytes(content)
+    output = trained(*flags)
+    assert re.search(r"WARNING: the checkpoint .*last.keras cannot be read", output)
+    assert "Going on after epoch 0" in output
+    assert [float(row["epoch"]) for row in history(tmp_path)] == [0, 1, 2]
+
+
+@once
+def test_no_epoch_comes_twice_in_tensorboard(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    flags = ["--flagfile=configs/xnor.cfg", *TINY, "--limit_train=64", "--epochs=3", f"--run_dir={tmp_path}"]
+    train_and_kill("Test:     1", *flags)
+    trained(*flags)
+    for part in ("train", "validation"):
+        events = EventAccumulator(str(tmp_path / "tensorboard" / part)).Reload()
+        assert [event.step for event in events.Tensors("epoch_top1")] == [0, 1, 2]
+
+
+@once
+def test_start_from_a_float_run(tmp_path):
+    short = [*TINY, "--limit_train=64", "--epochs=1"]
+    trained("--flagfile=configs/float.cfg", *short, f"--run_dir={tmp_path / 'float'}")
+    second = ["--flagfile=configs/dorefa_a2w2.cfg", *short, f"--run_dir={tmp_path / 'second'}"]
+    output = trained(*second, f"--init_from={tmp_path / 'float'}", "--lr=1e-30")
+    assert "Weights from" in output
+    # With a rate of next to nothing the kernels stay those of the float run; a name may differ by the kind of the layer.
+    before, after = arrays(tmp_path / "float/best.keras"), arrays(tmp_path / "second/last.keras")
+    kernels = {array.tobytes() for array in before.values() if array.ndim == 4}
+    assert sum(array.tobytes() in kernels for name, array in after.items() if array.ndim == 4 and "optimizer" not in name) >= 7
+
+
+@once
+def test_divergence_is_said_and_keeps_the_checkpoint(tmp_path):
+    result = train("--flagfile=configs/float.cfg", *TINY, "--epochs=2", "--lr=1e30", f"--run_dir={tmp_path}")
+    assert result.returncode == 1
+    assert "the loss became" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "last.keras").exists()
+
+
+@once
+def test_held_out_images_pick_the_best(tmp_path):
+    output = trained(
+        "--flagfile=configs/xnor.cfg", *TINY, "--limit_train=64", "--epochs=1", "--holdout=100", f"--run_dir={tmp_path}"
+    )
+    assert "Holdout:" in output
+    assert "picked on held-out training images" in output
+    assert 0 <= json.loads((tmp_path / "summary.json").read_text())["test_top1"] <= 1
+
+
+@once
+def test_unwritable_directory(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = train("--flagfile=configs/xnor.cfg", *TINY, f"--run_dir={tmp_path / 'file' / 'run'}")
+    assert result.returncode == 2
+    assert "cannot write to --run_dir" in result.stderr
+
+
+@pytest.mark.keras3_only
+def test_no_tensorflow_drops_two_things_only(tmp_path):
+    if BACKEND != "jax" or "tensorflow" in sys.modules:
+        pytest.skip("for the environment without TensorFlow")
+    output = trained("--flagfile=configs/xnor.cfg", *TINY, "--limit_train=64", "--epochs=1", f"--run_dir={tmp_path}")
+    assert "TensorBoard: off" in output
+    assert "not counted" in output
+    assert "weight memory" in output

@@ -1,0 +1,63 @@
+"""A slip in the flags is one line that names the flag, before anything is loaded."""
+
+import subprocess
+import sys
+
+import pytest
+from running import BACKEND, train
+
+SLIPS = {
+    "--method=nonsense": "--method",
+    "--nonsense=1": "nonsense",
+    "--method=dorefa": "w_bits",
+    "--method=dorefa --w_bits=17 --a_bits=2": "--w_bits=17",
+    "--method=dorefa --w_bits=2 --a_bits=0": "--a_bits=0",
+    "--method=dorefa --w_bits=2 --a_bits=2 --g_bits=33": "--g_bits=33",
+    "--method=dorefa --w_bits=two --a_bits=2": "--w_bits",
+    "--method=xnor --w_bits=2": "--w_bits=2",
+    "--method=float --a_bits=1": "--a_bits=1",
+    "--method=ternary --a_bits=4": "--a_bits=4",
+    "--method=ternary --kmap": "--kmap",
+    "--model=resnet20 --bn_first": "--bn_first",
+    "--model=nin --width=2": "--width",
+    "--depth=21": "--depth=21",
+    "--width=0": "--width=0",
+    "--epochs=0": "--epochs",
+    "--lr=0": "--lr",
+    "--lr=nan": "--lr",
+    "--weight_decay=-1": "--weight_decay",
+    "--schedule=step --milestones=5,x": "--milestones",
+    "--dataset=npz": "--data_dir",
+    "--export=onnx": "--export=onnx",
+    "--init_from=nowhere": "--init_from=nowhere",
+    "--method=int8 --backend=jax": "--backend=jax",
+    "--flagfile=nowhere.cfg": "nowhere.cfg",
+    "train": "train",
+}
+
+
+@pytest.mark.keras3_only
+@pytest.mark.parametrize("flags", SLIPS)
+def test_a_slip_is_one_line(flags, tmp_path):
+    given = flags.split()
+    default = [] if "--backend" in flags else [f"--backend={BACKEND}"]
+    result = train(*given, *default, f"--run_dir={tmp_path / 'run'}")
+    assert result.returncode == 2
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith("train.py: error: ")
+    assert SLIPS[flags] in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.keras3_only
+def test_flags_are_read_without_keras():
+    code = "import sys, train; sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow', 'jax', 'numpy')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.keras3_only
+def test_missing_backend_says_what_to_install(tmp_path):
+    missing, package = ("tensorflow", "'tfq[tensorflow]'") if BACKEND == "jax" else ("jax", "'tfq[jax]'")
+    result = train(f"--backend={missing}", f"--run_dir={tmp_path / 'run'}")
+    assert result.returncode == 2
+    assert result.stderr == f"train.py: error: --backend={missing} needs a package that is not installed: pip install {package}\n"

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios of interleaved measurements within one run."""

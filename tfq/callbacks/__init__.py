@@ -1,0 +1,10 @@
+"""Callbacks for `model.fit`: checkpoints, reports, curves, stop rules."""
+
+from tfq.callbacks.complexity import Complexity
+from tfq.callbacks.data_epoch import DataEpoch
+from tfq.callbacks.flip_ratio import FlipRatio
+from tfq.callbacks.record import Record
+from tfq.callbacks.report import Report
+from tfq.callbacks.stop import StopOnCollapse, StopOnNaN
+
+__all__ = ["Complexity", "DataEpoch", "FlipRatio", "Record", "Report", "StopOnCollapse", "StopOnNaN"]

@@ -1,0 +1,33 @@
+"""Says what the network costs, before training begins."""
+
+from tfq import complexity, flops
+from tfq.compat import keras
+
+
+class Complexity(keras.callbacks.Callback):
+    """Prints operations, parameters and memory per bit width, and the FLOPs that keras-flops counts.
+
+    Args:
+        count_relu: count the ReLUs in the line on complexity (see `tfq.complexity.seed_macs`).
+        log: takes the lines.
+    """
+
+    def __init__(self, count_relu=False, log=print):
+        super().__init__()
+        self.count_relu = count_relu
+        self.log = log
+
+    def on_train_begin(self, logs=None):
+        """Print the summary."""
+        self.log(complexity.summarize(self.model).table())
+        left = complexity.seed_macs(self.model, relu=self.count_relu) / 1e6
+        everything = complexity.seed_macs(self.model, quantized=True, relu=self.count_relu) / 1e6
+        self.log(f"==> Computational complexity:   {everything:.2f} MMac, {left:.2f} of them in float")
+        self.log(f"==> FLOPs (keras-flops):        {self._flops()}")
+        self.log(f"==> Number of parameters:       {self.model.count_params() / 1e6:.2f} M")
+
+    def _flops(self):
+        try:
+            return f"{flops.count(self.model):,}"
+        except (ImportError, ValueError) as error:
+            return f"not counted: {error}"

@@ -1,0 +1,70 @@
+"""The lines that a run prints, and the figures of time that only it can know."""
+
+import time
+
+from tfq.compat import keras
+from tfq.training.optimizers import current_rate
+
+
+class Report(keras.callbacks.Callback):
+    """Prints one line an epoch for training and one for test, and adds the times to the logs.
+
+    Adds `learning_rate` (at the end of the epoch), `seconds` and `images_per_second` (of training alone), and `load_share`: the
+    time spent making batches over that of the epoch, an upper bound of what training waits for data.
+
+    Args:
+        batches: the training `tfq.data.Batches`.
+        val_batches: the ones of the test.
+        epochs: length of the run.
+        test_name: what the test lines are headed with.
+        log: takes each line.
+    """
+
+    def __init__(self, batches, val_batches, epochs, test_name="Test", log=print):
+        super().__init__()
+        self.batches = batches
+        self.val_batches = val_batches
+        self.epochs = epochs
+        self.test_name = test_name
+        self.log = log
+        self._epoch_seconds = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the clocks."""
+        self.batches.reset_timer()
+        self.val_batches.reset_timer()
+        self._started = time.perf_counter()
+        self._trained = None
+
+    def on_test_begin(self, logs=None):
+        """Training of this epoch is over."""
+        self._trained = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Print both lines."""
+        now = time.perf_counter()
+        seconds = (self._trained or now) - self._started
+        self._epoch_seconds.append(now - self._started)
+        images = self.batches.num_images
+        logs["learning_rate"] = current_rate(self.model.optimizer)
+        logs["seconds"] = seconds
+        logs["images_per_second"] = images / seconds
+        logs["load_share"] = self.batches.seconds / seconds
+        self.log(
+            f"{self._head('Train', epoch, images)} loss: {logs['loss']:7.3f} | top1: {logs['top1']:7.3%} | "
+            f"load_time: {logs['load_share']:4.0%} | lr: {logs['learning_rate']:.1e} | {logs['images_per_second']:.0f} images/s"
+        )
+        load_share = self.val_batches.seconds / max(now - seconds - self._started, 1e-9)
+        self.log(
+            f"{self._head(self.test_name, epoch, self.val_batches.num_images)} loss: {logs['val_loss']:7.3f} | "
+            f"top1: {logs['val_top1']:7.3%} | load_time: {load_share:4.0%} | time left: {self._time_left(epoch)}"
+        )
+
+    def _head(self, name, epoch, images):
+        return f"{name + ':':<8}{epoch:3d} [{images:6d}/{images:6d} (100%)]"
+
+    def _time_left(self, epoch):
+        # The first epoch of a process compiles; later ones tell better how long an epoch takes.
+        recent = self._epoch_seconds[1:] or self._epoch_seconds
+        left = round(sum(recent) / len(recent) * (self.epochs - epoch - 1))
+        return f"{left // 3600}h:{left % 3600 // 60:02d}m:{left % 60:02d}s"

@@ -1,0 +1,193 @@
+"""The one file that knows which Keras and which backend are in use.
+
+`keras` is Keras 3, or tf_keras where `TF_USE_LEGACY_KERAS=1` is set (the same switch TensorFlow itself reads). `ops` is always
+`keras.ops`: its functions also work inside tf_keras layers, on TensorFlow.
+"""
+
+import functools
+import importlib
+import os
+
+import keras as keras_3
+from keras import ops
+
+from tfq import registration
+
+__all__ = [
+    "SHARED_STATE",
+    "UNCAST",
+    "add_custom_objects",
+    "backend",
+    "custom_gradient",
+    "enable_determinism",
+    "fused_batch_norm",
+    "is_legacy",
+    "keras",
+    "ops",
+    "random_uniform",
+    "require",
+    "weight_name",
+]
+
+backend = keras_3.backend.backend()
+is_legacy = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
+
+# What the optional packages are called where they are installed from, and the extra that brings each.
+_EXTRAS = {
+    "tensorflow": "tensorflow",
+    "keras_flops": "tensorflow",
+    "tensorboard": "tensorflow",
+    "tf_keras": "larq",
+    "larq": "larq",
+    "tensorflow_model_optimization": "tfmot",
+    "larq_compute_engine": "export",
+    "numba": "runtime",
+    "safetensors": "runtime",
+    "jax": "jax",
+    "absl": "train",
+    "sklearn": "train",
+    "PIL": "train",
+    "matplotlib": "train",
+}
+
+
+def require(module, extra=None):
+    """Import an optional module, or say which extra of tfq brings it.
+
+    Args:
+        module: dotted name, such as `"sklearn.datasets"`.
+        extra: name of the extra; by default the one that is known to bring the module.
+
+    Returns:
+        The imported module.
+
+    Raises:
+        ImportError: it is not installed; the message names the extra.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.split(".")[0]
+        if error.name is None or error.name.split(".")[0] != package:
+            raise
+        extra = extra or _EXTRAS[package]
+        raise ImportError(f"this needs `{package}`, which is not installed: pip install 'tfq[{extra}]'") from error
+
+
+if is_legacy:
+    if backend != "tensorflow":
+        raise ImportError(
+            f"TF_USE_LEGACY_KERAS=1 asks for tf_keras, which runs on TensorFlow alone, but KERAS_BACKEND is {backend!r}: "
+            "unset one of the two"
+        )
+    keras = require("tf_keras")
+else:
+    keras = keras_3
+
+
+def _torch_custom_gradient(function):
+    """`tf.custom_gradient` for PyTorch, where Keras hands the upstream gradient over by name."""
+
+    def with_named_upstream(*args):
+        output, grad = function(*args)
+        return output, lambda *_, upstream: grad(upstream)
+
+    return ops.custom_gradient(with_named_upstream)
+
+
+if backend == "tensorflow":
+    import tensorflow as tf
+
+    # Keras' `convert_to_tensor` leaves its variables as they are here.
+    _with_gradient, _read = tf.custom_gradient, tf.convert_to_tensor
+elif backend == "torch":
+    _with_gradient, _read = _torch_custom_gradient, ops.convert_to_tensor
+else:
+    _with_gradient, _read = ops.custom_gradient, ops.convert_to_tensor
+
+
+def custom_gradient(function):
+    """`tf.custom_gradient` on any backend: `function` returns a value and a function from the upstream gradient to its own.
+
+    Arguments may be variables. Keras 3's are read here: inside, TensorFlow refuses them, and PyTorch loses their gradient.
+    """
+    of_tensors = _with_gradient(function)
+
+    @functools.wraps(function)
+    def call(*args):
+        return of_tensors(*(_read(arg) for arg in args))
+
+    return call
+
+
+# Arguments of `add_weight` for a kernel that must reach its quantizer in full precision under a mixed-precision policy, and for a
+# counter that is the same on all replicas of a distribution strategy.
+if is_legacy:
+    UNCAST = {"experimental_autocast": False}
+    SHARED_STATE = {"aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
+else:
+    UNCAST = {"autocast": False}
+    SHARED_STATE = {"aggregation": "only_first_replica"}
+
+
+class _FixedKey(keras_3.random.SeedGenerator):
+    """Hands a key that was drawn elsewhere to `keras.random`, which takes integers and seed generators only."""
+
+    def __init__(self, key):
+        self.key = key
+
+    def next(self, ordered=True):
+        return self.key
+
+
+def random_uniform(shape, key, minval, maxval):
+    """Float32 noise that is a function of `key` (two integers) alone, so that a backward pass can make it.
+
+    Args:
+        shape: shape of the result.
+        key: integer tensor of shape (2,).
+        minval: lowest value, included.
+        maxval: upper bound, excluded.
+    """
+    seed = _FixedKey(ops.cast(key, "uint32") if backend == "jax" else key)
+    return keras_3.random.uniform(shape, minval, maxval, dtype="float32", seed=seed)
+
+
+def fused_batch_norm(x, scale, offset, epsilon):
+    """Batch normalization as one op, with batch statistics; None where the backend has no such op.
+
+    Args:
+        x: float32, (N, H, W, C).
+        scale: gamma, (C,).
+        offset: beta, (C,).
+        epsilon: added to the variance; at least 1.001e-5 (a smaller one is raised to that by the op).
+
+    Returns:
+        The normalized tensor, the batch mean, and the batch variance times M / (M - 1), where M = N * H * W.
+    """
+    return tf.compat.v1.nn.fused_batch_norm(x, scale, offset, epsilon=epsilon, is_training=True)
+
+
+if backend != "tensorflow" or is_legacy:  # tf_keras' own layer is fused already
+    fused_batch_norm = None
+
+
+def enable_determinism():
+    """Make every op of the backend give the same bits each time, where the backend leaves that to a switch."""
+    if backend == "tensorflow":
+        tf.config.experimental.enable_op_determinism()
+    elif backend == "torch":
+        importlib.import_module("torch").use_deterministic_algorithms(True)
+
+
+def weight_name(variable):
+    """Name of a weight within its layer, such as `kernel`; tf_keras puts those of the layers around it in front."""
+    return variable.name.split("/")[-1].split(":")[0]
+
+
+def add_custom_objects(objects):
+    """Let the Keras in use find these classes by name when it reads a saved model."""
+    keras.saving.get_custom_objects().update(objects)
+
+
+registration.register()  # last, since the classes are made of the names above

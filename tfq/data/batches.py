@@ -1,0 +1,115 @@
+"""Batches for `model.fit`: shuffled, augmented and normalized in NumPy, the same on every backend."""
+
+import threading
+import time
+
+import numpy as np
+
+from tfq.compat import keras
+from tfq.data import streams
+from tfq.data.augment import augment
+
+# Keras 3 calls it PyDataset, tf_keras Sequence.
+_Base = getattr(keras.utils, "PyDataset", None) or keras.utils.Sequence
+
+
+class Batches(_Base):
+    """Yields (float32 images, int32 labels); the last batch of an epoch may be smaller.
+
+    Images come as (x / 255 - mean) / std. Augmentation pads 4 black pixels on each side and crops the original size at a place
+    drawn for each image, and mirrors half of the images where `flip` is on. Order and augmentation are a function of the seed,
+    the epoch and the batch alone, whatever was asked for before, so that a resumed run sees what the uninterrupted one saw.
+    Give `shuffle=False` to `fit` (else Keras shuffles the batches from global random state) and no `steps_per_epoch` (else an
+    epoch of Keras 3 goes on where the last one stopped), and set the epoch with `tfq.callbacks.DataEpoch`.
+
+    `seconds` counts the time spent making batches since `reset_timer`. Where Keras makes them ahead, the training step waits for
+    less than that.
+
+    Args:
+        x: uint8 images, (N, H, W, C).
+        y: labels, (N,).
+        batch_size: images a batch.
+        mean: of each channel of the pixels scaled to [0, 1], (C,).
+        std: likewise the standard deviation.
+        augment: whether to crop, and mirror if `flip`.
+        flip: whether mirrored images are fine.
+        shuffle: whether to draw a new order each epoch.
+        seed: of order and augmentation, at least 0.
+
+    Raises:
+        ValueError: an argument does not fit; the message shows it.
+    """
+
+    def __init__(self, x, y, batch_size, mean, std, *, augment=False, flip=False, shuffle=False, seed=0):
+        super().__init__()
+        _check(x, y, batch_size, mean, std, seed)
+        self.x = x
+        self.y = np.asarray(y, np.int32)
+        self.batch_size = batch_size
+        # Repeated over a row of pixels: NumPy is several times slower where its inner loop is over 3 channels.
+        mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+        self._scale = np.tile(1.0 / (255.0 * std), x.shape[2]).astype(np.float32)
+        self._shift = np.tile(-mean / std, x.shape[2]).astype(np.float32)
+        self.augment = augment
+        self.flip = flip
+        self.shuffle = shuffle
+        self.seed = seed
+        self.seconds = 0.0
+        self._lock = threading.Lock()
+        self.set_epoch(0)
+
+    @property
+    def num_images(self):
+        """Images in an epoch."""
+        return len(self.x)
+
+    def __len__(self):
+        return -(-len(self.x) // self.batch_size)
+
+    @property
+    def epoch(self):
+        """The epoch that the batches belong to."""
+        return self._epoch[0]
+
+    def set_epoch(self, epoch):
+        """Say which epoch the next batches belong to."""
+        total = len(self.x)
+        order = streams.order(self.seed, epoch).permutation(total) if self.shuffle else np.arange(total)
+        # As one, since Keras may still be making batches of the last epoch in another thread.
+        self._epoch = epoch, order
+
+    def reset_timer(self):
+        """Start counting `seconds` anew."""
+        with self._lock:
+            self.seconds = 0.0
+
+    def __getitem__(self, index):
+        started = time.perf_counter()
+        if not 0 <= index < len(self):
+            raise IndexError(f"there is no batch {index}, only 0 to {len(self) - 1}")
+        epoch, order = self._epoch
+        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
+        images = self.x[chosen]
+        if self.augment:
+            images = augment(images, streams.augmentation(self.seed, epoch, index), self.flip)
+        batch = self._normalize(images), self.y[chosen]
+        with self._lock:
+            self.seconds += time.perf_counter() - started
+        return batch
+
+    def _normalize(self, images):
+        rows = images.reshape(*images.shape[:2], -1).astype(np.float32)
+        rows *= self._scale
+        rows += self._shift
+        return rows.reshape(images.shape)
+
+
+def _check(x, y, batch_size, mean, std, seed):
+    if x.dtype != np.uint8 or x.ndim != 4 or not len(x):
+        raise ValueError(f"images must be uint8 (N, H, W, C), at least one; got {x.dtype} {x.shape}")
+    if np.shape(y) != x.shape[:1]:
+        raise ValueError(f"labels must be one an image, {x.shape[:1]}; got {np.shape(y)}")
+    if np.shape(mean) != x.shape[3:] or np.shape(std) != x.shape[3:]:
+        raise ValueError(f"mean and std must be one a channel, {x.shape[3:]}; got {np.shape(mean)} and {np.shape(std)}")
+    if batch_size < 1 or seed < 0:
+        raise ValueError(f"batch_size must be at least 1 and seed at least 0; got {batch_size} and {seed}")

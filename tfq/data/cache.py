@@ -1,0 +1,48 @@
+"""The folder that fetched data sets are kept in, as .npz files."""
+
+import os
+import time
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from tfq.data.dataset import DataError
+from tfq.training import atomic
+
+_ABANDONED = 3600  # seconds; an older temporary file was left by a process that was killed
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def folder():
+    """`$TFQ_CACHE`, or `~/.cache/tfq`."""
+    return Path(os.environ.get("TFQ_CACHE") or Path.home() / ".cache" / "tfq")
+
+
+def read_npz(path):
+    """The four arrays of an .npz file.
+
+    Raises:
+        DataError: it is damaged, something else, or lacks one of them.
+    """
+    try:
+        with zipfile.ZipFile(path):  # np.load would take what is no archive for a pickle, and say so
+            pass
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in KEYS if key not in file]
+            if missing:
+                raise DataError(f"{path} has no {', '.join(missing)}; it holds {', '.join(file.files) or 'nothing'}")
+            return tuple(file[key] for key in KEYS)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} cannot be read as .npz: {error}") from error
+
+
+def write_npz(path, arrays):
+    """Write the four arrays, so that a process killed meanwhile leaves nothing that is later taken for them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".writing-*-{path.name}"):
+        if time.time() - leftover.stat().st_mtime > _ABANDONED:
+            leftover.unlink(missing_ok=True)
+    with atomic.replacing(path) as temporary:
+        np.savez(temporary, **dict(zip(KEYS, arrays, strict=True)))

@@ -1,0 +1,84 @@
+"""What every data set is given as."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfq.data import streams
+
+
+class DataError(RuntimeError):
+    """The data cannot be had, or are not what they should be; the message says what was tried and what can be done."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and labels of a data set.
+
+    `x_train` and `x_test` are uint8 (N, H, W, C), the labels int32 (N,) from 0 to `num_classes` - 1. `mean` and `std` are those
+    of the training pixels scaled to [0, 1], float32 (C,). `flip` says whether a mirrored image is still one of its class;
+    `source` where the data came from.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    num_classes: int
+    mean: np.ndarray
+    std: np.ndarray
+    flip: bool
+    source: str
+
+
+def make(name, arrays, num_classes, flip, source, mean=None, std=None):
+    """A `Dataset` of the arrays (x_train, y_train, x_test, y_test); mean and deviation are computed where they are not known."""
+    x_train, y_train, x_test, y_test = arrays
+    if mean is None:
+        mean, std = _pixel_statistics(x_train)
+    return Dataset(
+        name,
+        np.ascontiguousarray(x_train),
+        np.ravel(y_train).astype(np.int32),
+        np.ascontiguousarray(x_test),
+        np.ravel(y_test).astype(np.int32),
+        num_classes,
+        np.asarray(mean, np.float32),
+        np.asarray(std, np.float32),
+        flip,
+        source,
+    )
+
+
+def hold_out(dataset, count, seed):
+    """Split images off the training set.
+
+    Args:
+        dataset: the `Dataset`.
+        count: number of images to hold out, fewer than there are.
+        seed: which ones.
+
+    Returns:
+        Images and labels to train on, then the held-out images and labels.
+
+    Raises:
+        DataError: `count` does not leave both parts an image.
+    """
+    total = len(dataset.x_train)
+    if not 0 < count < total:
+        raise DataError(f"--holdout={count} must be from 1 to {total - 1}: {dataset.name} has {total} training images")
+    order = streams.hold_out(seed).permutation(total)
+    held, kept = np.sort(order[:count]), np.sort(order[count:])
+    return dataset.x_train[kept], dataset.y_train[kept], dataset.x_train[held], dataset.y_train[held]
+
+
+def _pixel_statistics(images):
+    # From the counts of the 256 values: exact, and without a float copy of the images.
+    values = np.arange(256) / 255.0
+    counts = np.stack([np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(images.shape[-1])])
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    mean = shares @ values
+    deviation = np.sqrt(shares @ values**2 - mean**2)
+    # A channel without contrast stays as it is.
+    return mean, np.where(deviation > 0, deviation, 1.0)

@@ -1,0 +1,21 @@
+"""Random numbers that are a function of the seed and of what they are for, and of no global state."""
+
+import numpy as np
+
+# Each purpose has its own number: without one, the seeds (s, 0) and (s, 0, 0) would give the same numbers.
+_ORDER, _AUGMENT, _HOLD_OUT = 1, 2, 3
+
+
+def order(seed, epoch):
+    """Generator for the order of the images in an epoch."""
+    return np.random.default_rng([seed, _ORDER, epoch])
+
+
+def augmentation(seed, epoch, index):
+    """Generator for the crops and flips of batch `index` of an epoch."""
+    return np.random.default_rng([seed, _AUGMENT, epoch, index])
+
+
+def hold_out(seed):
+    """Generator for the split of held-out images."""
+    return np.random.default_rng([seed, _HOLD_OUT])

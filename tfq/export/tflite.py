@@ -1,0 +1,42 @@
+"""TensorFlow Lite in float32, for any batch size."""
+
+import tempfile
+from pathlib import Path
+
+from tfq.compat import require
+from tfq.export import savedmodel
+
+FILENAME = "model.tflite"
+
+
+def write(model, path):
+    """Write `model` as a TFLite flatbuffer; quantized kernels are stored as the floats they stand for.
+
+    Args:
+        model: built Keras model of one input and one output, on TensorFlow.
+        path: file to write.
+    """
+    tf = require("tensorflow")
+    # By way of a SavedModel: the converter's own `from_keras_model` does not know Keras 3.
+    with tempfile.TemporaryDirectory() as directory:
+        savedmodel.write(model, directory)
+        flatbuffer = tf.lite.TFLiteConverter.from_saved_model(directory).convert()
+    Path(path).write_bytes(flatbuffer)
+
+
+def load(path):
+    """The function from a batch of images (float32 array) to logits that the TFLite file at `path` computes."""
+    tf = require("tensorflow")
+    interpreter = tf.lite.Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    (input_details,) = interpreter.get_input_details()
+    (output_details,) = interpreter.get_output_details()
+
+    def predict(images):
+        interpreter.resize_tensor_input(input_details["index"], images.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(input_details["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(output_details["index"])
+
+    return predict

@@ -1,0 +1,148 @@
+"""Whether an exported artifact computes what the Keras model computes."""
+
+import contextlib
+from dataclasses import dataclass
+
+import numpy as np
+
+# Largest difference of two logits, over the largest logit, that the order of float32 sums explains: measured 3e-5 at most.
+TOLERANCE = 1e-4
+# Relative size of the rounding that a correct artifact may do differently, and how much worse than it one may come out.
+ROUNDING = 3e-6
+SLACK = 4
+
+_FEWEST_IMAGES = 16
+_BATCH_SIZE = 128
+
+
+class ExportMismatch(RuntimeError):
+    """An exported artifact does not compute what the model computes."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How two sets of logits agree.
+
+    The difference of an image is the largest one among its logits, relative to the largest absolute logit of all images;
+    here are its median and its maximum, and the shares of images within `TOLERANCE` and with the same top-1 class.
+    """
+
+    images: int
+    median_difference: float
+    max_relative_difference: float
+    within_tolerance: float
+    top1_agreement: float
+
+    def __str__(self):
+        return (
+            f"{self.images} images, same top-1 on {self.top1_agreement:.1%}, relative difference of the logits "
+            f"{self.median_difference:.1e} in the median, {self.max_relative_difference:.1e} at most"
+        )
+
+
+def check_images(model, images):
+    """Raise ValueError unless `images` is a float32 batch that fits the one input of `model`, large enough to judge by."""
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            f"export takes a model of one input and one output; got {len(model.inputs)} inputs, {len(model.outputs)} outputs"
+        )
+    expected = tuple(model.inputs[0].shape)[1:]
+    shape, dtype = np.shape(images), getattr(images, "dtype", type(images).__name__)
+    fits = len(shape) == len(expected) + 1 and all(e in (None, n) for n, e in zip(shape[1:], expected, strict=True))
+    if not fits or dtype != np.float32 or shape[0] < _FEWEST_IMAGES:
+        raise ValueError(
+            f"export compares on {_FEWEST_IMAGES} or more float32 images of shape {expected}; got shape {shape}, dtype {dtype}"
+        )
+
+
+def compare(name, model, predict, images):
+    """Compare the logits of an artifact with those of the model.
+
+    Where nothing is quantized, every image must agree within `TOLERANCE`. In a low-bit network a value that lies next to a
+    step of a quantizer may fall to its other side by a rounding difference alone, and its logits then differ by a step, not by
+    a rounding error: with 4 and 8 bit activations that happens in every other image. So the model itself says what a rounding
+    does to it: where more than 1 % of the images (more than one) deviate, median and top-1 changes are compared with those of
+    the model under a rounding noise in its images and weights. A wrong artifact deviates in most images, and much more.
+
+    Args:
+        name: name of the format, for the error.
+        model: Keras model.
+        predict: the function from a batch of images to logits that the artifact computes.
+        images: float32 batch.
+
+    Returns:
+        `Agreement`.
+
+    Raises:
+        ExportMismatch: the artifact deviates more than rounding explains.
+    """
+    expected = _keras_logits(model, images)
+    agreement = agree(_logits(predict, images), expected)
+    if not _is_close(agreement):
+        with _rounded_differently(model, images) as noisy_images:
+            own = agree(_keras_logits(model, noisy_images), expected)
+        _check_against_rounding(name, agreement, own)
+    return agreement
+
+
+def agree(logits, expected):
+    """`Agreement` of two arrays of logits, (N, classes)."""
+    if logits.shape != expected.shape:
+        raise ExportMismatch(f"the artifact gives logits of shape {logits.shape}, the model of shape {expected.shape}")
+    difference = np.abs(logits - expected).max(axis=1) / max(np.abs(expected).max(), np.finfo(np.float32).tiny)
+    difference = np.where(np.isnan(difference), np.inf, difference)
+    return Agreement(
+        images=len(expected),
+        median_difference=float(np.median(difference)),
+        max_relative_difference=float(difference.max()),
+        within_tolerance=float(np.mean(difference <= TOLERANCE)),
+        top1_agreement=float(np.mean(logits.argmax(axis=1) == expected.argmax(axis=1))),
+    )
+
+
+def _few(images):
+    """Share of the images that may deviate: 1 %, and never less than one image, which a single step can change."""
+    return max(0.01, 1 / images)
+
+
+def _is_close(agreement):
+    return min(agreement.within_tolerance, agreement.top1_agreement) >= 1 - _few(agreement.images)
+
+
+def _check_against_rounding(name, agreement, own):
+    most = max(TOLERANCE, SLACK * own.median_difference)
+    most_changes = max(_few(own.images), SLACK * (1 - own.top1_agreement))
+    # Not `>`: the median of NaN logits is infinite.
+    if not (agreement.median_difference <= most and 1 - agreement.top1_agreement <= most_changes):
+        raise ExportMismatch(
+            f"the exported {name} does not compute what the model computes: {agreement}; "
+            f"rounding explains {most:.1e} in the median and the same top-1 on {1 - most_changes:.1%}"
+        )
+
+
+@contextlib.contextmanager
+def _rounded_differently(model, images):
+    """The images with rounding noise; the weights of `model` have it too, as long as the context lasts."""
+    generator = np.random.default_rng(0)
+
+    def noisy(values):
+        if not np.issubdtype(values.dtype, np.floating):
+            return values
+        return (values * (1 + ROUNDING * generator.uniform(-1, 1, values.shape))).astype(values.dtype)
+
+    weights = model.get_weights()
+    try:
+        model.set_weights([noisy(values) for values in weights])
+        yield noisy(images)
+    finally:
+        model.set_weights(weights)
+
+
+def _keras_logits(model, images):
+    return np.asarray(model.predict(images, batch_size=_BATCH_SIZE, verbose=0), dtype=np.float32)
+
+
+def _logits(predict, images):
+    # One image alone first: the artifact must take any batch size.
+    starts = [0, *range(1, len(images), _BATCH_SIZE)]
+    return np.concatenate([predict(images[start:end]) for start, end in zip(starts, [*starts[1:], len(images)], strict=True)])

@@ -1,0 +1,32 @@
+"""A quantizer as a layer of its own."""
+
+from tfq import quantizers
+from tfq.compat import keras
+from tfq.quantizers.base import register
+
+
+@register
+class QuantActivation(keras.layers.Layer):
+    """Applies a quantizer to its inputs; the shape stays.
+
+    Args:
+        input_quantizer: the quantizer, such as `XnorInputs()` or `DoReFaInputs(2)`; None passes the inputs on.
+        **kwargs: as in `keras.layers.Layer`.
+    """
+
+    def __init__(self, input_quantizer, **kwargs):
+        super().__init__(**kwargs)
+        self.input_quantizer = quantizers.get(input_quantizer)
+        self.supports_masking = True
+
+    def call(self, inputs):
+        """Quantize `inputs`."""
+        return inputs if self.input_quantizer is None else self.input_quantizer(inputs)
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the inputs."""
+        return input_shape
+
+    def get_config(self):
+        """Arguments of the constructor."""
+        return {**super().get_config(), "input_quantizer": quantizers.serialize(self.input_quantizer)}

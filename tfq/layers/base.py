@@ -1,0 +1,73 @@
+"""What the quantized layers share: the quantizers of their operands and of their output gradient."""
+
+from tfq import constraints, quantizers
+from tfq.compat import UNCAST, ops
+from tfq.layers.gradient import QuantGradient
+from tfq.quantizers.base import FULL_PRECISION
+
+
+class QuantizedLayer:
+    """Mixin, in front of a Keras layer, that holds the quantizers of its input, kernel and output gradient.
+
+    Checkpoints hold the latent kernel; `quantized_kernel` is what the forward pass uses.
+    """
+
+    def __init__(
+        self,
+        *args,
+        input_quantizer=None,
+        kernel_quantizer=None,
+        gradient_quantizer=None,
+        kernel_constraint=None,
+        **kwargs,
+    ):
+        # Set before Keras' constructor runs, which may already add weights.
+        self._kernel_is_quantized = kernel_quantizer is not None
+        super().__init__(*args, kernel_constraint=constraints.get(kernel_constraint), **kwargs)
+        self.input_quantizer = quantizers.get(input_quantizer)
+        self.kernel_quantizer = quantizers.get(kernel_quantizer)
+        self.gradient_quantizer = quantizers.get(gradient_quantizer)
+        self._quantize_gradient = None
+        if getattr(self.gradient_quantizer, "bits", FULL_PRECISION) < FULL_PRECISION:
+            self._quantize_gradient = QuantGradient(self.gradient_quantizer, name=f"{self.name}_gradient")
+
+    def add_weight(self, *args, **kwargs):
+        """As in Keras, but a mixed-precision policy does not cast a kernel that has yet to be quantized."""
+        name = kwargs.get("name") or (args[0] if args else None)
+        if name == "kernel" and self._kernel_is_quantized:
+            kwargs = {**kwargs, **UNCAST}
+        return super().add_weight(*args, **kwargs)
+
+    def build(self, input_shape):
+        """Add the weights of the Keras layer and the key of the gradient noise."""
+        super().build(input_shape)
+        if self._quantize_gradient is not None:
+            self._quantize_gradient.build(self.compute_output_shape(input_shape))
+
+    def call(self, inputs, training=None):
+        """The Keras layer on quantized operands; in training its output gradient is quantized too."""
+        return self._with_quantized_gradient(super().call(inputs), training)
+
+    @property
+    def quantized_kernel(self):
+        """The kernel as the forward pass uses it; the latent one is `kernel`."""
+        return self.kernel if self.kernel_quantizer is None else self.kernel_quantizer(self.kernel)
+
+    def get_config(self):
+        """Arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "input_quantizer": quantizers.serialize(self.input_quantizer),
+            "kernel_quantizer": quantizers.serialize(self.kernel_quantizer),
+            "gradient_quantizer": quantizers.serialize(self.gradient_quantizer),
+        }
+
+    def _quantize_operands(self, inputs, kernel):
+        if self.input_quantizer is not None:
+            inputs = self.input_quantizer(inputs)
+        if self.kernel_quantizer is not None:
+            kernel = ops.cast(self.kernel_quantizer(kernel), inputs.dtype)
+        return inputs, kernel
+
+    def _with_quantized_gradient(self, outputs, training):
+        return outputs if self._quantize_gradient is None else self._quantize_gradient(outputs, training=training)

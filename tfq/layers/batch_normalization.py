@@ -1,0 +1,50 @@
+"""Batch normalization that trains with TensorFlow's fused op."""
+
+from tfq.compat import fused_batch_norm, is_legacy, keras, ops
+from tfq.quantizers.base import register
+
+# Below this the fused op silently uses this value instead.
+_SMALLEST_EPSILON = 1.001e-5
+
+
+class BatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization`, computed by one fused op in training where there is one.
+
+    Values, gradients, moving statistics and saved weights are those of the Keras layer. Keras 3 computes batch normalization
+    op by op, which costs a small residual network on a CPU a third of its training speed. The fused op serves training on
+    TensorFlow with inputs (N, H, W, C) normalized over the last axis; everything else (other ranks or axes, masks, renorm,
+    synchronized or float64 statistics, an epsilon below 1.001e-5, inference, other backends) takes the path of Keras.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        """Normalize `inputs`; in training also update the moving statistics."""
+        if training and self.trainable and mask is None and self._can_fuse(inputs):
+            return self._fused_training_step(inputs)
+        return super().call(inputs, training=training, mask=mask)
+
+    def _can_fuse(self, inputs):
+        return (
+            fused_batch_norm is not None
+            and len(inputs.shape) == 4
+            and self.axis in (-1, 3)
+            and self.epsilon >= _SMALLEST_EPSILON
+            and keras.backend.standardize_dtype(inputs.dtype) != "float64"
+            and not (self.renorm or self.synchronized)
+        )
+
+    def _fused_training_step(self, inputs):
+        x = ops.cast(inputs, "float32")  # as in Keras: half precision overflows here
+        channels = (inputs.shape[-1],)
+        gamma = self.gamma if self.scale else ops.ones(channels)
+        beta = self.beta if self.center else ops.zeros(channels)
+        outputs, mean, unbiased_variance = fused_batch_norm(x, gamma, beta, self.epsilon)
+        count = ops.cast(ops.size(x) // channels[0], "float32")
+        # The fused op returns the variance times M / (M - 1); Keras keeps the biased one.
+        variance = unbiased_variance * ((count - 1.0) / count)
+        self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1.0 - self.momentum))
+        self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1.0 - self.momentum))
+        return ops.cast(outputs, self.compute_dtype)
+
+
+# tf_keras' own layer is fused itself. The name is that of Keras' layer, since weight files go by it: each reads the other's.
+BatchNormalization = keras.layers.BatchNormalization if is_legacy else register(BatchNormalization)

@@ -1,0 +1,68 @@
+"""Quantizers of the three methods, one class per published method."""
+
+from tfq.compat import keras
+from tfq.quantizers.base import Quantizer
+from tfq.quantizers.dorefa import DoReFaGradients, DoReFaInputs, DoReFaWeights
+from tfq.quantizers.ternary import TernaryWeights
+from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights
+
+__all__ = [
+    "ClippedGradient",
+    "DoReFaGradients",
+    "DoReFaInputs",
+    "DoReFaWeights",
+    "ExactGradient",
+    "PaperGradient",
+    "Quantizer",
+    "TernaryWeights",
+    "XnorInputs",
+    "XnorWeights",
+    "get",
+    "serialize",
+]
+
+_BY_NAME = {
+    "xnor_weights": XnorWeights,
+    "xnor_inputs": XnorInputs,
+    "ternary_weights": TernaryWeights,
+    "dorefa_weights": DoReFaWeights,
+    "dorefa_inputs": DoReFaInputs,
+    "dorefa_gradients": DoReFaGradients,
+}
+
+
+def get(identifier):
+    """The quantizer that `identifier` stands for.
+
+    Args:
+        identifier: None (no quantizer), a quantizer or any other callable, a name such as `"xnor_weights"` or
+            `"XnorWeights"`, or the dictionary that `serialize` gave.
+
+    Raises:
+        ValueError: the name is unknown, or its class needs arguments; or it is none of these.
+    """
+    if identifier is None:
+        return None
+    if isinstance(identifier, dict):
+        return keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, str):
+        return _by_name(identifier)
+    if callable(identifier) and not isinstance(identifier, type):
+        return identifier
+    raise ValueError(f"expected a quantizer, its name, its configuration or None; got {identifier!r}")
+
+
+def _by_name(name):
+    classes = _BY_NAME | {cls.__name__: cls for cls in _BY_NAME.values()}
+    if name not in classes:
+        raise ValueError(f"unknown quantizer {name!r}; known are {', '.join(_BY_NAME)}")
+    try:
+        return classes[name]()
+    except TypeError as error:
+        cls = classes[name].__name__
+        raise ValueError(f"quantizer {name!r} needs its number of bits: give an object such as {cls}(bits=2)") from error
+
+
+def serialize(quantizer):
+    """Dictionary from which `get` makes the same quantizer again; None for None."""
+    return None if quantizer is None else keras.saving.serialize_keras_object(quantizer)

@@ -1,0 +1,157 @@
+"""DoReFa-Net (Zhou et al. 2016, arXiv:1606.06160): weights, activations and gradients of k bits."""
+
+from tfq import ste
+from tfq.compat import custom_gradient, ops, random_uniform
+from tfq.quantizers.base import FULL_PRECISION, Quantizer, check_bits, register
+
+
+class _KBits(Quantizer):
+    """A quantizer whose number of bits is its first argument; 32 bits switch it off."""
+
+    def __init__(self, bits):
+        self.bits = check_bits(bits, type(self).__name__)
+
+    def get_config(self):
+        """Arguments of the constructor, as JSON values."""
+        return {"bits": self.bits}
+
+
+@register
+class DoReFaWeights(_KBits):
+    """Weights of k bits.
+
+        k = 1:  W~ = sign(W) E|W|, the mean over the whole layer;        dC/dW_i := g_i
+        k > 1:  W~ = 2 Q_k( tanh(W) / (2 max|tanh(W)|) + 1/2 ) - 1;      dC/dW_i := g_i (1 - tanh(W_i)^2) / max|tanh(W)|
+
+    with Q_k(r) = round((2^k - 1) r) / (2^k - 1), whose gradient is the identity. DoReFa-Net, section 2.3, equations 6 to 9.
+    E|W| and, by default, max|tanh(W)| count as constants in the backward pass. Ties round to even. For k > 1 weights that are
+    all zero have no scale: they give the upper of the two levels around 0, larq's do too. larq's one bit has no E|W|.
+
+    Args:
+        bits: 1 to 16, or 32 to pass the weights through.
+        differentiate_max: let the gradient pass through max|tanh(W)| as well (tensorpack does, larq does not).
+    """
+
+    def __init__(self, bits, differentiate_max=False):
+        super().__init__(bits)
+        self.differentiate_max = differentiate_max
+
+    def __call__(self, x):
+        """Quantize the kernel `x`, of any shape."""
+        if self.bits == FULL_PRECISION:
+            return x
+        if self.bits == 1:
+            return _mean_scaled_sign(x)
+        return _soft_clipped_levels(x, self.bits, self.differentiate_max)
+
+    def get_config(self):
+        """Arguments of the constructor, as JSON values."""
+        return {**super().get_config(), "differentiate_max": self.differentiate_max}
+
+
+@register
+class DoReFaInputs(_KBits):
+    """Activations of k bits in [0, 1].
+
+        q = Q_k(min(max(x, 0), 1)),   dq/dx := [0 <= x <= 1]
+
+    DoReFa-Net, section 2.4, equation 11. The clip replaces a ReLU. Ties round to even, so at one bit 0.5 gives 0. NaN stays
+    NaN on TensorFlow and JAX. Half-precision inputs are quantized in float32 and cast back.
+
+    Args:
+        bits: 1 to 16, or 32 to pass the activations through.
+    """
+
+    def __call__(self, x):
+        """Quantize `x`, of any shape."""
+        if self.bits == FULL_PRECISION:
+            return x
+        return _clipped_levels(x, self.bits)
+
+
+@register
+class DoReFaGradients(_KBits):
+    """Gradients of k bits: the identity in the forward pass, a quantizer in the backward pass.
+
+        f(g) = 2 M [ Q_k( g / (2 M) + 1/2 + N ) - 1/2 ],   M = max|g| per sample,   N = s / (2^k - 1),   s ~ U[-1/2, 1/2)
+
+    DoReFa-Net, section 2.5, equation 12. The maximum runs over all axes but the first. The noise is drawn in the backward pass
+    from a key that the forward call takes; the argument of Q_k is clipped to [0, 1] against rounding (tensorpack does so too).
+    A sample whose gradient is all zero gives exact zeros, NaN gives NaN.
+
+    Args:
+        bits: 1 to 16, or 32 to pass the gradients through.
+        seed: start of the noise of the layers that use this quantizer (each mixes its name in); None draws one from Python's
+            random state, which `keras.utils.set_random_seed` sets.
+    """
+
+    def __init__(self, bits, seed=None):
+        super().__init__(bits)
+        self.seed = seed
+
+    def __call__(self, x, key):
+        """Return `x`; the gradient that comes back through it is quantized with noise from `key` (two integers)."""
+        if self.bits == FULL_PRECISION:
+            return x
+        return _quantize_gradient(x, self.bits, key)
+
+    def get_config(self):
+        """Arguments of the constructor, as JSON values."""
+        return {**super().get_config(), "seed": self.seed}
+
+
+@custom_gradient
+def _mean_scaled_sign(w):
+    return ops.mean(ops.abs(w)) * ste.sign(w), lambda upstream: upstream
+
+
+def _soft_clipped_levels(w, bits, differentiate_max):
+    @custom_gradient
+    def call(w):
+        t = ops.tanh(w)
+        size = ops.abs(t)
+        largest = ops.max(size)
+        levels = ste.round_to_levels(ops.divide_no_nan(t, 2.0 * largest) + 0.5, bits)
+
+        def grad(upstream):
+            by_t = ops.divide_no_nan(2.0 * upstream, 2.0 * largest)
+            if differentiate_max:
+                # d(t / max) / d max, shared by the elements that attain the maximum.
+                at_max = ops.cast(size == largest, w.dtype)
+                by_max = -ops.sum(ops.divide_no_nan(by_t * t, largest))
+                by_t = by_t + by_max * ops.sign(t) * at_max / ops.sum(at_max)
+            return by_t * (1.0 - t * t)
+
+        return 2.0 * levels - 1.0, grad
+
+    return call(w)
+
+
+def _clipped_levels(x, bits):
+    @custom_gradient
+    def call(x):
+        def grad(upstream):
+            return upstream * ops.cast(ste.inside(x, 0, 1), upstream.dtype)
+
+        full = ops.cast(x, "float32")
+        return ops.cast(ste.round_to_levels(ops.clip(full, 0.0, 1.0), bits), x.dtype), grad
+
+    return call(x)
+
+
+def _quantize_gradient(x, bits, key):
+    @custom_gradient
+    def call(x):
+        return x, lambda upstream: _noisy_levels(upstream, bits, key)
+
+    return call(x)
+
+
+def _noisy_levels(gradient, bits, key):
+    n = 2**bits - 1
+    g = ops.cast(gradient, "float32")
+    largest = ops.max(ops.abs(g), axis=tuple(range(1, len(g.shape))), keepdims=True)
+    unit = g / ops.where(largest == 0, 1.0, largest) * 0.5 + 0.5
+    noise = random_uniform(ops.shape(g), key, -0.5, 0.5) / n
+    levels = ste.round_to_levels(ops.clip(unit + noise, 0.0, 1.0), bits)
+    return ops.cast(largest * (2.0 * levels - 1.0), gradient.dtype)

@@ -1,0 +1,137 @@
+"""XNOR-Net (Rastegari et al. 2016, arXiv:1603.05279): weights and inputs of one bit."""
+
+from tfq import ste
+from tfq.compat import custom_gradient, keras, ops
+from tfq.quantizers.base import Configured, Quantizer, register
+
+
+@register
+class ClippedGradient(Configured):
+    """Plain clipped straight-through estimator: the scale alpha is left out of the gradient.
+
+    dC/dW_i := g_i [|W_i| <= 1]
+    """
+
+    def __call__(self, upstream, w, signs, alpha, axes):
+        """Gradient for the latent weights `w` from the `upstream` gradient of the quantized ones."""
+        return upstream * ste.inside(w, -1, 1)
+
+
+@register
+class PaperGradient(Configured):
+    """The gradient as the paper prints it, element by element.
+
+        dC/dW_i := g_i (1/n + alpha [|W_i| <= 1])
+
+    XNOR-Net, section 3.1 (the unnumbered equation on training); n is the number of weights of a filter.
+    """
+
+    def __call__(self, upstream, w, signs, alpha, axes):
+        """Gradient for the latent weights `w` from the `upstream` gradient of the quantized ones."""
+        return upstream * (1.0 / _filter_size(w) + alpha * ste.inside(w, -1, 1))
+
+
+@register
+class ExactGradient(Configured):
+    """The gradient through alpha(W) sign(W), with alpha differentiated and the sign's clipped STE.
+
+        dC/dW_i := (sign(W_i) / n) sum_j sign(W_j) g_j + alpha [|W_i| <= 1] g_i
+
+    The sum runs over the n weights of the filter: product rule on W~ = alpha sign(W) of XNOR-Net, section 3.1, with
+    d alpha / d W_i = sign(W_i) / n. At W_i = 0 it takes sign(0) = +1, where autodiff of |W| takes 0.
+    """
+
+    def __call__(self, upstream, w, signs, alpha, axes):
+        """Gradient for the latent weights `w` from the `upstream` gradient of the quantized ones."""
+        through_alpha = signs * ops.mean(signs * upstream, axis=axes, keepdims=True)
+        return through_alpha + alpha * ste.inside(w, -1, 1) * upstream
+
+
+def _filter_axes(w):
+    # Kernels end with their output channels: (height, width, in, out), (in, out).
+    return tuple(range(len(w.shape) - 1))
+
+
+def _filter_size(w):
+    size = 1
+    for length in w.shape[:-1]:
+        size *= length
+    return size
+
+
+def _scaled_sign(w, gradient):
+    axes = _filter_axes(w)
+
+    @custom_gradient
+    def call(w):
+        alpha = ops.mean(ops.abs(w), axis=axes, keepdims=True)
+        signs = ste.sign(w)
+
+        def grad(upstream):
+            return gradient(upstream, w, signs, alpha, axes)
+
+        return alpha * signs, grad
+
+    return call(w)
+
+
+@register
+class XnorWeights(Quantizer):
+    """Binary weights with one scale per filter.
+
+        W~ = alpha sign(W),   alpha = mean |W| over the filter
+
+    XNOR-Net, section 3.1, equations 5 and 6. The gradient is that of `gradient`, by default `ExactGradient()`. A filter of
+    zeros gives zeros. NaN anywhere in a filter makes its alpha, and so the filter, NaN.
+
+    Input: a kernel whose last axis is the output channel, (height, width, in, out) or (in, out).
+
+    Args:
+        gradient: `ExactGradient()`, `PaperGradient()` or `ClippedGradient()`.
+        center: subtract from the latent weights their mean over the input channels first, separately at each tap, as the
+            authors' code does (it is not in the paper). Differentiated.
+        clip: clip the latent weights (after centring) to [-1, 1] first, with gradient 1 on the closed interval.
+    """
+
+    bits = 1
+
+    def __init__(self, gradient=None, center=False, clip=False):
+        self.gradient = keras.saving.deserialize_keras_object(gradient) if isinstance(gradient, dict) else gradient
+        if self.gradient is None:
+            self.gradient = ExactGradient()
+        if not isinstance(self.gradient, Configured) or isinstance(self.gradient, Quantizer):
+            raise ValueError(
+                f"XnorWeights: gradient must be ExactGradient(), PaperGradient() or ClippedGradient(); got gradient={gradient!r}"
+            )
+        self.center = center
+        self.clip = clip
+
+    def __call__(self, x):
+        """Quantize the kernel `x`."""
+        if self.center:
+            x = x - ops.mean(x, axis=-2, keepdims=True)
+        if self.clip:
+            x = ste.clip_inclusive(x)
+        return _scaled_sign(x, self.gradient)
+
+    def get_config(self):
+        """Arguments of the constructor, as JSON values."""
+        gradient = keras.saving.serialize_keras_object(self.gradient)
+        return {"gradient": gradient, "center": self.center, "clip": self.clip}
+
+
+@register
+class XnorInputs(Quantizer):
+    """Binary activations: the sign, with the clipped straight-through estimator.
+
+        q = +1 if x >= 0 else -1,   dq/dx := [|x| <= 1]
+
+    XNOR-Net, section 3.2. The scale K of the inputs is an option of the convolution (`QuantConv2D(kmap=True)`), since it is
+    multiplied after it. No ReLU may stand in front: it would make every value +1. NaN gives -1.
+    """
+
+    bits = 1
+
+    def __call__(self, x):
+        """Quantize `x`, of any shape."""
+        return ste.ste_sign(x)

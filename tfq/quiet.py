@@ -1,0 +1,48 @@
+"""Keeps the reports of TensorFlow's C++ parts off the terminal."""
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+
+
+@contextlib.contextmanager
+def quiet():
+    """Send standard output and error nowhere while the body runs, those of C++ code too; if it fails, show them on stderr."""
+    with tempfile.TemporaryFile("w+", errors="replace") as noise, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger = logging.getLogger("tensorflow")
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        saved = _redirect(noise)
+        failed = True
+        try:
+            # Python's streams need not be the process' own, as in a notebook.
+            with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
+                yield
+            failed = False
+        finally:
+            _restore(saved)
+            logger.setLevel(level)
+            if failed:
+                noise.seek(0)
+                sys.stderr.write(noise.read())
+
+
+def _redirect(file):
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [(descriptor, os.dup(descriptor)) for descriptor in (1, 2)]
+    for descriptor, _ in saved:
+        os.dup2(file.fileno(), descriptor)
+    return saved
+
+
+def _restore(saved):
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for descriptor, copy in saved:
+        os.dup2(copy, descriptor)
+        os.close(copy)

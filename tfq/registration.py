@@ -1,0 +1,50 @@
+"""Registers tfq's classes with Keras as soon as Keras is there, without importing Keras itself."""
+
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+
+_KERAS = ("keras", "tf_keras")
+
+
+def with_keras():
+    """Register now if a Keras is loaded, else right after one will be."""
+    if any(name in sys.modules for name in _KERAS):
+        register()
+    else:
+        sys.meta_path.insert(0, _AfterKeras())
+
+
+def register():
+    """Register now: each class does so itself where it is defined."""
+    importlib.import_module("tfq.layers")
+
+
+class _AfterKeras(importlib.abc.MetaPathFinder):
+    """Finds Keras as the other finders do, and registers when its import is complete."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in _KERAS or self not in sys.meta_path:
+            return None
+        # The others are asked without this one. It stays for later: who asks may only want to know whether Keras is installed.
+        place = sys.meta_path.index(self)
+        sys.meta_path.remove(self)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            sys.meta_path.insert(place, self)
+        if spec is not None:
+            spec.loader.exec_module = self._and_register(spec.loader.exec_module)
+        return spec
+
+    def _and_register(self, execute):
+        def execute_and_register(module):
+            execute(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            # Where tfq itself imports Keras, it registers when it has got the names it needs from it.
+            if "tfq.compat" not in sys.modules:
+                register()
+
+        return execute_and_register

@@ -1,0 +1,61 @@
+"""Signs and rounding with a straight-through estimator (STE): the step functions that all quantizers are made of.
+
+A step function has derivative 0 almost everywhere. The straight-through estimator replaces it by that of a simple surrogate, so
+that the latent (float) tensor behind the step can be trained (Bengio et al. 2013, arXiv:1308.3432; Hubara et al. 2016,
+arXiv:1602.02830, section 1.3).
+"""
+
+from tfq.compat import custom_gradient, ops
+
+
+def sign(x):
+    """Sign that is never 0: +1 for x >= 0 (so for -0.0 too), -1 otherwise.
+
+    NaN gives -1 (larq's sign keeps NaN). TensorFlow and XLA flush subnormal numbers on CPUs: sign(-1e-40) is +1 there.
+    It has no gradient of its own; see `ste_sign`.
+    """
+    # Literal constants: larq-compute-engine recognizes a binarization in this form only.
+    return ops.cast(ops.where(x >= 0, 1.0, -1.0), x.dtype)
+
+
+def inside(x, low, high):
+    """1 where low <= x <= high, else 0 (NaN gives 0), in the dtype of `x`: the window of a clipped STE."""
+    return ops.cast(ops.logical_and(x >= low, x <= high), x.dtype)
+
+
+@custom_gradient
+def ste_sign(x):
+    """Sign with the clipped straight-through estimator.
+
+        q = +1 if x >= 0 else -1
+        dq/dx := [|x| <= 1]
+
+    XNOR-Net (arXiv:1603.05279), section 3.1; Hubara et al. (arXiv:1602.02830), equation 4. Same shape and dtype as `x`. An
+    upstream gradient that is not finite gives NaN outside the window too.
+    """
+
+    def grad(upstream):
+        # A product, not a `where`: TensorFlow takes half the time for it, on tensors that are most of a network's activations.
+        return upstream * ops.cast(ops.abs(x) <= 1, upstream.dtype)
+
+    return sign(x), grad
+
+
+@custom_gradient
+def clip_inclusive(x):
+    """Clip to [-1, 1] with gradient 1 on the closed interval, on every backend (they differ at the two ends)."""
+
+    def grad(upstream):
+        return ops.where(ops.abs(x) <= 1, upstream, ops.zeros_like(upstream))
+
+    return ops.clip(x, -1.0, 1.0), grad
+
+
+def round_to_levels(x, bits):
+    """Nearest of the 2^bits equally spaced levels of [0, 1]: round(n x) / n with n = 2^bits - 1.
+
+    DoReFa (arXiv:1606.06160), equation 5. Ties go to the even level. XLA (so JAX) and TensorFlow's graph optimizer multiply by
+    1 / n where this divides by n: their levels differ by a unit in the last place, 0 and 1 do not. No gradient of its own.
+    """
+    n = 2**bits - 1
+    return ops.round(x * n) / n

@@ -1,0 +1,1 @@
+"""Parts of the training program that other programs can use: checkpoints, run directories, optimizers, weight transfer."""

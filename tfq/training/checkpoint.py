@@ -1,0 +1,166 @@
+"""Checkpoints that hold the whole state of a run, and survive being killed at any moment.
+
+A checkpoint is a file of Keras (weights, optimizer, configuration) with the history of the run inside it: one file, put in place
+by one rename. The one before is kept as `previous`.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+from tfq.compat import keras, require
+from tfq.training import atomic
+from tfq.training.history import History
+
+_HISTORY = "tfq_history.json"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be written or read; the message says which, why, and what is left."""
+
+
+def save(model, path, history):
+    """Write model, optimizer and history to `path`; the file that was there becomes `previous`.
+
+    Args:
+        model: a compiled Keras model.
+        path: where to; ends with `.keras` or `.h5`.
+        history: the `History` of the run.
+
+    Raises:
+        CheckpointError: it cannot be written; what was there before is kept.
+    """
+    path = Path(path)
+    try:
+        with atomic.replacing(path) as temporary:
+            model.save(str(temporary))
+            _attach(temporary, json.dumps(history.rows))
+            if path.exists():
+                os.replace(path, previous(path))
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"cannot write the checkpoint {path}: {_reason(error)}; the earlier one is kept") from error
+
+
+def copy(source, target):
+    """Copy a checkpoint, whole or not at all."""
+    try:
+        with atomic.replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+    except OSError as error:
+        raise CheckpointError(f"cannot copy the checkpoint {source} to {target}: {_reason(error)}") from error
+
+
+def previous(path):
+    """Where `save` keeps the checkpoint before the one at `path`."""
+    path = Path(path)
+    return path.with_name(f"previous{path.suffix}")
+
+
+def load(path):
+    """Read a checkpoint.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The model as it was saved, and its `History`.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}")
+    try:
+        rows = json.loads(_attached(path))
+        model = keras.models.load_model(str(path))
+    except Exception as error:  # whatever the readers of a damaged file come upon
+        raise CheckpointError(f"the checkpoint {path} cannot be read: {_reason(error)}") from error
+    return model, History(rows)
+
+
+def load_latest(path, log=print):
+    """Read the checkpoint at `path`; where it is damaged or missing, the one before.
+
+    Returns:
+        The model and its `History`, or None where there is no checkpoint at all.
+
+    Raises:
+        CheckpointError: there are checkpoints, but none can be read.
+    """
+    candidates = [candidate for candidate in (Path(path), previous(path)) if candidate.exists()]
+    errors = []
+    for candidate in candidates:
+        try:
+            return load(candidate)
+        except CheckpointError as error:
+            errors.append(str(error))
+            log(f"WARNING: {error}")
+    if errors:
+        raise CheckpointError(f"{'; '.join(errors)}: remove the run directory, or start over with --noresume")
+    return None
+
+
+def restore(model, saved):
+    """Copy weights and optimizer state of a loaded model into one that was built anew from the same flags.
+
+    Not the loaded model itself goes on: Keras does not save which weights are excluded from weight decay.
+
+    Args:
+        model: the compiled model to go on with.
+        saved: the model that `load` gave.
+
+    Raises:
+        CheckpointError: the two are not the same network.
+    """
+    try:
+        model.set_weights(saved.get_weights())
+        model.optimizer.build(model.trainable_variables)
+        for variable, value in zip(model.optimizer.variables, saved.optimizer.variables, strict=True):
+            variable.assign(value)
+    except ValueError as error:
+        raise CheckpointError(f"the checkpoint does not fit the network of these flags: {_reason(error)}") from error
+
+
+def _attach(path, text):
+    if path.suffix == ".h5":
+        with require("h5py").File(path, "r+") as file:
+            file.attrs[_HISTORY] = text
+            file.attrs["tfq_sha256"] = _digest(file)
+    else:
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(_HISTORY, text)
+
+
+def _attached(path):
+    """The history in a checkpoint, after all of the file was found to be whole."""
+    if path.suffix == ".h5":
+        with require("h5py").File(path, "r") as file:
+            if _digest(file) != file.attrs["tfq_sha256"]:
+                raise ValueError("its checksum does not fit its content")
+            return file.attrs[_HISTORY]
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"its member {damaged} does not fit its checksum")
+        return archive.read(_HISTORY)
+
+
+def _digest(file):
+    """SHA-256 over all arrays of an HDF5 file, which has no checksum of its own."""
+    digest = hashlib.sha256()
+
+    def add(name, item):
+        if hasattr(item, "shape"):
+            digest.update(name.encode())
+            digest.update(item[()].tobytes())
+
+    file.visititems(add)
+    return digest.hexdigest()
+
+
+def _reason(error):
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

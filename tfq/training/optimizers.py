@@ -1,0 +1,80 @@
+"""Optimizers and learning-rate schedules, all of them Keras' own."""
+
+from tfq.compat import keras, ops, weight_name
+from tfq.training.choices import OPTIMIZERS, SCHEDULES
+
+
+def learning_rate(schedule, lr, epochs, steps_per_epoch, milestones=()):
+    """What an optimizer of Keras takes as its learning rate.
+
+        constant: lr
+        step:     lr / 10^j after the j-th milestone
+        cosine:   lr (1 + cos(pi t / T)) / 2 at step t of T
+        onecycle: from lr / 25 linearly to lr over the first 30 % of the steps, then by a cosine to 0 (Smith and Topin 2017,
+                  arXiv:1708.07120; the shape is that of Keras' CosineDecay with warm-up)
+
+    Args:
+        schedule: one of `tfq.training.choices.SCHEDULES`.
+        lr: the highest rate.
+        epochs: length of the run.
+        steps_per_epoch: batches in an epoch.
+        milestones: epochs after which "step" divides the rate by ten.
+    """
+    steps = epochs * steps_per_epoch
+    schedules = keras.optimizers.schedules
+    if schedule == "constant" or (schedule == "step" and not milestones):
+        return lr
+    if schedule == "step":
+        boundaries = [epoch * steps_per_epoch for epoch in milestones]
+        return schedules.PiecewiseConstantDecay(boundaries, [lr / 10**j for j in range(len(milestones) + 1)])
+    if schedule == "cosine":
+        return schedules.CosineDecay(lr, steps)
+    if schedule == "onecycle":
+        warmup = max(1, round(0.3 * steps))
+        return schedules.CosineDecay(lr / 25, max(1, steps - warmup), warmup_target=lr, warmup_steps=warmup)
+    raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
+
+
+def build(name, rate, weight_decay, model):
+    """An optimizer for `model`.
+
+    Weight decay is Keras' decoupled one, W <- W - rate * weight_decay * W. It spares biases, batch normalization, and binary
+    kernels: of these only the sign counts, so that a decay merely makes them flip more easily.
+
+    Args:
+        name: `"sgd"` (momentum 0.9) or `"adam"`.
+        rate: learning rate or schedule.
+        weight_decay: 0 for none.
+        model: the model whose weights it will train.
+    """
+    decay = weight_decay or None
+    if name == "sgd":
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, weight_decay=decay)
+    elif name == "adam":
+        optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
+    else:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {name!r}")
+    if decay:
+        optimizer.exclude_from_weight_decay(var_list=_spared(model))
+    return optimizer
+
+
+def current_rate(optimizer):
+    """The learning rate of the next step."""
+    rate = optimizer.learning_rate
+    if callable(rate):
+        rate = rate(optimizer.iterations)
+    return float(ops.convert_to_numpy(rate))
+
+
+def _spared(model):
+    decayed = {id(kernel) for layer in model.layers if (kernel := _decayed_kernel(layer)) is not None}
+    return [variable for variable in model.trainable_variables if id(variable) not in decayed]
+
+
+def _decayed_kernel(layer):
+    inner = getattr(layer, "layer", layer)  # the layer inside a wrapper
+    if getattr(getattr(inner, "kernel_quantizer", None), "bits", None) == 1:
+        return None
+    # By name: tfmot's wrapper puts the quantized tensor in the place of the attribute `kernel`.
+    return next((variable for variable in layer.trainable_variables if weight_name(variable) == "kernel"), None)

@@ -1,0 +1,213 @@
+"""The training program behind train.py: data, network, `model.fit`, and what is left behind."""
+
+import importlib.util
+import sys
+import time
+
+from tfq import callbacks, complexity, data, export, plot
+from tfq.compat import enable_determinism, keras
+from tfq.training import checkpoint, optimizers, transfer
+from tfq.training.history import History
+from tfq.training.run_directory import RunDirectoryError, versions
+
+EVALUATION_BATCH = 500
+EXPORT_IMAGES = 256
+
+
+class TrainingStopped(RuntimeError):
+    """Training ended before its time; the message says why."""
+
+
+# What a user can come upon; each is one line. Anything else is a mistake of ours, and keeps its traceback.
+ERRORS = (
+    TrainingStopped,
+    RunDirectoryError,
+    checkpoint.CheckpointError,
+    transfer.TransferError,
+    data.DataError,
+    export.ExportMismatch,
+    ImportError,
+)
+
+
+def log(line):
+    """Print a line at once, also into a file."""
+    print(line, flush=True)
+
+
+def run(flags, backend, directory, build):
+    """Train or test by the flags of train.py.
+
+    Args:
+        flags: their values.
+        backend: name of the backend in use.
+        directory: the `RunDirectory`.
+        build: the function that makes the network, `models.build`.
+
+    Raises:
+        One of `ERRORS`, with a message for the user.
+    """
+    if flags.deterministic:
+        enable_determinism()
+    keras.utils.set_random_seed(flags.seed)
+    dataset = data.load(flags.dataset, flags.data_dir, log=log)
+    log(f"==> Data: {dataset.name} from {dataset.source}")
+    if flags.evaluate:
+        evaluate(directory, dataset)
+    else:
+        train(flags, backend, directory, dataset, build)
+    if flags.export:
+        export_best(directory, dataset, flags.export)
+
+
+def train(flags, backend, directory, dataset, build):
+    """Train by the flags, going on from the last checkpoint where there is one."""
+    batches, val_batches = make_batches(flags, dataset)
+    model = build_model(flags, build, dataset, len(batches))
+    history = resume(model, directory, flags)
+    directory.write_json(directory.versions, versions(backend))
+    on_held_out = bool(flags.holdout)
+    stops = [callbacks.StopOnNaN(), callbacks.StopOnCollapse(history, dataset.num_classes)]
+    if history.epochs < flags.epochs:
+        model.fit(
+            batches,
+            validation_data=val_batches,
+            epochs=flags.epochs,
+            initial_epoch=history.epochs,
+            shuffle=False,  # the batches do it, by seed and epoch
+            verbose=1 if sys.stdout.isatty() else 0,
+            callbacks=[
+                callbacks.DataEpoch(batches),
+                # The seed's figures for nin count its ReLUs, those for resnet20 do not.
+                callbacks.Complexity(count_relu=flags.model == "nin", log=log),
+                callbacks.FlipRatio(),
+                stops[0],
+                callbacks.Report(batches, val_batches, flags.epochs, "Holdout" if on_held_out else "Test", log),
+                callbacks.Record(history, directory.last, directory.best, directory.history),
+                stops[1],
+                *tensorboard(directory, history),
+            ],
+        )
+    reason = next((stop.reason for stop in stops if stop.reason), None)
+    if history.epochs:
+        finish(flags, directory, dataset, model, history, reason)
+    if reason:
+        raise TrainingStopped(reason)
+
+
+def make_batches(flags, dataset):
+    """Training batches, and those that the best epoch is picked on: of the test set, or of held-out training images."""
+    x, y, val_x, val_y = dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test
+    if flags.holdout:
+        x, y, val_x, val_y = data.hold_out(dataset, flags.holdout, flags.seed)
+    x, y = x[: flags.limit_train], y[: flags.limit_train]
+    batches = data.Batches(
+        x, y, flags.batch_size, dataset.mean, dataset.std, augment=True, flip=dataset.flip, shuffle=True, seed=flags.seed
+    )
+    return batches, data.Batches(val_x, val_y, EVALUATION_BATCH, dataset.mean, dataset.std)
+
+
+def build_model(flags, build, dataset, steps_per_epoch):
+    """The compiled network, with weights of its own or of `--init_from`."""
+    options = {name: getattr(flags, name) for name in ("width", "depth", "bn_first") if getattr(flags, name) is not None}
+    model = build(
+        flags.model,
+        method=flags.method,
+        w_bits=flags.w_bits,
+        a_bits=flags.a_bits,
+        g_bits=flags.g_bits,
+        kmap=flags.kmap,
+        input_shape=dataset.x_train.shape[1:],
+        num_classes=dataset.num_classes,
+        **options,
+    )
+    milestones = [int(epoch) for epoch in flags.milestones]
+    rate = optimizers.learning_rate(flags.schedule, flags.lr, flags.epochs, steps_per_epoch, milestones)
+    model.compile(
+        optimizers.build(flags.optimizer, rate, flags.weight_decay, model),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="top1")],
+    )
+    return model
+
+
+def resume(model, directory, flags):
+    """Bring the model to where the run in the directory was; returns its `History`."""
+    saved = checkpoint.load_latest(directory.last, log=log)
+    if saved is None:
+        if flags.init_from:
+            kept = transfer.initialize(model, flags.init_from)
+            log(f"==> Weights from {flags.init_from}" + (f"; initial ones in {', '.join(kept)}" if kept else ""))
+        return History()
+    loaded, history = saved
+    checkpoint.restore(model, loaded)
+    log(f"==> Going on after epoch {history.epochs - 1} of the run in {directory.path}")
+    return history
+
+
+def tensorboard(directory, history):
+    """The TensorBoard callback, or none where TensorFlow is not installed."""
+    if importlib.util.find_spec("tensorflow") is None:
+        log("TensorBoard: off, it needs tensorflow: pip install 'tfq[tensorflow]'")
+        return []
+    from tfq.callbacks.tensorboard import TensorBoard
+
+    return [TensorBoard(directory.tensorboard, history)]
+
+
+def finish(flags, directory, dataset, model, history, stopped):
+    """Write summary and curves, and print the last line."""
+    best = history.best_epoch()
+    picked_on = "held-out training images" if flags.holdout else "the test images"
+    seconds = sum(history.column("seconds"))
+    cost = complexity.summarize(model)
+    summary = {
+        "model": flags.model,
+        "method": flags.method,
+        "dataset": dataset.name,
+        "epochs": history.epochs,
+        "final_top1": history.rows[-1]["val_top1"],
+        "best_top1": history.rows[best]["val_top1"] if best is not None else None,
+        "best_epoch": best,
+        "picked_on": picked_on,
+        "seconds": seconds,
+        "stopped": stopped,
+        "parameters": cost.params,
+        "weight_bytes": cost.total_bytes,
+        "float32_bytes": cost.float32_bytes,
+        "macs": {f"{a}x{w}": count for (a, w), count in cost.macs.items()},
+        "pixel_mean": [float(value) for value in dataset.mean],
+        "pixel_std": [float(value) for value in dataset.std],
+    }
+    if flags.holdout and not stopped:
+        summary["test_top1"] = test_accuracy(checkpoint.load(directory.best)[0], dataset)
+        log(f"==> Test top-1 of the best epoch: {summary['test_top1']:.3%}")
+    directory.write_json(directory.summary, summary)
+    plot.curves([directory.path], directory.curves)
+    log(
+        f"--------  {dataset.name}_{directory.path.name}  --  best_top1: {summary['best_top1']:.3%} (epoch {best}, picked on "
+        f"{picked_on})  --  final: {summary['final_top1']:.3%}  --  duration: {time.strftime('%Hh:%M.%S', time.gmtime(seconds))}"
+        "  --------"
+    )
+
+
+def evaluate(directory, dataset):
+    """Print the test accuracy of the best checkpoint."""
+    model, history = checkpoint.load(directory.best)
+    log(f"==> Test top-1 of {directory.best} (epoch {history.epochs - 1}): {test_accuracy(model, dataset):.3%}")
+
+
+def test_accuracy(model, dataset):
+    """Top-1 share on the test set."""
+    batches = data.Batches(dataset.x_test, dataset.y_test, EVALUATION_BATCH, dataset.mean, dataset.std)
+    return model.evaluate(batches, verbose=0, return_dict=True)["top1"]
+
+
+def export_best(directory, dataset, formats):
+    """Export the best checkpoint and print what each file holds."""
+    model, _ = checkpoint.load(directory.best)
+    from tfq import export
+
+    images, _ = data.Batches(dataset.x_test, dataset.y_test, EXPORT_IMAGES, dataset.mean, dataset.std)[0]
+    for report in export.save(model, directory.exports, formats=formats, images=images):
+        log(f"==> {report}")

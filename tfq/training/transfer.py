@@ -1,0 +1,66 @@
+"""Start a network from the weights of another run: the usual second stage of low-bit training."""
+
+from pathlib import Path
+
+from tfq.compat import keras, ops, weight_name
+
+
+class TransferError(RuntimeError):
+    """The weights cannot be taken over; the message says why."""
+
+
+def find(source):
+    """The checkpoint that `source` means: a file, or the best (else last) one of a run directory."""
+    source = Path(source)
+    candidates = [source] if source.is_file() else [source / name for name in ("best.keras", "last.keras")]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise TransferError(f"--init_from={source}: there is no such file, and no best.keras or last.keras in it")
+
+
+def initialize(model, source):
+    """Copy into `model` the weights of the layers that have the same name and shapes in the checkpoint `source`.
+
+    Args:
+        model: the model to start; a layer inside a wrapper of tfmot goes by its own name.
+        source: file or run directory.
+
+    Returns:
+        Names of the layers with weights that kept their own initial values.
+
+    Raises:
+        TransferError: the file cannot be read, no layer fits, or a layer has another shape.
+    """
+    path = find(source)
+    try:
+        donor = keras.models.load_model(str(path), compile=False)
+    except Exception as error:  # whatever the reader of a damaged or foreign file comes upon
+        raise TransferError(
+            f"--init_from={path} cannot be read: {str(error).splitlines()[0][:300]} (tf_keras and Keras 3 do not read each "
+            "other's files: start from a run on the same one)"
+        ) from error
+    weights = {layer.name: _named(layer) for layer in donor.layers}
+    skipped = [layer.name for layer in model.layers if layer.weights and not _copy(layer, weights, path)]
+    if len(skipped) == sum(bool(layer.weights) for layer in model.layers):
+        raise TransferError(f"--init_from={path}: none of its layers has a name of this network's")
+    return skipped
+
+
+def _named(layer):
+    return {weight_name(weight): weight for weight in layer.weights}
+
+
+def _copy(layer, weights, path):
+    given = weights.get(getattr(layer, "layer", layer).name)  # a wrapper goes by the name of the layer inside
+    if not given:
+        return False
+    own = _named(layer)
+    for name, weight in given.items():
+        expected = tuple(own[name].shape) if name in own else "none"
+        if tuple(weight.shape) != expected:
+            raise TransferError(
+                f"--init_from={path}: {layer.name} has a {name} of shape {tuple(weight.shape)} there, {expected} in this network"
+            )
+        own[name].assign(ops.convert_to_numpy(weight))
+    return True

@@ -1,0 +1,229 @@
+"""Train a float or quantized network: python train.py --flagfile=configs/xnor.cfg
+
+Later flags win over those of the flagfile. `--helpshort` lists them all.
+"""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from absl import app, flags
+
+import models
+from models import bits
+from tfq.training import choices
+from tfq.training.run_directory import RunDirectory, RunDirectoryError
+
+FLAGS = flags.FLAGS
+
+# What is trained.
+flags.DEFINE_enum("model", "resnet20", models.NETWORKS, "Network.")
+flags.DEFINE_enum("method", "xnor", bits.METHODS, "How it is quantized.")
+flags.DEFINE_integer("w_bits", None, "Bits of the weights: 1 to 16, 32 for float. Default: the method's own.")
+flags.DEFINE_integer("a_bits", None, "Bits of the activations, likewise.")
+flags.DEFINE_integer("g_bits", None, "Bits of the gradients (dorefa), likewise. Default: float.")
+flags.DEFINE_boolean("kmap", False, "xnor: multiply each convolution by the scale K of its inputs.")
+flags.DEFINE_boolean("bn_first", None, "nin: batch normalization in front of quantized convolutions. Default: with 1-bit inputs.")
+flags.DEFINE_integer("width", None, "resnet20: output channels of a block over its inner ones; 1 is He et al. Default: 4.")
+flags.DEFINE_integer("depth", None, "resnet20: 6 n + 2. Default: 20.")
+
+# On what.
+flags.DEFINE_enum("dataset", "cifar10", choices.DATASETS, "Data set; npz takes your own arrays from --data_dir=FILE.npz.")
+flags.DEFINE_string("data_dir", None, "Where the data set is, if it is not to be found in the cache or fetched.")
+flags.DEFINE_integer("holdout", 0, "Training images to hold out, to pick the best epoch on.", lower_bound=0)
+flags.DEFINE_integer("limit_train", None, "Train on the first so many images alone, for short trials.", lower_bound=1)
+
+# How.
+flags.DEFINE_integer("epochs", 100, "Passes over the training images.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 128, "Images a step.", lower_bound=1)
+flags.DEFINE_enum("optimizer", "adam", choices.OPTIMIZERS, "sgd has momentum 0.9.")
+flags.DEFINE_float("lr", 0.005, "Highest learning rate.", lower_bound=0.0)
+flags.DEFINE_enum("schedule", "onecycle", choices.SCHEDULES, "Course of the learning rate.")
+flags.DEFINE_list("milestones", "50,75", "step: epochs after which the rate is divided by ten.")
+flags.DEFINE_float("weight_decay", 0.0, "Decoupled: each step takes rate * weight_decay off a kernel.", lower_bound=0.0)
+flags.DEFINE_string("init_from", None, "Start from the weights of this run directory or .keras file, such as a float run.")
+flags.DEFINE_integer("seed", 0, "Seed of weights, data order, augmentation and gradient noise.", lower_bound=0)
+flags.DEFINE_boolean("deterministic", False, "Same bits each time; slower where the backend has faster ops that are not.")
+flags.DEFINE_enum("backend", None, choices.BACKENDS, "Backend of Keras; tf_keras is Keras 2. Default: what Keras is set to.")
+
+# Where to, and what else.
+flags.DEFINE_string("run_dir", None, "Directory of the run. Default: runs/DATASET_MODEL_METHOD.")
+flags.DEFINE_boolean("resume", True, "Go on with the run in --run_dir; --noresume starts it over.")
+flags.DEFINE_boolean("evaluate", False, "Do not train: test the best checkpoint of --run_dir.")
+flags.DEFINE_list("export", "", f"Formats to export the best checkpoint to at the end: {', '.join(choices.EXPORTS)}.")
+
+# What brings each backend.
+_INSTALL = {"tensorflow": "'tfq[tensorflow]'", "jax": "'tfq[jax]'", "tf_keras": "'tfq[larq]'", "torch": "torch"}
+
+# They do not change what comes out of training.
+_FREE_FLAGS = ("data_dir", "run_dir", "resume", "evaluate", "export")
+
+
+class UsageError(Exception):
+    """The user's flags do not go together; the message is one line that names the flag."""
+
+
+def flag_texts():
+    """The flags of this program that are set, as the texts that `--flagfile` reads."""
+    own = FLAGS.get_flags_for_module(sys.modules[flag_texts.__module__])
+    return {flag.name: _text(flag.value) for flag in own if flag.value is not None}
+
+
+def _text(value):
+    return ",".join(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def check_flags():
+    """Find contradictions before anything is loaded.
+
+    Raises:
+        UsageError: with one line that names the flag.
+    """
+    try:
+        bits.resolve(FLAGS.method, FLAGS.w_bits, FLAGS.a_bits, FLAGS.g_bits)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
+    _check_network_flags()
+    if FLAGS.dataset == "npz" and not FLAGS.data_dir:
+        raise UsageError("--dataset=npz needs --data_dir=FILE.npz")
+    if not FLAGS.lr > 0:
+        raise UsageError(f"--lr={FLAGS.lr} must be above 0")
+    if not all(epoch.isdecimal() and int(epoch) > 0 for epoch in FLAGS.milestones):
+        raise UsageError(f"--milestones={','.join(FLAGS.milestones)} must be epochs with commas between, such as 50,75")
+    for name in FLAGS.export:
+        if name not in choices.EXPORTS:
+            raise UsageError(f"--export={name} is unknown; known are {', '.join(choices.EXPORTS)}")
+    if FLAGS.init_from and not Path(FLAGS.init_from).exists():
+        raise UsageError(f"--init_from={FLAGS.init_from}: there is no such file or directory")
+
+
+def _check_network_flags():
+    if FLAGS.kmap and FLAGS.method != "xnor":
+        raise UsageError(f"--kmap is for --method=xnor; got --method={FLAGS.method}")
+    if FLAGS.bn_first is not None and FLAGS.model != "nin":
+        raise UsageError(f"--bn_first is for --model=nin; got --model={FLAGS.model}")
+    for name in ("width", "depth"):
+        if FLAGS[name].value is not None and FLAGS.model != "resnet20":
+            raise UsageError(f"--{name} is for --model=resnet20; got --model={FLAGS.model}")
+    if FLAGS.width is not None and FLAGS.width < 1:
+        raise UsageError(f"--width={FLAGS.width} must be 1 or more")
+    if FLAGS.depth is not None and (FLAGS.depth < 8 or (FLAGS.depth - 2) % 6):
+        raise UsageError(f"--depth={FLAGS.depth} must be 6 n + 2 with n >= 1: 8, 14, 20, ...")
+
+
+def choose_backend(log=print):
+    """Set the backend by the flags; must run before Keras is imported.
+
+    Raises:
+        UsageError: the flags contradict each other, or the backend is not installed.
+    """
+    backend = _wanted_backend(log)
+    if importlib.util.find_spec(backend) is None:
+        raise UsageError(f"--backend={backend} needs a package that is not installed: pip install {_INSTALL[backend]}")
+    if FLAGS.export and backend not in ("tensorflow", "tf_keras"):
+        raise UsageError(f"--export={','.join(FLAGS.export)} needs --backend=tensorflow or tf_keras; got {backend}")
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)
+    os.environ["KERAS_BACKEND"] = backend
+    if backend == "tf_keras":
+        os.environ.update(TF_USE_LEGACY_KERAS="1", KERAS_BACKEND="tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return backend
+
+
+def _wanted_backend(log):
+    if FLAGS.method == "int8":
+        if FLAGS.backend not in (None, "tf_keras"):
+            raise UsageError(f"--method=int8 is tfmot's, which knows --backend=tf_keras alone; got --backend={FLAGS.backend}")
+        return "tf_keras"
+    if FLAGS.backend:
+        return FLAGS.backend
+    if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
+        return "tf_keras"
+    if os.environ.get("KERAS_BACKEND"):
+        return os.environ["KERAS_BACKEND"]
+    for backend in ("tensorflow", "jax", "torch"):
+        if importlib.util.find_spec(backend):
+            if backend != "tensorflow":
+                log(f"TensorFlow is not installed: training on {backend}")
+            return backend
+    raise UsageError("no backend is installed: pip install 'tfq[tensorflow]', or 'tfq[jax]' and give --backend=jax")
+
+
+def run_directory():
+    """The directory that the flags mean."""
+    quantization = FLAGS.method
+    if FLAGS.method == "dorefa":
+        quantization += "_" + "".join(f"{name[0]}{FLAGS[name].value or 32}" for name in ("a_bits", "w_bits", "g_bits"))
+    path = FLAGS.run_dir or f"runs/{FLAGS.dataset}_{FLAGS.model}_{quantization}"
+    # A model inside tfmot's wrappers cannot be read back from .keras.
+    return RunDirectory(path, suffix=".h5" if FLAGS.method == "int8" else ".keras")
+
+
+def claim(directory):
+    """Open the directory for this run: go on with the one that is in it, or start anew.
+
+    Raises:
+        UsageError: there is a run with other flags.
+    """
+    directory.open()
+    directory.clear_leftovers()
+    if not FLAGS.resume:
+        directory.clear()
+    before, now = directory.read_flags(), flag_texts()
+    if before is not None:
+        free = {*_FREE_FLAGS, "epochs"} if FLAGS.schedule in choices.OPEN_ENDED_SCHEDULES else _FREE_FLAGS
+        for name in sorted({*before, *now} - {*free}):
+            if before.get(name) != now.get(name):
+                raise UsageError(
+                    f"--{name}={now.get(name)} differs from --{name}={before.get(name)} of the run in {directory.path}: "
+                    "give the same, another --run_dir, or --noresume to start over"
+                )
+    directory.write_flags(now)
+
+
+def parse(argv):
+    """Read the flags; with `--evaluate`, those of the run stand behind the ones given."""
+    try:
+        rest = FLAGS(argv)
+        if len(rest) > 1:
+            raise UsageError(f"unexpected argument {rest[1]!r}: flags are written --name=value")
+        earlier = Path(FLAGS.run_dir or ".") / "flags.cfg"
+        if FLAGS.evaluate and earlier.exists():
+            FLAGS.unparse_flags()
+            FLAGS([argv[0], f"--flagfile={earlier}", *argv[1:]])
+        check_flags()
+    except (flags.Error, UsageError) as error:
+        die(error)
+    return argv[:1]
+
+
+def die(error, status=2):
+    """End with one line."""
+    message = " ".join(str(error).split())
+    print(f"train.py: error: {message}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def main(_):
+    """Train, or test, by the flags."""
+    try:
+        backend = choose_backend()
+        directory = run_directory()
+        if not FLAGS.evaluate:
+            claim(directory)
+        # Imported here: the backend had to be chosen first.
+        from tfq.training import program
+    except (UsageError, RunDirectoryError, ImportError) as error:
+        die(error)
+    try:
+        with models.reading(FLAGS.method):
+            program.run(FLAGS, backend, directory, models.build)
+    except program.ERRORS as error:
+        die(error, status=1)
+    except KeyboardInterrupt:
+        die(f"interrupted; the same command goes on from the last checkpoint in {directory.path}", status=130)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)
