@@ -40,11 +40,15 @@ test: setup setup-jax
 test-all: setup setup-jax
 	$(MAKE) --no-print-directory suites SELECT='slow or not slow'
 
+# Test processes at once; most of a test of train.py is one core loading TensorFlow.
+WORKERS = 2
+PYTEST = -m pytest --numprocesses=$(WORKERS) -m "$(SELECT)"
+
 .PHONY: suites
 suites:
-	@echo "== Keras 3 on TensorFlow" && $(VENV) -m pytest -m "$(SELECT)"
-	@echo "== tf_keras" && TF_USE_LEGACY_KERAS=1 $(VENV) -m pytest -m "$(SELECT)"
-	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(VENV_JAX) -m pytest -m "$(SELECT)"
+	@echo "== Keras 3 on TensorFlow" && $(VENV) $(PYTEST)
+	@echo "== tf_keras" && TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST)
+	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(VENV_JAX) $(PYTEST)
 
 lint: setup
 	$(VENV) -m ruff check .

@@ -46,6 +46,8 @@ class StopOnCollapse(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Look at the accuracies so far; this callback must come after the one that fills the history."""
         accuracies = self.history.column("top1")
+        if not accuracies:  # the loss of the first epoch was not finite
+            return
         has_risen = max(accuracies) >= 2 * self.chance
         patience = self.patience if has_risen else self.start_patience
         latest = accuracies[-patience:]
