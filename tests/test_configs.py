@@ -28,7 +28,7 @@ def pairs():
             yield pytest.param(config, network, marks=marks, id=f"{config}-{network}")
 
 
-@pytest.mark.parametrize(("config", "network"), pairs())
+@pytest.mark.parametrize(("config", "network"), list(pairs()))
 def test_trains_20_steps_and_resumes(config, network, tmp_path):
     flags = [f"--flagfile=configs/{config}.cfg", f"--model={network}", *SLICE, "--limit_train=80", "--batch_size=8"]
     flags += ["--schedule=constant", "--export=", f"--run_dir={tmp_path}", f"--backend={BACKEND}"]

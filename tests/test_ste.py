@@ -39,7 +39,8 @@ def test_sign_has_no_gradient_outside_the_closed_window():
     np.testing.assert_array_equal(gradient(ste.ste_sign, X, UPSTREAM), UPSTREAM * INSIDE)
 
 
-def test_sign_stops_large_upstream_gradients_outside_the_window():
+def test_sign_stops_any_upstream_gradient_outside_the_window():
+    np.testing.assert_array_equal(gradient(ste.ste_sign, [2, -3, np.nan, 1.5], [np.inf, -np.inf, 3e38, np.nan]), [0, 0, 0, 0])
     upstream = np.float32([3e38, -3e38, 3e38, -3e38])
     np.testing.assert_array_equal(gradient(ste.ste_sign, [2, -3, np.nan, np.inf], upstream), [0, 0, 0, 0])
     np.testing.assert_array_equal(gradient(ste.ste_sign, [1, -1, 0, 0.5], upstream), upstream)

@@ -131,7 +131,7 @@ def _clipped_levels(x, bits):
     @custom_gradient
     def call(x):
         def grad(upstream):
-            return upstream * ops.cast(ste.inside(x, 0, 1), upstream.dtype)
+            return ops.where(ops.logical_and(x >= 0, x <= 1), upstream, 0.0)
 
         full = ops.cast(x, "float32")
         return ops.cast(ste.round_to_levels(ops.clip(full, 0.0, 1.0), bits), x.dtype), grad
