@@ -9,6 +9,8 @@ NETWORKS = ("resnet20", "nin")
 
 # One config a method is tried in every run of the tests; the other pairs are slow ones.
 FAST = {("float", "nin"), ("xnor", "resnet20"), ("ternary", "nin"), ("ternary_a1", "nin"), ("dorefa_g", "nin"), ("int8", "nin")}
+if BACKEND == "jax":  # it compiles for half a minute each
+    FAST = {("dorefa_g", "nin")}
 EXPECTED = {
     *("float", "xnor", "ternary", "ternary_a1", "dorefa_a1w1", "dorefa_a2w2", "dorefa_a4w4", "dorefa_a8w8", "dorefa_a16w16"),
     *("dorefa_g", "int8", "demo"),
@@ -41,6 +43,6 @@ def test_trains_20_steps_and_resumes(config, network, tmp_path):
     # Ten steps of eight images do not lower the loss reliably; they do move every kernel.
     assert np.isfinite([float(row["loss"]) for row in history(tmp_path)]).tolist() == [True, True]
     after = arrays(last)
-    kernels = [name for name, array in before.items() if array.ndim == 4]
+    kernels = [name for name, array in before.items() if array.ndim == 4 and "optimizer" not in name]
     assert kernels
     assert all(not np.array_equal(before[name], after[name]) for name in kernels)
