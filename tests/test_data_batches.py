@@ -195,8 +195,9 @@ class Weights(keras.callbacks.Callback):
         self.after[epoch] = self.model.get_weights()[0].ravel()
 
 
+@pytest.mark.parametrize("given", [lambda made: made, data.feed], ids=["batches", "feed"])
 @pytest.mark.parametrize("initial_epoch", [0, 4])
-def test_fit_sees_the_batches_of_each_epoch(images, initial_epoch):
+def test_fit_sees_the_batches_of_each_epoch(images, initial_epoch, given):
     # With the loss y * p(x) of a linear p, SGD at rate 1 subtracts mean(y x) of each batch: its weights add up what it was shown.
     keras.backend.clear_session()
     model = keras.Sequential(
@@ -209,8 +210,8 @@ def test_fit_sees_the_batches_of_each_epoch(images, initial_epoch):
     model.compile(keras.optimizers.SGD(1.0), loss=lambda y, p: (ops.cast(y, "float32") + 1) * p)
     made, weights = training(images), Weights()
     model.fit(
-        made,
-        validation_data=batches(images),
+        given(made),
+        validation_data=given(batches(images)),
         initial_epoch=initial_epoch,
         epochs=initial_epoch + 3,
         shuffle=False,

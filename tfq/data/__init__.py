@@ -3,8 +3,9 @@
 from tfq.data import cifar10, digits, keras_datasets, npz
 from tfq.data.batches import Batches
 from tfq.data.dataset import DataError, Dataset, hold_out
+from tfq.data.feed import feed
 
-__all__ = ["NAMES", "Batches", "DataError", "Dataset", "hold_out", "load"]
+__all__ = ["NAMES", "Batches", "DataError", "Dataset", "feed", "hold_out", "load"]
 
 _LOADERS = {
     "cifar10": cifar10.load,

@@ -19,4 +19,4 @@ def load(data_dir=None, log=print):
     order = np.random.default_rng(0).permutation(len(images))
     images, labels = images[order], digits.target[order]
     arrays = images[:-_NUM_TEST], labels[:-_NUM_TEST], images[-_NUM_TEST:], labels[-_NUM_TEST:]
-    return make("digits", arrays, 10, flip=False, source="scikit-learn")
+    return make("digits", arrays, 10, flip=False, source="from scikit-learn")

@@ -17,14 +17,14 @@ _SILENCE = 30  # seconds without an answer after which a server counts as out of
 def load_cifar100(data_dir=None, log=print):
     """CIFAR-100 with its 100 fine labels."""
     return make(
-        "cifar100", _fetch(datasets.cifar100, "cifar100", "cifar-100-python-target_archive"), 100, flip=True, source="Keras"
+        "cifar100", _fetch(datasets.cifar100, "cifar100", "cifar-100-python-target_archive"), 100, flip=True, source="by Keras"
     )
 
 
 def load_mnist(data_dir=None, log=print):
     """MNIST as 32x32x3: 2 black pixels on each side, three equal channels. No flip: a mirrored digit is none."""
     x_train, y_train, x_test, y_test = _fetch(datasets.mnist, "mnist", "mnist.npz")
-    return make("mnist", (_as_color(x_train), y_train, _as_color(x_test), y_test), 10, flip=False, source="Keras")
+    return make("mnist", (_as_color(x_train), y_train, _as_color(x_test), y_test), 10, flip=False, source="by Keras")
 
 
 def load_cifar10():

@@ -26,4 +26,4 @@ def load(data_dir=None, log=print):
     if arrays[0].shape[1:] != arrays[2].shape[1:]:
         raise DataError(f"{path}: training images are {arrays[0].shape[1:]}, test images {arrays[2].shape[1:]}")
     num_classes = int(max(arrays[1].max(), arrays[3].max())) + 1
-    return make("npz", arrays, num_classes, flip=False, source=str(path))
+    return make("npz", arrays, num_classes, flip=False, source=f"from {path}")

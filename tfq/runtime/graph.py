@@ -66,9 +66,9 @@ class Conv2D(Node):
     """Convolution: kernel (height, width, in / groups, out).
 
     The quantizer is applied to the inputs; `pad_value` (0, 1 or -1) is what "same" pads the quantized inputs with. "same" pads as
-    TensorFlow does: the odd pixel at the end. With `kmap` the result is multiplied by K (XNOR-Net, equation 11) before the bias: the
-    mean of |x| over the channels, box-filtered with value 1 / (height width) and the same strides, dilations and padding,
-    padded with |pad_value|.
+    TensorFlow does: the odd pixel at the end. With `kmap` the result is multiplied by K (XNOR-Net, equation 11) before the
+    bias: the mean of |x| over the channels, box-filtered with value 1 / (height width) and the same strides, dilations and
+    padding, padded with |pad_value|.
     """
 
     kernel: FloatKernel | PackedKernel

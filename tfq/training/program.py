@@ -51,7 +51,7 @@ def run(flags, backend, directory, build):
         enable_determinism()
     keras.utils.set_random_seed(flags.seed)
     dataset = data.load(flags.dataset, flags.data_dir, log=log)
-    log(f"==> Data: {dataset.name} from {dataset.source}")
+    log(f"==> Data: {dataset.name} {dataset.source}")
     if flags.evaluate:
         evaluate(directory, dataset)
     else:
@@ -70,8 +70,8 @@ def train(flags, backend, directory, dataset, build):
     stops = [callbacks.StopOnNaN(), callbacks.StopOnCollapse(history, dataset.num_classes)]
     if history.epochs < flags.epochs:
         model.fit(
-            batches,
-            validation_data=val_batches,
+            data.feed(batches),
+            validation_data=data.feed(val_batches),
             epochs=flags.epochs,
             initial_epoch=history.epochs,
             shuffle=False,  # the batches do it, by seed and epoch
@@ -200,7 +200,7 @@ def evaluate(directory, dataset):
 def test_accuracy(model, dataset):
     """Top-1 share on the test set."""
     batches = data.Batches(dataset.x_test, dataset.y_test, EVALUATION_BATCH, dataset.mean, dataset.std)
-    return model.evaluate(batches, verbose=0, return_dict=True)["top1"]
+    return model.evaluate(data.feed(batches), verbose=0, return_dict=True)["top1"]
 
 
 def export_best(directory, dataset, formats):
