@@ -38,6 +38,27 @@ def curves(run_dirs, out):
     _write(figure, Path(out))
 
 
+def panels(lines, out):
+    """Draw lines in panels side by side, each with a legend of its own.
+
+    Args:
+        lines: {title of the panel: {label: (epochs, top-1 in %)}}.
+        out: as `curves` takes it.
+
+    Raises:
+        PlotError: `out` cannot be written.
+        ImportError: matplotlib is not installed.
+    """
+    figure = _matplotlib().figure.Figure(figsize=(6 * len(lines), 6), layout="constrained")
+    axes = figure.subplots(1, len(lines), sharey=True, squeeze=False)[0]
+    for panel, (title, of_panel) in zip(axes, lines.items(), strict=True):
+        _draw_panel(panel, title, list(of_panel.values()))
+        entries = [f"{label}  {top1[-1]:.1f}" for label, (_, top1) in of_panel.items()]
+        panel.legend(panel.get_lines(), entries, title="top-1 of the last epoch, %", fontsize=9, loc="lower right")
+    axes[0].set_ylabel("top-1")
+    _write(figure, Path(out))
+
+
 def main(arguments=None):
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m tfq.plot", description="Draw train and test top-1 of training runs.")
