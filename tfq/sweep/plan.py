@@ -101,6 +101,17 @@ class Job:
             f"--run_dir={self.run_dir}",
         ]
 
+    def values(self):
+        """The flags by name, those of the config too: {name: text}, of a flag that comes twice the last."""
+        values = {}
+        for flag in self.flags():
+            name, text = flag_name(flag), flag.partition("=")[2]
+            lines = Path(text).read_text(encoding="utf-8").splitlines() if name == "flagfile" else [flag]
+            for line in (line.strip() for line in lines):
+                if line.startswith("--"):
+                    values[flag_name(line)] = line.partition("=")[2] or str(not line.startswith("--no")).lower()
+        return values
+
 
 def jobs(settings, patterns=(), seeds=(0,)):
     """The runs of a sweep, each after the one it starts from; all rows with the first seed, then with the next.

@@ -25,19 +25,24 @@ class ResultError(RuntimeError):
     """A file of results cannot be used; the message says which and why."""
 
 
-def finished(run_dir, epochs):
-    """Whether the run in the directory came to its end, good or bad.
+def finished(job):
+    """Whether the run of a `tfq.sweep.plan.Job` came to its end, good or bad."""
+    summary = _summary(RunDirectory(job.run_dir))
+    return bool(summary) and (summary["epochs"] >= int(job.values()["epochs"]) or bool(summary["stopped"]))
 
-    Args:
-        run_dir: the directory.
-        epochs: length of the run.
-    """
-    summary = _summary(RunDirectory(run_dir))
-    return bool(summary) and (summary["epochs"] >= epochs or bool(summary["stopped"]))
+
+def changes(job, made):
+    """Pairs (`--name=then`, `--name=now`) of the flags that were other ones when a job's result was made."""
+    then = made["flags"]
+    return [
+        (f"--{name}={then.get(name)}", f"--{name}={now}")
+        for name, now in job.values().items()
+        if name not in (*_LOCAL_FLAGS, "run_dir", "backend", "steps_per_execution") and not _same(then.get(name), now)
+    ]
 
 
 def make(job):
-    """What the run of a `tfq.sweep.plan.Job` came to, from its directory.
+    """What the run of a job came to, from its directory.
 
     Top-1 is in %. `best_top1` is picked on what `picked_on` says. `stopped` is the reason where training ended before its time;
     figures are None where not one epoch was finished. `parent_epochs` is the training behind the weights that the run started
@@ -113,6 +118,14 @@ def read_final(folder):
 
 def _summary(directory):
     return json.loads(directory.summary.read_text(encoding="utf-8")) if directory.summary.is_file() else None
+
+
+def _same(then, now):
+    """Whether two texts of a flag mean the same: 5e-3 and 0.005 do."""
+    try:
+        return float(then) == float(now)
+    except (TypeError, ValueError):
+        return then == now
 
 
 def _percent(share):

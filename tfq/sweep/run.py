@@ -40,7 +40,9 @@ def sweep(jobs, seconds=None, log=print, clock=time.monotonic):
     failed = 0
     for job in jobs:
         if job.result.exists():
-            log(f"==> {job.name}: {_outcome(result.read(job.result))} (finished before)")
+            made = result.read(job.result)
+            changed = "".join(f", with {then} where now {now} stands" for then, now in result.changes(job, made))
+            log(f"==> {job.name}: {_outcome(made)} (finished before{changed})")
             continue
         try:
             _check_time(deadline, clock)
@@ -70,7 +72,7 @@ def run(job, deadline=None, log=print, clock=time.monotonic):
     log(f"==> {job.name}: log in {output}")
     with output.open("a", encoding="utf-8") as file:
         status = _wait([sys.executable, "train.py", *job.flags()], file, deadline, clock)
-    if not result.finished(job.run_dir, _epochs(job)):
+    if not result.finished(job):
         raise JobError(f"train.py ended with status {status}: {_last_line(output)}")
     made = result.make(job)
     result.write(job.result, made)
@@ -134,12 +136,6 @@ def end_on_sigterm():
 def _check_time(deadline, clock):
     if deadline is not None and clock() >= deadline:
         raise OutOfTime
-
-
-def _epochs(job):
-    """Length of the run: that of the recipe, or what a variant has in its place."""
-    given = [flag.split("=", 1)[1] for flag in job.flags() if flag.startswith("--epochs=")]
-    return int(given[-1])
 
 
 def _last_line(path):
