@@ -220,6 +220,19 @@ def test_without_its_parent_a_run_is_left_out_and_the_others_go_on(settings):
 
 
 @once
+def test_a_run_with_other_flags_in_the_directory_is_not_taken_for_the_job(settings):
+    (job,) = plan.jobs(settings, ["nin/xnor"])
+    job.run_dir.mkdir(parents=True)
+    (job.run_dir / "flags.cfg").write_text("--lr=0.7\n")
+    (job.run_dir / "summary.json").write_text('{"epochs": 12, "stopped": null}')
+    lines = []
+    assert run.sweep([job], log=lines.append) == run.FAILED
+    assert "train.py ended with status 2" in lines[1]
+    assert "of the run in" in lines[1]
+    assert not job.result.exists()
+
+
+@once
 def test_numbers_that_mean_the_same_are_no_change(settings):
     (job,) = plan.jobs(settings, ["resnet20/float"])
     assert result.changes(job, made(flags={**job.values(), "weight_decay": "0.005"})) == []
@@ -372,7 +385,7 @@ def test_a_run_that_diverges_is_a_result_and_one_that_crashes_is_not(tmp_path):
 
 @pytest.mark.skipif(BACKEND != "jax", reason="the accelerator's way is JAX")
 def test_full_recipe_on_jax_for_a_few_steps(tmp_path):
-    few = [*SLICE, "--limit_train=40", "--batch_size=16"]  # two steps and a smaller one
+    few = [*SLICE, "--limit_train=48", "--batch_size=16"]
     flags = tiny(tmp_path, "--epochs=1", "--steps_per_execution=2", recipe="full", rows="resnet20/dorefa_a2w2", data=few)
     trained = sweep(*flags)
     assert trained.returncode == 0, trained.stdout + trained.stderr

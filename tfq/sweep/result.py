@@ -111,7 +111,7 @@ def read_final(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise ResultError(f"--results={folder} is no directory")
-    results = [read(path) for path in sorted(folder.glob("*/*.json"))]
+    results = [read(path) for path in sorted(folder.glob("*/[!.]*.json"))]
     final = [result for result in results if not result.get("holdout")]
     return sorted(final, key=lambda result: [result[name] for name in ("model", "method", "tag", "seed")])
 

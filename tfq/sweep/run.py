@@ -71,8 +71,9 @@ def run(job, deadline=None, log=print, clock=time.monotonic):
     output = job.run_dir / "train.log"
     log(f"==> {job.name}: log in {output}")
     with output.open("a", encoding="utf-8") as file:
-        status = _wait([sys.executable, "train.py", *job.flags()], file, deadline, clock)
-    if not result.finished(job):
+        status = _wait([sys.executable, "train.py", *job.flags()], file, deadline, clock, _environment(job))
+    # With status 2 it refused the flags: what is in the directory is another run.
+    if status == 2 or not result.finished(job):
         raise JobError(f"train.py ended with status {status}: {_last_line(output)}")
     made = result.make(job)
     result.write(job.result, made)
@@ -102,9 +103,14 @@ def _pack_weights(parent):
         raise JobError(f"the weights of {parent.name} cannot be packed: {(packing.stderr.splitlines() or ['?'])[-1]}")
 
 
-def _wait(command, output, deadline, clock):
+def _environment(job):
+    """What train.py runs in: JAX keeps what it compiled for the next seed, and for the rest of an interrupted run."""
+    return {"JAX_COMPILATION_CACHE_DIR": str(job.settings.run_root / "compiled"), **os.environ}
+
+
+def _wait(command, output, deadline, clock, environment):
     """Exit status of a process, which does not outlive the deadline, nor this one's end by a signal."""
-    process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
     try:
         return process.wait(None if deadline is None else max(0, deadline - clock()))
     except subprocess.TimeoutExpired as error:

@@ -66,21 +66,22 @@ def about(path):
 def epochs_behind(source):
     """Epochs of training behind the weights that `--init_from=source` names, those of the run it started from included.
 
-    None where the file does not tell: a .keras file outside of a run directory.
+    None where that is not known: a .keras file outside of a run directory, or one of these files is gone.
 
     Args:
         source: run directory, checkpoint in one, or .npz file.
     """
     source = Path(source)
     if source.suffix == ".npz":
-        return about(source).get("epochs")
+        return about(source).get("epochs") if source.is_file() else None
     directory = RunDirectory(source if source.is_dir() else source.parent)
     if not directory.history.is_file():
         return None
     with directory.history.open(newline="", encoding="utf-8") as file:
         own = sum(1 for _ in csv.DictReader(file))
-    before = (directory.read_flags() or {}).get("init_from")
-    return own + ((epochs_behind(before) or 0) if before else 0)
+    start = (directory.read_flags() or {}).get("init_from")
+    before = epochs_behind(start) if start else 0
+    return None if before is None else own + before
 
 
 def main(arguments=None):
