@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from running import BACKEND, TINY, arrays, history, train, train_and_kill, trained
 
-# Three batches of 32 and one of 4.
-NOISY = ["--flagfile=configs/dorefa_g.cfg", *TINY, "--limit_train=100", "--epochs=3", "--deterministic"]
+
+NOISY = ["--flagfile=configs/dorefa_g.cfg", *TINY, "--epochs=3", "--deterministic"]
 
 
 def once(test):
