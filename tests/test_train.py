@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from running import BACKEND, TINY, arrays, history, train, train_and_kill, trained
 
-
 NOISY = ["--flagfile=configs/dorefa_g.cfg", *TINY, "--epochs=3", "--deterministic"]
 
 
