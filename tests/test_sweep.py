@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from running import BACKEND, ROOT, SLICE, TINY
 
+from tfq import plot
 from tfq.sweep import plan, result, run, table
 from tfq.sweep.goals import GOALS
 from tfq.sweep.plan import Settings
@@ -293,6 +294,13 @@ def test_damaged_result_is_named(tmp_path):
 
 
 @once
+def test_results_that_the_table_would_leave_out_are_said(tmp_path, capsys):
+    result.write(tmp_path / "short" / "a.json", made("nin", "float"))
+    assert table.main([str(ROOT / "LICENSE"), f"--results={tmp_path}"]) == 2
+    assert capsys.readouterr().err == "error: there are results of nin/float, which recipe short does not have\n"
+
+
+@once
 def test_table_replaces_what_is_between_the_markers(tmp_path):
     result.write(tmp_path / "short" / "a.json", made())
     result.write(tmp_path / "short" / "b.json", made("nin", "xnor", parent_epochs=None))
@@ -304,6 +312,17 @@ def test_table_replaces_what_is_between_the_markers(tmp_path):
     assert page.read_text() == f"before\n<!-- accuracy -->\n{expected}<!-- /accuracy -->\nafter\n"
     assert "| nin | xnor | 77.26 (81.22) | 74.0 | **80.00** | 81.00 | - | 12 | 0 | 2 cores of X |" in expected
     assert {path.name for path in tmp_path.glob("*.png")} == {"short_train.png", "short_test.png"}
+
+
+@once
+def test_a_method_looks_the_same_in_every_panel(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plot, "_write", lambda figure, out: figures.append(figure))
+    line = ([0, 1], [10.0, 20.0])
+    plot.panels({"resnet20": {"float": line, "xnor": line}, "nin": {"xnor": line}}, "x.png")
+    (first, second), legend = figures[0].axes, figures[0].axes[0].get_legend()
+    assert first.get_lines()[1].get_color() == second.get_lines()[0].get_color() != first.get_lines()[0].get_color()
+    assert [text.get_text() for text in legend.get_texts()] == ["float  20.0", "xnor  20.0"]
 
 
 @once

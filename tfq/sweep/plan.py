@@ -84,6 +84,12 @@ class Job:
         return self.settings.results / self.settings.folder / "weights" / f"{self._stem}.npz"
 
     @property
+    def is_parent(self):
+        """Whether other rows of the recipe start from this one."""
+        rows = RECIPES[self.settings.recipe].rows
+        return any((row.network, row.parent) == (self.row.network, self.row.method) for row in rows)
+
+    @property
     def _stem(self):
         return f"{self.row.network}_{self.row.method}_seed{self.seed}"
 

@@ -78,6 +78,8 @@ def run(job, deadline=None, log=print, clock=time.monotonic):
     made = result.make(job)
     result.write(job.result, made)
     log(f"==> {job.name}: {_outcome(made)}, in {made['seconds'] / 60:.0f} min")
+    if job.is_parent and not made["stopped"]:
+        _pack_weights(job)
 
 
 def _pack_weights(parent):
@@ -96,6 +98,7 @@ def _pack_weights(parent):
             "it again"
         )
     legacy = made["backend"] == "tf_keras"
+    # Its own backend: tf_keras and Keras 3 do not read each other's checkpoints.
     names = {"KERAS_BACKEND": "tensorflow" if legacy else made["backend"], "TF_USE_LEGACY_KERAS": str(int(legacy))}
     command = [sys.executable, "-m", "tfq.training.weights", str(checkpoint), str(parent.weights)]
     packing = subprocess.run(command, env={**os.environ, **names}, capture_output=True, text=True, check=False)

@@ -39,6 +39,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         results = result.read_final(options.results)
+        _check_rows(results)
         fill(options.file, markdown(results))
         for path in pictures(results, options.results):
             print(path)
@@ -112,16 +113,27 @@ def pictures(results, folder):
     return paths
 
 
+def _check_rows(results):
+    rows = {(name, row.network, row.method) for name, recipe in RECIPES.items() for row in recipe.rows}
+    for made in results:
+        if _key(made)[:3] not in rows:
+            raise TableError(
+                f"there are results of {made['model']}/{made['method']}, which recipe {made['recipe']} does not have"
+            )
+
+
 def _key(made):
     return made["recipe"], made["model"], made["method"], made["tag"]
 
 
 def _lines(results, recipe, network, curve):
+    """{label: (epochs, figures)} of the rows of a network, in the order of the recipe."""
     lines = {}
-    for made in results:
-        if _key(made)[:2] == (recipe, network) and made["curves"].get(curve):
-            label = _label(made["method"], made["tag"])
-            lines.setdefault(label, (range(len(made["curves"][curve])), made["curves"][curve]))
+    for row in RECIPES[recipe].rows:
+        for made in results:
+            if _key(made)[:3] == (recipe, network, row.method) and row.network == network and made["curves"].get(curve):
+                label = _label(row.method, made["tag"])
+                lines.setdefault(label, (range(len(made["curves"][curve])), made["curves"][curve]))
     return lines
 
 
