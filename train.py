@@ -42,9 +42,10 @@ flags.DEFINE_float("lr", 0.005, "Highest learning rate.", lower_bound=0.0)
 flags.DEFINE_enum("schedule", "onecycle", choices.SCHEDULES, "Course of the learning rate.")
 flags.DEFINE_list("milestones", "50,75", "step: epochs after which the rate is divided by ten.")
 flags.DEFINE_float("weight_decay", 0.0, "Decoupled: each step takes rate * weight_decay off a kernel.", lower_bound=0.0)
-flags.DEFINE_string("init_from", None, "Start from the weights of this run directory or .keras file, such as a float run.")
+flags.DEFINE_string("init_from", None, "Start from the weights of this run directory, .keras or .npz file, such as a float run.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, data order, augmentation and gradient noise.", lower_bound=0)
 flags.DEFINE_boolean("deterministic", False, "Same bits each time; slower where the backend has faster ops that are not.")
+flags.DEFINE_integer("steps_per_execution", 1, "Steps between two looks at the loss; more may be faster on a GPU.", lower_bound=1)
 flags.DEFINE_enum("backend", None, choices.BACKENDS, "Backend of Keras; tf_keras is Keras 2. Default: what Keras is set to.")
 
 # Where to, and what else.
@@ -57,7 +58,7 @@ flags.DEFINE_list("export", "", f"Formats to export the best checkpoint to at th
 _INSTALL = {"tensorflow": "'tfq[tensorflow]'", "jax": "'tfq[jax]'", "tf_keras": "'tfq[larq]'", "torch": "torch"}
 
 # They do not change what comes out of training.
-_FREE_FLAGS = ("data_dir", "run_dir", "resume", "evaluate", "export")
+_FREE_FLAGS = ("data_dir", "run_dir", "resume", "evaluate", "export", "steps_per_execution")
 
 
 class UsageError(Exception):
@@ -123,6 +124,8 @@ def choose_backend(log=print):
         raise UsageError(f"--backend={backend} needs a package that is not installed: pip install {_INSTALL[backend]}")
     if FLAGS.export and backend not in ("tensorflow", "tf_keras"):
         raise UsageError(f"--export={','.join(FLAGS.export)} needs --backend=tensorflow or tf_keras; got {backend}")
+    if FLAGS.steps_per_execution > 1 and backend == "torch":
+        raise UsageError(f"--steps_per_execution={FLAGS.steps_per_execution}: Keras knows 1 alone on --backend=torch")
     os.environ.pop("TF_USE_LEGACY_KERAS", None)
     os.environ["KERAS_BACKEND"] = backend
     if backend == "tf_keras":

@@ -54,7 +54,7 @@ def test_killed_run_ends_with_the_same_bits(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     trained(*NOISY, f"--run_dir={whole}")
     train_and_kill("Test:     1", *NOISY, f"--run_dir={killed}")
-    resumed = trained(*NOISY, f"--run_dir={killed}")
+    resumed = trained(*NOISY, f"--run_dir={killed}", "--steps_per_execution=3")  # which changes nothing either
     assert "Going on after epoch" in resumed
     expected, found = arrays(whole / "last.keras"), arrays(killed / "last.keras")
     assert any("iteration" in name or name.startswith("optimizer") for name in expected)

@@ -16,6 +16,7 @@ from tfq import registration
 __all__ = [
     "SHARED_STATE",
     "UNCAST",
+    "accelerators",
     "add_custom_objects",
     "backend",
     "custom_gradient",
@@ -178,6 +179,18 @@ def enable_determinism():
         tf.config.experimental.enable_op_determinism()
     elif backend == "torch":
         importlib.import_module("torch").use_deterministic_algorithms(True)
+
+
+def accelerators():
+    """Names of the accelerators that the backend computes on, one for each; none where it computes on the processor."""
+    if backend == "tensorflow":
+        details = tf.config.experimental.get_device_details
+        return [details(device).get("device_name", device.name) for device in tf.config.get_visible_devices("GPU")]
+    if backend == "jax":
+        devices = importlib.import_module("jax").local_devices()
+        return [device.device_kind for device in devices if device.platform != "cpu"]
+    cuda = importlib.import_module("torch").cuda
+    return [cuda.get_device_name(device) for device in range(cuda.device_count())]
 
 
 def weight_name(variable):

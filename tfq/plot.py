@@ -38,6 +38,29 @@ def curves(run_dirs, out):
     _write(figure, Path(out))
 
 
+def panels(lines, out):
+    """Draw lines in panels side by side, each with a legend of its own; a label has the same colour and line in all of them.
+
+    Args:
+        lines: {title of the panel: {label: (epochs, top-1 in %)}}.
+        out: as `curves` takes it.
+
+    Raises:
+        PlotError: `out` cannot be written.
+        ImportError: matplotlib is not installed.
+    """
+    figure = _matplotlib().figure.Figure(figsize=(6 * len(lines), 6), layout="constrained")
+    axes = figure.subplots(1, len(lines), sharey=True, squeeze=False)[0]
+    labels = dict.fromkeys(label for of_panel in lines.values() for label in of_panel)
+    styles = dict(zip(labels, _styles(), strict=False))
+    for panel, (title, of_panel) in zip(axes, lines.items(), strict=True):
+        _draw_panel(panel, title, list(of_panel.values()), [styles[label] for label in of_panel])
+        entries = [f"{label}  {top1[-1]:.1f}" for label, (_, top1) in of_panel.items()]
+        panel.legend(panel.get_lines(), entries, title="top-1 of the last epoch, %", fontsize=9, loc="lower right")
+    axes[0].set_ylabel("top-1")
+    _write(figure, Path(out))
+
+
 def main(arguments=None):
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m tfq.plot", description="Draw train and test top-1 of training runs.")
@@ -88,7 +111,7 @@ def _draw(runs):
     figure = _matplotlib().figure.Figure(figsize=(12, 5), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     for panel, name, column in zip(panels, ("train", "test"), (1, 2), strict=True):
-        _draw_panel(panel, name, [(history[0], history[column]) for _, history in runs])
+        _draw_panel(panel, name, [(history[0], history[column]) for _, history in runs], _styles())
     panels[0].set_ylabel("top-1")
     entries = [f"{label}  {train[-1]:.1f} / {test[-1]:.1f}" for label, (_, train, test) in runs]
     columns = max(1, min(len(runs), _LEGEND_WIDTH // (max(map(len, entries)) + _SAMPLE_WIDTH)))
@@ -109,8 +132,12 @@ def _matplotlib():
     return matplotlib
 
 
-def _draw_panel(panel, title, lines):
-    styles = itertools.cycle(itertools.product(_LINES, _COLOURS))
+def _styles():
+    """Kinds of line and colours, without end."""
+    return itertools.cycle(itertools.product(_LINES, _COLOURS))
+
+
+def _draw_panel(panel, title, lines, styles):
     for (epochs, top1), (line, colour) in zip(lines, styles, strict=False):
         marker = "o" if len(epochs) < _FEW_EPOCHS else None  # a line of one point is invisible
         panel.plot(epochs, top1, line, color=colour, linewidth=1.6, marker=marker, markersize=3)

@@ -5,7 +5,7 @@ import sys
 import time
 
 from tfq import callbacks, complexity, data, export, plot
-from tfq.compat import enable_determinism, keras
+from tfq.compat import accelerators, enable_determinism, keras
 from tfq.training import checkpoint, optimizers, transfer
 from tfq.training.history import History
 from tfq.training.run_directory import RunDirectoryError, versions
@@ -65,7 +65,7 @@ def train(flags, backend, directory, dataset, build):
     batches, val_batches = make_batches(flags, dataset)
     model = build_model(flags, build, dataset, len(batches))
     history = resume(model, directory, flags)
-    directory.write_json(directory.versions, versions(backend))
+    directory.write_versions(versions(backend, accelerators()))
     on_held_out = bool(flags.holdout)
     stops = [callbacks.StopOnNaN(), callbacks.StopOnCollapse(history, dataset.num_classes)]
     if history.epochs < flags.epochs:
@@ -91,6 +91,8 @@ def train(flags, backend, directory, dataset, build):
     reason = next((stop.reason for stop in stops if stop.reason), None)
     if history.epochs:
         finish(flags, directory, dataset, model, history, reason)
+    elif reason:
+        directory.write_json(directory.summary, {"epochs": 0, "stopped": reason})
     if reason:
         raise TrainingStopped(reason)
 
@@ -127,6 +129,7 @@ def build_model(flags, build, dataset, steps_per_epoch):
         optimizers.build(flags.optimizer, rate, flags.weight_decay, model),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="top1")],
+        steps_per_execution=flags.steps_per_execution,
     )
     return model
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tfq.training import atomic
+from tfq.training import atomic, hardware
 
 _PACKAGES = ("keras", "tensorflow", "tf_keras", "jax", "torch", "numpy", "larq", "tensorflow-model-optimization")
 
@@ -52,7 +52,8 @@ class RunDirectory:
 
     def clear(self):
         """Remove what an earlier run left: checkpoints, curves, logs. Files of others stay."""
-        for file in (self.last, self.best, self.last.with_stem("previous"), self.history, self.summary, self.curves, self.flags):
+        checkpoints = (self.last, self.best, self.last.with_stem("previous"))
+        for file in (*checkpoints, self.history, self.summary, self.versions, self.curves, self.flags):
             file.unlink(missing_ok=True)
         shutil.rmtree(self.tensorboard, ignore_errors=True)
 
@@ -76,11 +77,23 @@ class RunDirectory:
         """Write a JSON file of the run."""
         atomic.write_text(path, json.dumps(content, indent=2) + "\n")
 
+    def write_versions(self, versions):
+        """Write `versions.json`; the machines of earlier parts of the run stay under `hardware`, in their order."""
+        before = json.loads(self.versions.read_text(encoding="utf-8")) if self.versions.exists() else {}
+        machines = dict.fromkeys([*before.get("hardware", ()), *versions["hardware"]])
+        self.write_json(self.versions, {**versions, "hardware": list(machines)})
 
-def versions(backend):
-    """What the figures of a run depend on: versions of Python and packages, backend, commit, processor."""
+
+def versions(backend, accelerators=()):
+    """What the figures of a run depend on: versions of Python and packages, backend, commit, machine.
+
+    Args:
+        backend: its name.
+        accelerators: names of the accelerators that it computes on.
+    """
     return {
         "backend": backend,
+        "hardware": [hardware.describe(accelerators)],
         "python": platform.python_version(),
         "machine": platform.machine(),
         "system": platform.system(),

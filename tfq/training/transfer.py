@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tfq.compat import keras, ops, weight_name
+from tfq.training import weights
 
 
 class TransferError(RuntimeError):
@@ -19,12 +20,36 @@ def find(source):
     raise TransferError(f"--init_from={source}: there is no such file, and no best.keras or last.keras in it")
 
 
+def read(source):
+    """The weights that `source` means, as {name of the layer: {name of the weight: array}}.
+
+    Args:
+        source: run directory, checkpoint of Keras, or .npz file of `tfq.training.weights`.
+
+    Raises:
+        TransferError: there is no such file, or it cannot be read.
+    """
+    path = find(source)
+    try:
+        if path.suffix == ".npz":
+            return weights.read(path)
+        donor = keras.models.load_model(str(path), compile=False)
+    except weights.WeightsError as error:
+        raise TransferError(f"--init_from={path}: {error}") from error
+    except Exception as error:  # whatever the reader of a damaged or foreign file comes upon
+        raise TransferError(
+            f"--init_from={path} cannot be read: {str(error).splitlines()[0][:300]} (tf_keras and Keras 3 do not read each "
+            "other's files: start from a run on the same one)"
+        ) from error
+    return {layer.name: {name: ops.convert_to_numpy(w) for name, w in _named(layer).items()} for layer in donor.layers}
+
+
 def initialize(model, source):
-    """Copy into `model` the weights of the layers that have the same name and shapes in the checkpoint `source`.
+    """Copy into `model` the weights of the layers that have the same name and shapes in `source`.
 
     Args:
         model: the model to start; a layer inside a wrapper of tfmot goes by its own name.
-        source: file or run directory.
+        source: as `read` takes it.
 
     Returns:
         Names of the layers with weights that kept their own initial values.
@@ -32,18 +57,10 @@ def initialize(model, source):
     Raises:
         TransferError: the file cannot be read, no layer fits, or a layer has another shape.
     """
-    path = find(source)
-    try:
-        donor = keras.models.load_model(str(path), compile=False)
-    except Exception as error:  # whatever the reader of a damaged or foreign file comes upon
-        raise TransferError(
-            f"--init_from={path} cannot be read: {str(error).splitlines()[0][:300]} (tf_keras and Keras 3 do not read each "
-            "other's files: start from a run on the same one)"
-        ) from error
-    weights = {layer.name: _named(layer) for layer in donor.layers}
-    skipped = [layer.name for layer in model.layers if layer.weights and not _copy(layer, weights, path)]
+    given = read(source)
+    skipped = [layer.name for layer in model.layers if layer.weights and not _copy(layer, given, source)]
     if len(skipped) == sum(bool(layer.weights) for layer in model.layers):
-        raise TransferError(f"--init_from={path}: none of its layers has a name of this network's")
+        raise TransferError(f"--init_from={source}: none of its layers has a name of this network's")
     return skipped
 
 
@@ -51,16 +68,16 @@ def _named(layer):
     return {weight_name(weight): weight for weight in layer.weights}
 
 
-def _copy(layer, weights, path):
-    given = weights.get(getattr(layer, "layer", layer).name)  # a wrapper goes by the name of the layer inside
+def _copy(layer, layers, source):
+    given = layers.get(getattr(layer, "layer", layer).name)  # a wrapper goes by the name of the layer inside
     if not given:
         return False
     own = _named(layer)
-    for name, weight in given.items():
+    for name, array in given.items():
         expected = tuple(own[name].shape) if name in own else "none"
-        if tuple(weight.shape) != expected:
+        if array.shape != expected:
             raise TransferError(
-                f"--init_from={path}: {layer.name} has a {name} of shape {tuple(weight.shape)} there, {expected} in this network"
+                f"--init_from={source}: {layer.name} has a {name} of shape {array.shape} there, {expected} in this network"
             )
-        own[name].assign(ops.convert_to_numpy(weight))
+        own[name].assign(array)
     return True

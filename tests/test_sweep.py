@@ -1,0 +1,414 @@
+"""The sweep: what it plans, what it leaves behind, and that it goes on where it was stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from running import BACKEND, ROOT, SLICE, TINY
+
+from tfq import plot
+from tfq.sweep import plan, result, run, table
+from tfq.sweep.goals import GOALS
+from tfq.sweep.plan import Settings
+from tfq.sweep.recipes import RECIPES
+
+pytestmark = pytest.mark.keras3_only
+once = pytest.mark.tensorflow_only
+
+
+def names(jobs):
+    return [(job.settings.folder, job.row.name, job.seed) for job in jobs]
+
+
+def flags_of(name, **settings):
+    (job,) = [job for job in plan.jobs(Settings(**{"recipe": "short", **settings})) if job.row.name == name]
+    return job.flags()
+
+
+# What is planned.
+
+
+@once
+def test_recipes_are_those_of_the_table():
+    full = [row.name for row in RECIPES["full"].rows]
+    methods = ["float", "xnor", "ternary", "ternary_a1", *(f"dorefa_a{k}w{k}" for k in (1, 2, 4, 8, 16))]
+    assert full[:18] == [f"{network}/{method}" for network in ("resnet20", "nin") for method in methods]
+    assert full[18:20] == ["resnet20/dorefa_a1w2g32", "resnet20/dorefa_a1w2g6"]
+    assert full[20:] == [f"resnet20_272k/{method}" for method in ("xnor", "dorefa_a1w1", "dorefa_a2w2")]
+    short = {row.name: row.parent for row in RECIPES["short"].rows}
+    assert short.pop("nin/xnor") is short.pop("resnet20/float") is None
+    assert short == dict.fromkeys([f"resnet20/{m}" for m in ("xnor", "ternary", "dorefa_a1w1", "dorefa_a2w2")], "float")
+    assert {name: recipe.epochs for name, recipe in RECIPES.items()} == {"short": 12, "full": 100}
+    for recipe in ("short", "full"):
+        assert {name for name, goal in GOALS.items() if getattr(goal, recipe)} <= {row.name for row in RECIPES[recipe].rows}
+
+
+@once
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_row_is_a_command_that_train_py_takes(recipe, tmp_path):
+    code = "import sys, train\nfor line in sys.stdin: train.FLAGS.unparse_flags(); train.parse(['train.py', *line.split()])"
+    settings = Settings(recipe, backend="jax", run_root=tmp_path, results=tmp_path)
+    jobs = plan.jobs(settings)
+    for job in jobs:
+        if job.parent:
+            job.parent.weights.parent.mkdir(parents=True, exist_ok=True)
+            job.parent.weights.touch()
+    commands = "\n".join(" ".join(job.flags()) for job in jobs)
+    checked = subprocess.run([sys.executable, "-c", code], cwd=ROOT, input=commands, text=True, capture_output=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+@once
+def test_flags_of_a_row_with_a_parent():
+    assert flags_of("resnet20/dorefa_a2w2", backend="jax", extra=("--data_dir=x",)) == [
+        "--flagfile=configs/dorefa_a2w2.cfg",
+        "--epochs=12",
+        "--seed=0",
+        "--init_from=results/sweep/short/weights/resnet20_float_seed0.npz",
+        "--backend=jax",
+        "--data_dir=x",
+        "--run_dir=runs/sweep/short/resnet20_dorefa_a2w2_seed0",
+    ]
+    g6 = flags_of("resnet20/dorefa_a1w2g6", recipe="full")
+    assert g6[:2] == ["--flagfile=configs/dorefa_g.cfg", "--g_bits=6"]
+    assert "--width=1" in flags_of("resnet20_272k/xnor", recipe="full")
+
+
+@once
+def test_seeds_come_in_turn_and_parents_first():
+    jobs = plan.jobs(Settings("short"), ["resnet20/xnor", "nin/*"], seeds=[0, 3])
+    assert names(jobs) == [
+        ("short", "resnet20/float", 0),
+        ("short", "resnet20/xnor", 0),
+        ("short", "nin/xnor", 0),
+        ("short", "resnet20/float", 3),
+        ("short", "resnet20/xnor", 3),
+        ("short", "nin/xnor", 3),
+    ]
+    assert jobs[1].parent is jobs[0]
+    assert jobs[4].parent is jobs[3]
+
+
+@once
+def test_held_out_runs_stand_apart_and_so_do_their_parents():
+    jobs = plan.jobs(Settings("short", holdout=5000), ["resnet20/xnor"])
+    assert {job.settings.folder for job in jobs} == {"short_holdout5000"}
+    assert all("--holdout=5000" in job.flags() for job in jobs)  # else the float run had seen the images that choose
+
+
+@once
+def test_a_variant_starts_from_the_plain_parent_unless_that_is_asked_for_too():
+    settings = Settings("short", tag="slow", extra=("--lr=0.001", "--data_dir=x"))
+    plain, variant = plan.jobs(settings, ["resnet20/xnor"])
+    assert names([plain, variant]) == [("short", "resnet20/float", 0), ("short_slow", "resnet20/xnor", 0)]
+    assert "--lr=0.001" not in plain.flags()
+    assert "--data_dir=x" in plain.flags()
+    both = plan.jobs(settings, ["resnet20/float", "resnet20/xnor"])
+    assert {job.settings.folder for job in both} == {"short_slow"}
+
+
+@once
+def test_weights_of_ones_own_need_no_parent():
+    (job,) = plan.jobs(Settings("short", tag="mine", extra=("--init_from=mine.npz",)), ["resnet20/xnor"])
+    assert [flag for flag in job.flags() if "init_from" in flag] == ["--init_from=mine.npz"]
+
+
+SLIPS = {
+    "--recipe=long": "long",
+    "--recipe=short --rows=resnet20/nonsense": "--rows=resnet20/nonsense is no row of recipe short; its rows are resnet20/float",
+    "--recipe=short --seeds=0,x": "'x' is no whole number",
+    "--recipe=short --hours=0": "--hours",
+    "--recipe=short --holdout=-1": "--holdout",
+    "--recipe=short --tag=a/b": "--tag=a/b",
+    "--recipe=short -- --lr=0.1": "name them, --tag=NAME",
+    "--recipe=short --tag=x -- --seed=1": "--seed=1 cannot stand behind --",
+    "--recipe=short --tag=x -- --noresume": "--noresume cannot stand behind --",
+    "--recipe=short --tag=x -- lr=0.1": "'lr=0.1' is no flag",
+    "--recipe=short --backend=caffe": "caffe",
+    "table nowhere.md --results=configs": "there is no file nowhere.md",
+    "table LICENSE --results=configs": "LICENSE must have <!-- accuracy -->",
+    "table --results=nowhere": "--results=nowhere is no directory",
+}
+
+
+def sweep(*arguments, cwd=ROOT, **options):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-m", "tfq.sweep", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, **options)
+
+
+@once
+@pytest.mark.parametrize("arguments", SLIPS)
+def test_a_slip_is_one_line(arguments):
+    made = sweep(*arguments.split())
+    assert made.returncode == 2
+    assert SLIPS[arguments] in made.stderr
+    assert "Traceback" not in made.stderr
+
+
+@once
+def test_outside_of_a_checkout(tmp_path):
+    made = sweep("--recipe=short", cwd=tmp_path)
+    assert made.returncode == 2
+    assert made.stderr == "error: python -m tfq.sweep runs train.py with configs/: call it in a checkout of tfq\n"
+
+
+@once
+def test_it_loads_neither_keras_nor_the_networks():
+    code = (
+        "import sys, tfq.sweep.__main__; sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow', 'jax', 'models')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+# What is done, without training: the results are there, or the time is up.
+
+
+def made(model="resnet20", method="xnor", seed=0, final=80.0, **others):
+    curve = [10.0, final]
+    return {
+        **{"model": model, "method": method, "recipe": "short", "tag": "", "holdout": 0, "seed": seed},
+        **{"epochs": 12, "parent_epochs": 12, "hardware": "2 cores of X", "backend": "tensorflow", "seconds": 60.0},
+        **{"final_top1": final, "best_top1": final + 1, "best_epoch": 1, "stopped": None, "flags": {}},
+        **{"curves": {"train_top1": curve, "test_top1": curve}},
+        **others,
+    }
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    return Settings("short", run_root=tmp_path / "runs", results=tmp_path / "results")
+
+
+@once
+def test_no_time_starts_nothing(settings):
+    lines = []
+    assert run.sweep(plan.jobs(settings), seconds=0, log=lines.append) == run.TIME_IS_UP == 3
+    assert lines == ["==> Time is up with 6 of 6 runs to finish: the same command goes on"]
+    assert not settings.run_root.exists()
+
+
+@once
+def test_finished_runs_are_passed_by_whatever_the_time(settings):
+    jobs = plan.jobs(settings, ["nin/xnor"])
+    flags = {"method": "xnor", "model": "nin", "epochs": "12", "seed": "0"}
+    result.write(jobs[0].result, made("nin", final=71.5, flags=flags))
+    lines = []
+    assert run.sweep(jobs, seconds=0, log=lines.append) == run.DONE
+    assert lines[0] == "==> short nin/xnor seed 0: final 71.50 %, best 72.50 % (epoch 1) (finished before)"
+    result.write(jobs[0].result, made("nin", final=71.5, flags={**flags, "epochs": "8"}))
+    run.sweep(jobs, seconds=0, log=lines.append)
+    assert "with --epochs=8 where now --epochs=12 stands" in lines[2]
+
+
+@once
+def test_without_its_parent_a_run_is_left_out_and_the_others_go_on(settings):
+    float_run, *_ = jobs = plan.jobs(settings, ["resnet20/*"])
+    lines = []
+    result.write(float_run.result, made(method="float", flags=float_run.values()))
+    assert run.sweep(jobs, log=lines.append) == run.FAILED
+    assert len(lines) == 6
+    assert all(f"are neither in {float_run.weights} nor in" in line for line in lines[1:5])
+    result.write(float_run.result, made(method="float", stopped="the loss became nan", flags=float_run.values()))
+    assert run.sweep(jobs, log=lines.append) == run.FAILED
+    assert "which was stopped: the loss became nan" in lines[-2]
+
+
+@once
+def test_a_run_with_other_flags_in_the_directory_is_not_taken_for_the_job(settings):
+    (job,) = plan.jobs(settings, ["nin/xnor"])
+    job.run_dir.mkdir(parents=True)
+    (job.run_dir / "flags.cfg").write_text("--lr=0.7\n")
+    (job.run_dir / "summary.json").write_text('{"epochs": 12, "stopped": null}')
+    lines = []
+    assert run.sweep([job], log=lines.append) == run.FAILED
+    assert "train.py ended with status 2" in lines[1]
+    assert "of the run in" in lines[1]
+    assert not job.result.exists()
+
+
+@once
+def test_numbers_that_mean_the_same_are_no_change(settings):
+    (job,) = plan.jobs(settings, ["resnet20/float"])
+    assert result.changes(job, made(flags={**job.values(), "weight_decay": "0.005"})) == []
+    changed = result.changes(job, made(flags={**job.values(), "weight_decay": "0.05"}))
+    assert changed == [("--weight_decay=0.05", "--weight_decay=5e-3")]
+
+
+# From results to the table.
+
+
+def rows_of(text):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+@once
+def test_table_has_every_row_and_what_is_not_there_is_a_dash():
+    rows = rows_of(table.markdown([made(seed=0, final=80.0), made(seed=1, final=82.0)]))
+    assert len(rows) == 2 * 2 + 6 + 23
+    assert rows[2] == ["resnet20", "float", "93.45", "91.0", *["-"] * 6]
+    assert rows[3] == [
+        *("resnet20", "xnor", "80.60", "77.0", "**81.00 ± 1.41**", "82.00 ± 1.41", "12", "12", "0, 1", "2 cores of X")
+    ]
+    assert [row[1] for row in rows[8:]].count("xnor") == 3
+
+
+@once
+def test_a_goal_missed_by_a_hair_is_not_bold_and_a_stopped_run_says_so():
+    nothing = {"final_top1": None, "best_top1": None, "stopped": "the loss became nan"}
+    rows = rows_of(table.markdown([made(final=76.99), {**made(method="ternary"), **nothing}]))
+    assert rows[3][4:6] == ["76.99", "77.99"]
+    assert rows[4][4:6] == ["- (stopped)", "-"]
+    assert rows_of(table.markdown([made(final=77.0)]))[3][4] == "**77.00**"
+
+
+@once
+def test_variants_are_rows_of_their_own():
+    rows = rows_of(table.markdown([made(final=80.0), made(final=70.0, tag="slow")]))
+    assert [row[1:2] + row[4:5] for row in rows[3:5]] == [["xnor", "**80.00**"], ["xnor, slow", "70.00"]]
+    alone = rows_of(table.markdown([made(final=70.0, tag="slow")]))
+    assert [row[1:2] + row[4:5] for row in alone[3:5]] == [["xnor", "-"], ["xnor, slow", "70.00"]]
+
+
+@once
+def test_held_out_results_never_reach_the_table(tmp_path):
+    result.write(tmp_path / "short_holdout5000" / "a.json", made(final=99.0, holdout=5000))
+    result.write(tmp_path / "short" / "b.json", made(final=80.0))
+    assert [one["final_top1"] for one in result.read_final(tmp_path)] == [80.0]
+
+
+@once
+def test_damaged_result_is_named(tmp_path):
+    result.write(tmp_path / "short" / "a.json", {"model": "resnet20"})
+    with pytest.raises(result.ResultError, match=r"a\.json has no method, recipe"):
+        result.read_final(tmp_path)
+    (tmp_path / "short" / "a.json").write_text('{"model": ')
+    with pytest.raises(result.ResultError, match=r"a\.json cannot be read"):
+        result.read_final(tmp_path)
+
+
+@once
+def test_results_that_the_table_would_leave_out_are_said(tmp_path, capsys):
+    result.write(tmp_path / "short" / "a.json", made("nin", "float"))
+    assert table.main([str(ROOT / "LICENSE"), f"--results={tmp_path}"]) == 2
+    assert capsys.readouterr().err == "error: there are results of nin/float, which recipe short does not have\n"
+
+
+@once
+def test_table_replaces_what_is_between_the_markers(tmp_path):
+    result.write(tmp_path / "short" / "a.json", made())
+    result.write(tmp_path / "short" / "b.json", made("nin", "xnor", parent_epochs=None))
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- accuracy -->\nold\n<!-- /accuracy -->\nafter\n")
+    for _ in range(2):
+        assert table.main([str(page), f"--results={tmp_path}"]) == 0
+    expected = table.markdown(result.read_final(tmp_path))
+    assert page.read_text() == f"before\n<!-- accuracy -->\n{expected}<!-- /accuracy -->\nafter\n"
+    assert "| nin | xnor | 77.26 (81.22) | 74.0 | **80.00** | 81.00 | - | 12 | 0 | 2 cores of X |" in expected
+    assert {path.name for path in tmp_path.glob("*.png")} == {"short_train.png", "short_test.png"}
+
+
+@once
+def test_a_method_looks_the_same_in_every_panel(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plot, "_write", lambda figure, out: figures.append(figure))
+    line = ([0, 1], [10.0, 20.0])
+    plot.panels({"resnet20": {"float": line, "xnor": line}, "nin": {"xnor": line}}, "x.png")
+    (first, second), legend = figures[0].axes, figures[0].axes[0].get_legend()
+    assert first.get_lines()[1].get_color() == second.get_lines()[0].get_color() != first.get_lines()[0].get_color()
+    assert [text.get_text() for text in legend.get_texts()] == ["float  20.0", "xnor  20.0"]
+
+
+@once
+def test_pictures_draw_the_first_seed_of_each_method():
+    results = [made(seed=0, final=80.0), made(seed=1, final=82.0), made(tag="slow"), made("nin"), made(recipe="full", final=1.0)]
+    lines = table._lines(results, "short", "resnet20", "test_top1")
+    assert {label: list(top1) for label, (_, top1) in lines.items()} == {"xnor": [10.0, 80.0], "xnor, slow": [10.0, 80.0]}
+    assert [list(epochs) for epochs, _ in lines.values()] == [[0, 1], [0, 1]]
+
+
+@once
+def test_the_table_in_the_readme_is_that_of_the_committed_results():
+    readme = (ROOT / "README.md").read_text()
+    if table.BEGIN not in readme:
+        pytest.skip("the README has no table yet")
+    assert table.markdown(result.read_final(ROOT / "results/sweep")) in readme
+
+
+# The real thing.
+
+
+def tiny(tmp_path, *extra, recipe="short", rows="resnet20/float,resnet20/xnor", data=TINY):
+    places = [f"--run_root={tmp_path / 'runs'}", f"--results={tmp_path / 'results'}", f"--backend={BACKEND}"]
+    return [f"--recipe={recipe}", f"--rows={rows}", "--tag=tiny", *places, "--", *data, *extra]
+
+
+@once
+def test_a_killed_sweep_goes_on_and_leaves_table_and_pictures(tmp_path):
+    command = [sys.executable, "-m", "tfq.sweep", *tiny(tmp_path, "--epochs=8")]
+    run_dir = tmp_path / "runs" / "short_tiny" / "resnet20_float_seed0"
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (run_dir / "history.csv").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate()[1] == "interrupted: the same command goes on\n"
+    assert process.returncode == 130
+    assert not list(tmp_path.glob("results/**/*.json"))
+
+    again = sweep(*tiny(tmp_path, "--epochs=8"))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "Going on after epoch" in (run_dir / "train.log").read_text()  # and the process that trained was ended too
+    folder = tmp_path / "results" / "short_tiny"
+    first, second = (result.read(folder / f"resnet20_{method}_seed0.json") for method in ("float", "xnor"))
+    assert (first["epochs"], first["parent_epochs"], second["epochs"], second["parent_epochs"]) == (8, None, 8, 8)
+    assert (first["model"], first["method"], first["recipe"], first["tag"], first["seed"]) == (
+        *("resnet20", "float", "short", "tiny", 0),
+    )
+    assert [len(second["curves"][name]) for name in ("train_loss", "train_top1", "test_loss", "test_top1")] == [8] * 4
+    assert second["final_top1"] == pytest.approx(second["curves"]["test_top1"][-1], abs=0.01)
+    assert second["best_top1"] == pytest.approx(max(second["curves"]["test_top1"]), abs=0.01)
+    assert second["flags"]["depth"] == "8"
+    assert second["flags"]["init_from"].endswith("weights/resnet20_float_seed0.npz")
+    assert "cores of" in second["hardware"] or "core of" in second["hardware"]
+    assert "data_dir" not in second["command"]
+
+    page = tmp_path / "page.md"
+    page.write_text(f"{table.BEGIN}\n{table.END}\n")
+    rendered = sweep("table", str(page), f"--results={tmp_path / 'results'}")
+    assert rendered.returncode == 0, rendered.stderr
+    assert "| resnet20 | xnor, tiny | 80.60 | 77.0 |" in page.read_text()
+
+
+@once
+def test_a_run_that_diverges_is_a_result_and_one_that_crashes_is_not(tmp_path):
+    flags = tiny(tmp_path, "--epochs=1", "--lr=1e30", rows="resnet20/float,resnet20/xnor")
+    diverged = sweep(*flags)
+    assert diverged.returncode == 1
+    assert "which was stopped: the loss became" in diverged.stdout
+    (file,) = (tmp_path / "results").glob("**/*.json")
+    found = json.loads(file.read_text())
+    assert found["stopped"].startswith("the loss became")
+    assert (found["epochs"], found["final_top1"], found["curves"]) == (0, None, {})
+    crashed = sweep(*tiny(tmp_path, "--nonsense=1", rows="nin/xnor"))
+    assert crashed.returncode == 1
+    assert "train.py ended with status 2" in crashed.stdout
+    assert "nonsense" in crashed.stdout
+    assert not list((tmp_path / "results").glob("**/nin*.json"))
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="the accelerator's way is JAX")
+def test_full_recipe_on_jax_for_a_few_steps(tmp_path):
+    few = [*SLICE, "--limit_train=48", "--batch_size=16"]
+    flags = tiny(tmp_path, "--epochs=1", "--steps_per_execution=2", recipe="full", rows="resnet20/dorefa_a2w2", data=few)
+    trained = sweep(*flags)
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    (file,) = (tmp_path / "results").glob("**/*.json")
+    found = json.loads(file.read_text())
+    assert (found["backend"], found["method"], found["recipe"]) == ("jax", "dorefa_a2w2", "full")
+    assert np.isfinite([found["final_top1"], *found["curves"]["train_loss"]]).all()

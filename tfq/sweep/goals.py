@@ -1,0 +1,37 @@
+"""What the rows are measured against: CIFAR-10 test top-1 in %. Plain data."""
+
+from typing import NamedTuple
+
+
+class Goal(NamedTuple):
+    """The figure of the seed's author after 100 epochs, as published, and the goals of the two recipes; None where there is none.
+
+    In brackets: the author's figure with batch normalization in front of the convolutions.
+    """
+
+    seed: str | None = None
+    short: float | None = None
+    full: float | str | None = None
+
+
+GOALS = {
+    "resnet20/float": Goal("93.45", 91.0, 94.0),
+    "resnet20/xnor": Goal("80.60", 77.0, 87.0),
+    "resnet20/ternary": Goal("92.24", 89.5, 93.3),
+    "resnet20/ternary_a1": Goal("81.92", None, 87.5),
+    "resnet20/dorefa_a1w1": Goal("61.37", 72.0, 86.0),
+    "resnet20/dorefa_a2w2": Goal("77.12", 84.0, 91.0),
+    "resnet20/dorefa_a4w4": Goal("91.01", None, 93.0),
+    "resnet20/dorefa_a8w8": Goal("92.20", None, 93.6),
+    "resnet20/dorefa_a16w16": Goal("91.97", None, 93.6),
+    "resnet20/dorefa_a1w2g6": Goal(full="g32 - 0.5"),
+    "nin/float": Goal("92.48", None, 92.6),
+    "nin/xnor": Goal("77.26 (81.22)", 74.0, 87.0),
+    "nin/ternary": Goal("91.69", None, 92.0),
+    "nin/ternary_a1": Goal("79.84", None, 87.0),
+    "nin/dorefa_a1w1": Goal("67.04 (83.89)", None, 86.3),
+    "nin/dorefa_a2w2": Goal("81.85", None, 89.5),
+    "nin/dorefa_a4w4": Goal("90.29", None, 91.5),
+    "nin/dorefa_a8w8": Goal("90.82", None, 92.0),
+    "nin/dorefa_a16w16": Goal("91.05", None, 92.0),
+}

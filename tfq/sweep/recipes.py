@@ -1,0 +1,67 @@
+"""What a sweep trains: the rows of each recipe. Plain data; what a row's training looks like stands in configs/."""
+
+from typing import NamedTuple
+
+# Networks as the table names them, and the flags that make them.
+NETWORKS = {"resnet20": (), "nin": ("--model=nin",), "resnet20_272k": ("--width=1",)}
+
+_METHODS = (
+    *("float", "xnor", "ternary", "ternary_a1"),
+    *("dorefa_a1w1", "dorefa_a2w2", "dorefa_a4w4", "dorefa_a8w8", "dorefa_a16w16"),
+)
+
+# Methods that are a config with another flag.
+_VARIED = {"dorefa_a1w2g32": ("dorefa_g", "--g_bits=32"), "dorefa_a1w2g6": ("dorefa_g", "--g_bits=6")}
+
+
+class Row(NamedTuple):
+    """A network and how it is quantized.
+
+    `parent` is the method whose trained weights, of the same network and seed, this one starts from; None for a start from
+    scratch. `flags` are given to train.py behind the config.
+    """
+
+    network: str
+    method: str
+    parent: str | None = None
+    flags: tuple = ()
+
+    @property
+    def name(self):
+        """What `--rows` calls it."""
+        return f"{self.network}/{self.method}"
+
+    def arguments(self):
+        """Flags of train.py that make this row what it is."""
+        config, *varied = _VARIED.get(self.method, (self.method,))
+        return [f"--flagfile=configs/{config}.cfg", *NETWORKS[self.network], *varied, *self.flags]
+
+
+class Recipe(NamedTuple):
+    """How long, and which rows; a parent stands before its children."""
+
+    epochs: int
+    rows: tuple
+
+
+RECIPES = {
+    # For two CPU cores, where an epoch takes 5 to 6 minutes.
+    "short": Recipe(
+        epochs=12,
+        rows=(
+            Row("resnet20", "float"),
+            *(Row("resnet20", method, parent="float") for method in ("xnor", "ternary", "dorefa_a1w1", "dorefa_a2w2")),
+            Row("nin", "xnor"),
+        ),
+    ),
+    # For an accelerator.
+    "full": Recipe(
+        epochs=100,
+        rows=(
+            *(Row("resnet20", method) for method in _METHODS),
+            *(Row("nin", method) for method in _METHODS),
+            *(Row("resnet20", method) for method in _VARIED),
+            *(Row("resnet20_272k", method) for method in ("xnor", "dorefa_a1w1", "dorefa_a2w2")),
+        ),
+    ),
+}

@@ -1,0 +1,144 @@
+"""The JSON file of a run: all that the table and the pictures are made of."""
+
+import csv
+import json
+from pathlib import Path
+
+from tfq.training import atomic, weights
+from tfq.training.run_directory import RunDirectory
+
+# Columns of history.csv, what they are called in `curves`, and what they are multiplied by; {} is `test` or `holdout`.
+_CURVES = {
+    "loss": ("train_loss", 1),
+    "top1": ("train_top1", 100),
+    "val_loss": ("{}_loss", 1),
+    "val_top1": ("{}_top1", 100),
+    "learning_rate": ("learning_rate", 1),
+    "flip_ratio": ("flip_ratio", 1),
+}
+
+# They say where things were on one machine.
+_LOCAL_FLAGS = ("data_dir", "resume", "evaluate", "export")
+
+
+class ResultError(RuntimeError):
+    """A file of results cannot be used; the message says which and why."""
+
+
+def finished(job):
+    """Whether the run of a `tfq.sweep.plan.Job` came to its end, good or bad."""
+    summary = _summary(RunDirectory(job.run_dir))
+    return bool(summary) and (summary["epochs"] >= int(job.values()["epochs"]) or bool(summary["stopped"]))
+
+
+def changes(job, made):
+    """Pairs (`--name=then`, `--name=now`) of the flags that were other ones when a job's result was made."""
+    then = made["flags"]
+    return [
+        (f"--{name}={then.get(name)}", f"--{name}={now}")
+        for name, now in job.values().items()
+        if name not in (*_LOCAL_FLAGS, "run_dir", "backend", "steps_per_execution") and not _same(then.get(name), now)
+    ]
+
+
+def make(job):
+    """What the run of a job came to, from its directory.
+
+    Top-1 is in %. `best_top1` is picked on what `picked_on` says. `stopped` is the reason where training ended before its time;
+    figures are None where not one epoch was finished. `parent_epochs` is the training behind the weights that the run started
+    from, None where it started from scratch.
+    """
+    directory = RunDirectory(job.run_dir)
+    flags = directory.read_flags()
+    summary = _summary(directory)
+    versions = json.loads(directory.versions.read_text(encoding="utf-8"))
+    start = flags.get("init_from")
+    return {
+        "model": job.row.network,
+        "method": job.row.method,
+        "recipe": job.settings.recipe,
+        "tag": job.settings.tag,
+        "holdout": int(flags["holdout"]),
+        "seed": int(flags["seed"]),
+        "epochs": summary["epochs"],
+        "parent_epochs": weights.epochs_behind(start) if start else None,
+        "hardware": ", then ".join(versions.pop("hardware")),
+        "backend": versions.pop("backend"),
+        "seconds": round(summary.get("seconds", 0), 1),
+        "final_top1": _percent(summary.get("final_top1")),
+        "best_top1": _percent(summary.get("best_top1")),
+        "best_epoch": summary.get("best_epoch"),
+        "picked_on": summary.get("picked_on"),
+        "stopped": summary["stopped"],
+        "commit": versions.pop("commit"),
+        "command": "python train.py " + " ".join(flag for flag in job.flags() if not flag.startswith("--data_dir")),
+        "flags": {name: value for name, value in flags.items() if name not in _LOCAL_FLAGS},
+        "versions": versions,
+        "curves": _curves(directory.history, "holdout" if int(flags["holdout"]) else "test"),
+    }
+
+
+def write(path, result):
+    """Write a result, a line for each of its entries: curves are long."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = (f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in result.items())
+    atomic.write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def read(path):
+    """One result.
+
+    Raises:
+        ResultError: it cannot be read.
+    """
+    try:
+        result = json.loads(Path(path).read_text(encoding="utf-8"))
+        missing = [name for name in ("model", "method", "recipe", "seed", "final_top1", "curves") if name not in result]
+    except (OSError, ValueError, TypeError) as error:
+        raise ResultError(f"{path} cannot be read: {error}") from error
+    if missing:
+        raise ResultError(f"{path} has no {', '.join(missing)}: it is no result of a sweep")
+    return result
+
+
+def read_final(folder):
+    """All results under a folder that are not of runs with held-out images, in the order of model, method, tag and seed.
+
+    Raises:
+        ResultError: there is no such folder, or one of its files cannot be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ResultError(f"--results={folder} is no directory")
+    results = [read(path) for path in sorted(folder.glob("*/[!.]*.json"))]
+    final = [result for result in results if not result.get("holdout")]
+    return sorted(final, key=lambda result: [result[name] for name in ("model", "method", "tag", "seed")])
+
+
+def _summary(directory):
+    return json.loads(directory.summary.read_text(encoding="utf-8")) if directory.summary.is_file() else None
+
+
+def _same(then, now):
+    """Whether two texts of a flag mean the same: 5e-3 and 0.005 do."""
+    try:
+        return float(then) == float(now)
+    except (TypeError, ValueError):
+        return then == now
+
+
+def _percent(share):
+    return None if share is None else round(100 * share, 3)
+
+
+def _curves(history, test_name):
+    if not history.is_file():
+        return {}
+    with history.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        name.format(test_name): [float(f"{factor * float(row[column]):.5g}") for row in rows]
+        for column, (name, factor) in _CURVES.items()
+        if rows and rows[0].get(column)
+    }
