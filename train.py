@@ -94,6 +94,10 @@ def check_flags():
     for name in FLAGS.export:
         if name not in choices.EXPORTS:
             raise UsageError(f"--export={name} is unknown; known are {', '.join(choices.EXPORTS)}")
+        if FLAGS.method == "int8" and name not in choices.INT8_EXPORTS:
+            raise UsageError(f"--export={name} is not for --method=int8; that has {', '.join(choices.INT8_EXPORTS)}")
+        if name == "lce" and FLAGS.method not in ("xnor", "float"):
+            raise UsageError(f"--export=lce needs --method=xnor, whose kernels and inputs are signs; got --method={FLAGS.method}")
     if FLAGS.init_from and not Path(FLAGS.init_from).exists():
         raise UsageError(f"--init_from={FLAGS.init_from}: there is no such file or directory")
 

@@ -1,7 +1,5 @@
 """A Keras model as the graph of a `.tfq` file: kernels packed, batch normalization folded, quantizers made plain."""
 
-import math
-
 import numpy as np
 
 from tfq.compat import keras
@@ -119,8 +117,3 @@ class _Builder:
 def supported():
     """Names of the layers that have a packed form."""
     return ", ".join(sorted({cls.__name__ for cls in CONVERTERS}))
-
-
-def kernel_bytes(kernel):
-    """Bytes that a kernel takes in a file."""
-    return 4 * math.prod(kernel.shape) if isinstance(kernel, g.FloatKernel) else kernel.planes.nbytes + kernel.scale.nbytes
