@@ -16,8 +16,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from tfq.runtime import graph as g
+from tfq.runtime.check import GraphError, infer
 from tfq.runtime.file import MAX_GRAPH_BYTES, FileError, read, write
-from tfq.runtime.shapes import GraphError, infer
 
 RNG = np.random.default_rng(0)
 

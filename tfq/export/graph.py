@@ -6,7 +6,7 @@ from tfq.compat import keras
 from tfq.complexity.graph import has_graph, inputs_of, layer_of, nodes, options_of, outputs_of
 from tfq.export.layers import CONVERTERS, Call, Unsupported
 from tfq.runtime import graph as g
-from tfq.runtime.shapes import GraphError, infer
+from tfq.runtime.check import GraphError, infer
 
 __all__ = ["Unsupported", "from_keras"]
 

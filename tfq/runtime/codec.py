@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from tfq.runtime import graph as g
-from tfq.runtime.shapes import GraphError, infer
+from tfq.runtime.check import GraphError, infer
 
 # Sizes, strides, lengths: more would be an attack, and products of them are Python integers in any case.
 _MAX_INTEGER = 2**31 - 1

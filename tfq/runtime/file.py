@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tfq.runtime import codec
-from tfq.runtime.shapes import GraphError, infer
+from tfq.runtime.check import GraphError, infer
 from tfq.training import atomic
 
 VERSION = 1

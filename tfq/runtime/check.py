@@ -1,4 +1,4 @@
-"""The shapes of the tensors of a graph; whatever does not fit together is found here, before anything is allocated."""
+"""Whether the operations of a graph fit together, found out from shapes alone, before anything is allocated."""
 
 import math
 
@@ -38,7 +38,7 @@ def infer(graph):
     return shapes
 
 
-def window(kernel_size, dilations):
+def _covered(kernel_size, dilations):
     """Height and width of what a dilated kernel covers."""
     return tuple((size - 1) * dilation + 1 for size, dilation in zip(kernel_size, dilations, strict=True))
 
@@ -106,7 +106,7 @@ def _conv(node, shapes):
     if node.kmap and (node.groups != 1 or node.quantizer is None):
         raise GraphError(f"{node.name!r}: kmap needs quantized inputs and one group")
     _check_kernel(node, out)
-    return (*_spatial(node, shape, window((height, width), node.dilations)), out)
+    return (*_spatial(node, shape, _covered((height, width), node.dilations)), out)
 
 
 def _dense(node, shapes):
