@@ -125,8 +125,9 @@ def choose_backend(log=print):
     backend = _wanted_backend(log)
     if importlib.util.find_spec(backend) is None:
         raise UsageError(f"--backend={backend} needs a package that is not installed: pip install {_INSTALL[backend]}")
-    if FLAGS.export and backend not in ("tensorflow", "tf_keras"):
-        raise UsageError(f"--export={','.join(FLAGS.export)} needs --backend=tensorflow or tf_keras; got {backend}")
+    of_tensorflow = [name for name in FLAGS.export if name not in choices.ANY_BACKEND_EXPORTS]
+    if of_tensorflow and backend not in ("tensorflow", "tf_keras"):
+        raise UsageError(f"--export={','.join(of_tensorflow)} needs --backend=tensorflow or tf_keras; got {backend}")
     os.environ.pop("TF_USE_LEGACY_KERAS", None)
     os.environ["KERAS_BACKEND"] = backend
     if backend == "tf_keras":

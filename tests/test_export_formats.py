@@ -20,6 +20,7 @@ from tfq.export import lce, savedmodel, table, verify
 from tfq.layers import BatchNormalization, QuantConv2D
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 from tfq.runtime import file
+from tfq.training import choices
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 tensorflow_only = pytest.mark.tensorflow_only
@@ -294,6 +295,10 @@ def test_a_run_of_the_other_keras_is_named(tmp_path, capsys):
     (tmp_path / "flags.cfg").write_text(f"--backend={'tensorflow' if is_legacy else 'tf_keras'}\n")
     assert program.main([str(tmp_path)]) == 1
     assert "TF_USE_LEGACY_KERAS" in capsys.readouterr().err
+
+
+def test_formats_are_those_of_the_training_program():
+    assert tuple(export.FORMATS) == choices.EXPORTS
 
 
 def test_images_are_needed_for_a_model(floating, tmp_path):

@@ -16,6 +16,7 @@ from tfq.export.layers import Unsupported
 from tfq.export.sample import Sample
 from tfq.export.verify import Agreement, ExportMismatch, check_images, compare
 from tfq.quiet import quiet
+from tfq.training.choices import ANY_BACKEND_EXPORTS
 
 __all__ = ["FORMATS", "Agreement", "ExportMismatch", "Report", "Unsupported", "check", "export_model", "save"]
 
@@ -29,7 +30,6 @@ FORMATS = {
     "lce": lce,
     "tfq": packed,
 }
-_ON_ANY_BACKEND = ("keras", "tfq")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def check(formats):
     for name in formats:
         if name not in FORMATS:
             raise ValueError(f"export format {name!r} is unknown; known are {', '.join(FORMATS)}")
-    of_tensorflow = [name for name in formats if name not in _ON_ANY_BACKEND]
+    of_tensorflow = [name for name in formats if name not in ANY_BACKEND_EXPORTS]
     if of_tensorflow and backend != "tensorflow":
         raise ValueError(f"export to {', '.join(of_tensorflow)} needs the tensorflow backend, this run uses {backend}")
     if of_tensorflow:

@@ -5,6 +5,7 @@ OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "step", "cosine", "onecycle")
 BACKENDS = ("tensorflow", "jax", "torch", "tf_keras")
 EXPORTS = ("savedmodel", "keras", "tflite", "tflite_int8", "lce", "tfq")
+ANY_BACKEND_EXPORTS = ("keras", "tfq")
 # tfmot's wrappers can be traced, but not taken apart or read back from `.keras`.
 INT8_EXPORTS = ("savedmodel", "tflite")
 
