@@ -12,6 +12,7 @@ from exporting import cifar10_slice, trained
 from running import TINY, environment
 from running import trained as run_of
 
+import models
 import tfq
 from tfq import export
 from tfq.compat import backend, is_legacy, keras
@@ -135,6 +136,14 @@ def test_lce_file_is_binary_and_agrees(data, tmp_path):
     (report,) = saved(model, tmp_path, ["lce"], data[0][:64])
     assert lce._count(report.path.read_bytes()) == lce.check(model) == 2
     assert report.agreement.top1_agreement >= 0.9
+
+
+@needs_lce
+@pytest.mark.slow
+def test_lce_file_of_the_full_network_is_small(tmp_path):
+    """1/23 of the float32 TFLite file of the wide resnet20."""
+    lce.write(models.build("resnet20", "xnor"), tmp_path / "model.tflite")
+    assert (tmp_path / "model.tflite").stat().st_size <= 4_443_752 / 23
 
 
 def one_convolution(**options):

@@ -211,6 +211,7 @@ def test_the_networks(network, method, bits):
         assert_same(randomized(model))
 
 
+@pytest.mark.tensorflow_only  # bytes do not depend on the backend, and JAX takes long to build four networks
 def test_sizes_of_the_full_networks(tmp_path):
     """The bounds of the wide resnet20: 1/25 of its float32 TFLite file, 1/14, 1.15 k/32."""
     float32 = 4_443_752
