@@ -95,6 +95,10 @@ def check_flags():
     for name in FLAGS.export:
         if name not in choices.EXPORTS:
             raise UsageError(f"--export={name} is unknown; known are {', '.join(choices.EXPORTS)}")
+        if FLAGS.method == "int8" and name not in choices.INT8_EXPORTS:
+            raise UsageError(f"--export={name} is not for --method=int8; that has {', '.join(choices.INT8_EXPORTS)}")
+        if name == "lce" and FLAGS.method not in ("xnor", "float"):
+            raise UsageError(f"--export=lce needs --method=xnor, whose kernels and inputs are signs; got --method={FLAGS.method}")
     if FLAGS.init_from and not Path(FLAGS.init_from).exists():
         raise UsageError(f"--init_from={FLAGS.init_from}: there is no such file or directory")
 
@@ -122,8 +126,9 @@ def choose_backend(log=print):
     backend = _wanted_backend(log)
     if importlib.util.find_spec(backend) is None:
         raise UsageError(f"--backend={backend} needs a package that is not installed: pip install {_INSTALL[backend]}")
-    if FLAGS.export and backend not in ("tensorflow", "tf_keras"):
-        raise UsageError(f"--export={','.join(FLAGS.export)} needs --backend=tensorflow or tf_keras; got {backend}")
+    of_tensorflow = [name for name in FLAGS.export if name not in choices.ANY_BACKEND_EXPORTS]
+    if of_tensorflow and backend not in ("tensorflow", "tf_keras"):
+        raise UsageError(f"--export={','.join(of_tensorflow)} needs --backend=tensorflow or tf_keras; got {backend}")
     if FLAGS.steps_per_execution > 1 and backend == "torch":
         raise UsageError(f"--steps_per_execution={FLAGS.steps_per_execution}: Keras knows 1 alone on --backend=torch")
     os.environ.pop("TF_USE_LEGACY_KERAS", None)

@@ -2,49 +2,24 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from exporting import QUANTIZERS, cifar10_slice, trained
 
 from tfq import export
 from tfq.compat import backend, keras
 from tfq.export import savedmodel, tflite, verify
-from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
-from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
+from tfq.layers import QuantActivation
+from tfq.quantizers import DoReFaInputs
 
-QUANTIZERS = {
-    "float": (None, None),
-    "xnor": (XnorInputs(), XnorWeights()),
-    "ternary": (None, TernaryWeights()),
-    "dorefa": (DoReFaInputs(4), DoReFaWeights(4)),
-}
 tensorflow_only = pytest.mark.tensorflow_only
 
 
 @pytest.fixture(scope="module")
 def data():
-    """Images of CIFAR-10, normalized, and their labels."""
-    with np.load(Path(__file__).parent / "data" / "cifar10_slice.npz") as arrays:
-        return arrays["x_train"] / np.float32(127.5) - 1, arrays["y_train"].astype("int32")
-
-
-def trained(method, data):
-    """A small network with moving statistics that are real; the padding and K in it have to survive the export."""
-    keras.utils.set_random_seed(0)
-    input_quantizer, kernel_quantizer = QUANTIZERS[method]
-    quantized = {"input_quantizer": input_quantizer, "kernel_quantizer": kernel_quantizer}
-    x = keras.Input((32, 32, 3))
-    y = BatchNormalization()(keras.layers.Conv2D(16, 3, strides=2, padding="same")(x))
-    y = BatchNormalization()(QuantConv2D(16, 3, padding="same", pad_values=1 if method == "xnor" else 0, **quantized)(y))
-    y = BatchNormalization()(QuantConv2D(32, 3, strides=2, padding="same", kmap=method == "xnor", **quantized)(y))
-    y = BatchNormalization()(keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(y)))
-    y = QuantDense(16, **quantized)(y)
-    model = keras.Model(x, keras.layers.Dense(10)(y))
-    model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(data[0][:256], data[1][:256], batch_size=32, epochs=2, verbose=0)
-    return model
+    return cifar10_slice()
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +77,7 @@ def another_format(write):
     return SimpleNamespace(FILENAME="another", write=write, load=savedmodel.load)
 
 
-def write_with_a_scaled_kernel(model, path):
+def write_with_a_scaled_kernel(model, path, sample):
     """What a converter would do that computes one scale a little differently."""
     weights = model.get_weights()
     try:
@@ -130,7 +105,7 @@ def test_failed_export_keeps_the_earlier_one(dorefa, data, tmp_path, monkeypatch
     export.save(dorefa, tmp_path, ["savedmodel"], images=data[0][:16])
     before = (tmp_path / "savedmodel" / "saved_model.pb").read_bytes()
 
-    def write_half(model, path):
+    def write_half(model, path, sample):
         savedmodel.write(model, path)
         print("said before it failed")
         raise OSError("disk full")
@@ -224,15 +199,17 @@ def test_rounding_that_the_model_itself_does_not_survive_passes():
 
 
 def test_unknown_format_is_named():
-    with pytest.raises(ValueError, match="export format 'onnx' is unknown; known are savedmodel, tflite"):
+    with pytest.raises(
+        ValueError, match="export format 'onnx' is unknown; known are savedmodel, keras, tflite, tflite_int8, lce, tfq"
+    ):
         export.check(["tflite", "onnx"])
 
 
 @pytest.mark.skipif(backend == "tensorflow", reason="needs a backend other than TensorFlow")
 def test_other_backend_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=f"export needs the tensorflow backend, this run uses {backend}"):
-        export.check(["tflite"])
-    export.check([])
+    with pytest.raises(ValueError, match=f"export to tflite needs the tensorflow backend, this run uses {backend}"):
+        export.check(["tfq", "tflite"])
+    export.check(["tfq", "keras"])
 
 
 @tensorflow_only
@@ -240,7 +217,8 @@ def test_other_backend_is_refused(tmp_path):
     ("images", "message"),
     [
         (np.zeros((16, 32, 32, 1), "float32"), r"got shape \(16, 32, 32, 1\), dtype float32"),
-        (np.zeros((16, 32, 32, 3), "uint8"), "dtype uint8"),
+        (np.zeros((16, 32, 32, 3), "uint8"), "uint8 images need pixel_mean and pixel_std"),
+        (np.zeros((16, 32, 32, 3), "float64"), "dtype float64"),
         (np.zeros((15, 32, 32, 3), "float32"), r"16 or more float32 images of shape \(32, 32, 3\)"),
         ([1, 2], "dtype list"),
     ],

@@ -29,6 +29,8 @@ SLIPS = {
     "--schedule=step --milestones=5,x": "--milestones",
     "--dataset=npz": "--data_dir",
     "--export=onnx": "--export=onnx",
+    "--method=int8 --export=tflite,tfq": "--export=tfq is not for --method=int8",
+    "--method=ternary_a1 --export=lce": "--export=lce needs --method=xnor",
     "--init_from=nowhere": "--init_from=nowhere",
     "--method=int8 --backend=jax": "--backend=jax",
     "--flagfile=nowhere.cfg": "nowhere.cfg",

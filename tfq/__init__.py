@@ -10,12 +10,16 @@ from tfq import registration
 
 __version__ = "0.1.0"
 
-__all__ = ["callbacks", "constraints", "data", "layers", "quantizers"]
+_MODULES = ("callbacks", "constraints", "data", "export", "layers", "quantizers")
+
+__all__ = [*_MODULES, "export_model"]
 
 registration.with_keras()
 
 
 def __getattr__(name):
-    if name in __all__:
+    if name in _MODULES:
         return importlib.import_module(f"tfq.{name}")
+    if name == "export_model":
+        return importlib.import_module("tfq.export").export_model
     raise AttributeError(f"module 'tfq' has no attribute {name!r}")

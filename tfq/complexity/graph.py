@@ -33,11 +33,11 @@ def calls(model, prefix=""):
         ValueError: the model has no graph of layers, or a shape is unknown.
     """
     bits = {}
-    for node in _nodes(model):
-        layer, inputs, outputs = _operation(node), _inputs(node), _outputs(node)
+    for node in nodes(model):
+        layer, inputs, outputs = layer_of(node), inputs_of(node), outputs_of(node)
         input_bits = bits.get(id(inputs[0]), FULL_PRECISION) if inputs else FULL_PRECISION
         bits.update((id(output), _output_bits(layer, input_bits)) for output in outputs)
-        if _has_graph(layer):
+        if has_graph(layer):
             yield from calls(layer, f"{prefix}{layer.name}/")
         elif inputs:
             shapes = [_shape(tensor, layer) for tensor in inputs]
@@ -53,14 +53,20 @@ def _graph(model):
     return getattr(model, "_functional", None) or model  # a Sequential of Keras 3 keeps its graph there
 
 
-def _has_graph(layer):
+def has_graph(layer):
+    """Whether a layer is a model with a graph of layers of its own."""
     return isinstance(layer, keras.Model) and hasattr(_graph(layer), "_nodes_by_depth")
 
 
-def _nodes(model):
-    if not _has_graph(model):
+def nodes(model):
+    """The nodes of Keras' graph in the order of computation, those of its inputs among them.
+
+    Raises:
+        ValueError: the model has no graph of layers.
+    """
+    if not has_graph(model):
         raise ValueError(
-            "the cost of a model is read off its graph of layers: expected a functional or a built Sequential model; "
+            "a model is read off its graph of layers: expected a functional or a built Sequential model; "
             f"got {type(model).__name__} {getattr(model, 'name', '')!r}"
         )
     by_depth = _graph(model)._nodes_by_depth
@@ -68,15 +74,23 @@ def _nodes(model):
 
 
 # Keras 3 and tf_keras call the parts of a node differently.
-def _operation(node):
+def layer_of(node):
+    """The layer that a node calls."""
     return node.operation if hasattr(node, "operation") else node.layer
 
 
-def _inputs(node):
+def inputs_of(node):
+    """The symbolic tensors that a node takes."""
     return list(node.keras_inputs if hasattr(node, "keras_inputs") else node.input_tensors)
 
 
-def _outputs(node):
+def options_of(node):
+    """The keyword arguments of the call, such as `training`."""
+    return node.arguments.kwargs if hasattr(node, "arguments") else node.call_kwargs
+
+
+def outputs_of(node):
+    """The symbolic tensors that a node gives."""
     return node.outputs if isinstance(node.outputs, list | tuple) else [node.outputs]
 
 

@@ -1,6 +1,6 @@
-"""Files for other programs, each loaded again and compared with the Keras model before it gets its name.
+"""Files for other programs and for `tfq.runtime`, each loaded again and compared with the Keras model before it gets its name.
 
-export.save(model, "run/export", formats=("savedmodel", "tflite"), images=x_test[:256])
+export.save(model, "run/export", formats=("tfq", "tflite"), images=x_test[:256])
 """
 
 import os
@@ -8,28 +8,43 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tfq.compat import backend, require
-from tfq.export import savedmodel, tflite
+from tfq.export import keras_file, lce, packed, savedmodel, tflite, tflite_int8
+from tfq.export.layers import Unsupported
+from tfq.export.sample import Sample
 from tfq.export.verify import Agreement, ExportMismatch, check_images, compare
 from tfq.quiet import quiet
+from tfq.training.choices import ANY_BACKEND_EXPORTS
 
-__all__ = ["FORMATS", "Agreement", "ExportMismatch", "Report", "check", "save"]
+__all__ = ["FORMATS", "Agreement", "ExportMismatch", "Report", "Unsupported", "check", "export_model", "save"]
 
-# A format is a module with FILENAME, write(model, path) and load(path) -> function from images to logits.
-FORMATS = {"savedmodel": savedmodel, "tflite": tflite}
+# A format is a module with FILENAME, write(model, path, sample) and load(path) -> function from images to logits; with LOSSY if
+# its file rounds more than float32 does.
+FORMATS = {
+    "savedmodel": savedmodel,
+    "keras": keras_file,
+    "tflite": tflite,
+    "tflite_int8": tflite_int8,
+    "lce": lce,
+    "tfq": packed,
+}
 
 
 @dataclass(frozen=True)
 class Report:
-    """One exported artifact: its size in bytes, and how it agrees with the model."""
+    """One exported artifact: its size in bytes, that of the model's weights in float32, and how it agrees with the model."""
 
     format: str
     path: Path
     bytes: int
+    float32_bytes: int
     agreement: Agreement
 
     def __str__(self):
-        return f"{self.format}: {self.path}, {self.bytes:,} bytes; {self.agreement}"
+        ratio = self.float32_bytes / self.bytes
+        return f"{self.format}: {self.path}, {self.bytes:,} bytes, 1/{ratio:.1f} of float32; {self.agreement}"
 
 
 def check(formats):
@@ -39,19 +54,54 @@ def check(formats):
         formats: names of formats, keys of `FORMATS`.
 
     Raises:
-        ValueError: an unknown format, or a backend other than TensorFlow.
+        ValueError: an unknown format, or one that needs a backend other than the one in use.
         ImportError: TensorFlow is not installed.
     """
     for name in formats:
         if name not in FORMATS:
             raise ValueError(f"export format {name!r} is unknown; known are {', '.join(FORMATS)}")
-    if formats and backend != "tensorflow":
-        raise ValueError(f"export needs the tensorflow backend, this run uses {backend}")
-    if formats:
+    of_tensorflow = [name for name in formats if name not in ANY_BACKEND_EXPORTS]
+    if of_tensorflow and backend != "tensorflow":
+        raise ValueError(f"export to {', '.join(of_tensorflow)} needs the tensorflow backend, this run uses {backend}")
+    if of_tensorflow:
         require("tensorflow")
 
 
-def save(model, directory, formats=tuple(FORMATS), *, images):
+def export_model(model_or_run, path, formats=("tfq",), images=None, pixel_mean=None, pixel_std=None, labels=()):
+    """Export a model, or the best checkpoint of a run, to one or more formats.
+
+    Args:
+        model_or_run: a built Keras model; or the directory of a run, or a `.keras` file, of which neither `models` nor `train` is
+            imported.
+        path: directory to write to; made if missing.
+        formats: names of formats, keys of `FORMATS`.
+        images: batch of at least 16 real images to compare on: float32 as the model expects them, or uint8 where the pixel
+            statistics are known. Default for a run: test images of its data set.
+        pixel_mean: per channel, of pixels scaled to [0, 1], to make a SavedModel and a `.tfq` file take uint8 images too.
+            Default for a run: its own.
+        pixel_std: likewise.
+        labels: names of the classes, kept in a `.tfq` file.
+
+    Returns:
+        List of `Report`, one a format.
+
+    Raises:
+        ValueError, ImportError: as `save`; or the run is none.
+        Unsupported, ExportMismatch: as `save`.
+    """
+    check(formats)
+    if isinstance(model_or_run, str | os.PathLike):
+        from tfq.export import run
+
+        model, images, pixel_mean, pixel_std = run.read(Path(model_or_run), images, pixel_mean, pixel_std)
+    else:
+        model = model_or_run
+    if images is None:
+        raise ValueError("export compares each file with the model on real images: give images=x_test[:256] or more")
+    return save(model, path, formats, images=images, pixel_mean=pixel_mean, pixel_std=pixel_std, labels=labels)
+
+
+def save(model, directory, formats=("savedmodel", "tflite"), *, images, pixel_mean=None, pixel_std=None, labels=()):
     """Write `model` in each format, load each artifact again and compare its logits with the model's.
 
     An artifact gets its name only after that, replacing one of an earlier export; a failure leaves nothing behind.
@@ -60,35 +110,44 @@ def save(model, directory, formats=tuple(FORMATS), *, images):
         model: built Keras model of one input and one output.
         directory: where to write; made if missing.
         formats: names of formats, keys of `FORMATS`.
-        images: float32 batch of at least 16 real images, prepared as the model expects them.
+        images: batch of at least 16 real images: float32, prepared as the model expects them, or uint8 with pixel statistics.
+        pixel_mean: per channel, of pixels scaled to [0, 1], if uint8 images are to be taken: (C,).
+        pixel_std: likewise.
+        labels: names of the classes.
 
     Returns:
         List of `Report`, one a format.
 
     Raises:
         ValueError, ImportError: as `check`; or the images do not fit the model.
+        Unsupported: the model, or a layer of it, has no form in a format.
         ExportMismatch: an artifact does not compute what the model computes.
     """
     check(formats)
+    sample = Sample(None, pixel_mean, pixel_std, tuple(labels))
+    if isinstance(images, np.ndarray):
+        images = sample.prepared(images)
     check_images(model, images)
+    sample = Sample(images, pixel_mean, pixel_std, tuple(labels))
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    return [_save_one(model, directory, name, images) for name in formats]
+    return [_save_one(model, directory, name, sample) for name in formats]
 
 
-def _save_one(model, directory, name, images):
-    path = directory / FORMATS[name].FILENAME
+def _save_one(model, directory, name, sample):
+    module = FORMATS[name]
+    path = directory / module.FILENAME
     partial = directory / f".partial-{path.name}"
     _remove(partial)  # of an export that was killed
     try:
-        with quiet():
-            FORMATS[name].write(model, partial)
-            predict = FORMATS[name].load(partial)
-        agreement = compare(name, model, predict, images)
+        with quiet(passing=(Unsupported, ImportError)):
+            module.write(model, partial, sample)
+            predict = module.load(partial)
+        agreement = compare(name, model, predict, sample.images, lossy=getattr(module, "LOSSY", None))
         _replace(partial, path)
     finally:
         _remove(partial)
-    return Report(name, path, _size(path), agreement)
+    return Report(name, path, _size(path), 4 * model.count_params(), agreement)
 
 
 def _replace(source, target):

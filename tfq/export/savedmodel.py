@@ -1,36 +1,55 @@
-"""TensorFlow SavedModel with a serving signature for any batch size."""
+"""TensorFlow SavedModel with serving signatures for any batch size."""
 
 from tfq.compat import require
+from tfq.export.sample import Sample
 
 FILENAME = "savedmodel"
 SIGNATURE = "serving_default"
+UINT8_SIGNATURE = "serving_uint8"
 
 
-def write(model, path):
+def write(model, path, sample=Sample()):  # noqa: B008, a frozen value
     """Write the forward pass of `model` as a SavedModel, with the signature `serving_default`: `images` to `logits`.
 
-    The same for Keras 3 and tf_keras. (`model.export` of Keras 3 stores all weights twice and takes three times as long.)
+    With pixel statistics there is also `serving_uint8`, which takes uint8 images and prepares them itself:
+    (x / 255 - mean) / std. The same for Keras 3 and tf_keras. (`model.export` of Keras 3 stores all weights twice and takes three
+    times as long.)
 
     Args:
         model: built Keras model of one input and one output, on TensorFlow.
         path: directory to write.
+        sample: `Sample`, for its pixel statistics.
     """
     tf = require("tensorflow")
     inputs = model.inputs[0]
-    any_batch = tf.TensorSpec([None, *inputs.shape[1:]], inputs.dtype, name="images")
     module = tf.Module()
-    module.serve = tf.function(lambda images: {"logits": model(images, training=False)}, input_signature=[any_batch])
+
+    def signature(function, dtype):
+        images = tf.TensorSpec([None, *inputs.shape[1:]], dtype, name="images")
+        return tf.function(lambda images: {"logits": function(images)}, input_signature=[images])
+
+    module.serve = signature(lambda images: model(images, training=False), inputs.dtype)
+    signatures = {SIGNATURE: module.serve}
+    if sample.takes_uint8:
+        scale, shift = sample.scale_and_shift()
+        module.serve_uint8 = signature(lambda x: model(tf.cast(x, tf.float32) * scale + shift, training=False), tf.uint8)
+        signatures[UINT8_SIGNATURE] = module.serve_uint8
     # A SavedModel holds the variables that its object holds.
     module.weights = module.serve.get_concrete_function().graph.variables
-    tf.saved_model.save(module, str(path), signatures={SIGNATURE: module.serve})
+    tf.saved_model.save(module, str(path), signatures=signatures)
 
 
-def load(path):
-    """The function from a batch of images (float32 array) to logits that the SavedModel at `path` serves."""
+def load(path, signature=SIGNATURE):
+    """The function from a batch of images to logits that the SavedModel at `path` serves.
+
+    Args:
+        path: directory of the SavedModel.
+        signature: `SIGNATURE` for float32 images, `UINT8_SIGNATURE` for uint8 ones.
+    """
     tf = require("tensorflow")
     module = tf.saved_model.load(str(path))
 
     def predict(images):
-        return module.signatures[SIGNATURE](images=tf.constant(images))["logits"].numpy()
+        return module.signatures[signature](images=tf.constant(images))["logits"].numpy()
 
     return predict

@@ -9,19 +9,26 @@ from tfq.export import savedmodel
 FILENAME = "model.tflite"
 
 
-def write(model, path):
+def write(model, path, sample=None):
     """Write `model` as a TFLite flatbuffer; quantized kernels are stored as the floats they stand for.
 
     Args:
         model: built Keras model of one input and one output, on TensorFlow.
         path: file to write.
+        sample: not used.
     """
+    Path(path).write_bytes(converted(model, lambda converter: None))
+
+
+def converted(model, configure):
+    """The flatbuffer of a model; `configure` gets the converter first, to set what it wants."""
     tf = require("tensorflow")
     # By way of a SavedModel: the converter's own `from_keras_model` does not know Keras 3.
     with tempfile.TemporaryDirectory() as directory:
         savedmodel.write(model, directory)
-        flatbuffer = tf.lite.TFLiteConverter.from_saved_model(directory).convert()
-    Path(path).write_bytes(flatbuffer)
+        converter = tf.lite.TFLiteConverter.from_saved_model(directory)
+        configure(converter)
+        return converter.convert()
 
 
 def load(path):

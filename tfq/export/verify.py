@@ -55,7 +55,7 @@ def check_images(model, images):
         )
 
 
-def compare(name, model, predict, images):
+def compare(name, model, predict, images, lossy=None):
     """Compare the logits of an artifact with those of the model.
 
     Where nothing is quantized, every image must agree within `TOLERANCE`. In a low-bit network a value that lies next to a
@@ -69,6 +69,8 @@ def compare(name, model, predict, images):
         model: Keras model.
         predict: the function from a batch of images to logits that the artifact computes.
         images: float32 batch.
+        lossy: for a format that rounds more than float32 does: the smallest share of images with the same top-1 class (less two
+            standard errors of it) and the largest median difference that it may have; None for other formats.
 
     Returns:
         `Agreement`.
@@ -78,7 +80,9 @@ def compare(name, model, predict, images):
     """
     expected = _keras_logits(model, images)
     agreement = agree(_logits(predict, images), expected)
-    if not _is_close(agreement):
+    if lossy is not None:
+        _check_lossy(name, agreement, *lossy)
+    elif not _is_close(agreement):
         with _rounded_differently(model, images) as noisy_images:
             own = agree(_keras_logits(model, noisy_images), expected)
         _check_against_rounding(name, agreement, own)
@@ -117,6 +121,15 @@ def _check_against_rounding(name, agreement, own):
         raise ExportMismatch(
             f"the exported {name} does not compute what the model computes: {agreement}; "
             f"rounding explains {most:.1e} in the median and the same top-1 on {1 - most_changes:.1%}"
+        )
+
+
+def _check_lossy(name, agreement, least_top1, most_difference):
+    least_top1 -= 2 * (least_top1 * (1 - least_top1) / agreement.images) ** 0.5
+    if not (agreement.median_difference <= most_difference and agreement.top1_agreement >= least_top1):
+        raise ExportMismatch(
+            f"the exported {name} loses too much of what the model computes: {agreement}; "
+            f"allowed are {most_difference:.1e} in the median and the same top-1 on {least_top1:.1%} or more"
         )
 
 

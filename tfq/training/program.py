@@ -26,6 +26,7 @@ ERRORS = (
     transfer.TransferError,
     data.DataError,
     export.ExportMismatch,
+    export.Unsupported,
     ImportError,
 )
 
@@ -209,8 +210,7 @@ def test_accuracy(model, dataset):
 def export_best(directory, dataset, formats):
     """Export the best checkpoint and print what each file holds."""
     model, _ = checkpoint.load(directory.best)
-    from tfq import export
-
-    images, _ = data.Batches(dataset.x_test, dataset.y_test, EXPORT_IMAGES, dataset.mean, dataset.std)[0]
-    for report in export.save(model, directory.exports, formats=formats, images=images):
+    images = dataset.x_test[:EXPORT_IMAGES]
+    pixels = {"pixel_mean": dataset.mean, "pixel_std": dataset.std}
+    for report in export.save(model, directory.exports, formats=formats, images=images, **pixels):
         log(f"==> {report}")

@@ -1,0 +1,39 @@
+"""Small trained networks to export, and real images."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tfq.compat import keras
+from tfq.layers import BatchNormalization, QuantConv2D, QuantDense
+from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
+
+QUANTIZERS = {
+    "float": (None, None),
+    "xnor": (XnorInputs(), XnorWeights()),
+    "ternary": (None, TernaryWeights()),
+    "dorefa": (DoReFaInputs(4), DoReFaWeights(4)),
+}
+
+
+def cifar10_slice():
+    """Images of CIFAR-10, normalized, and their labels."""
+    with np.load(Path(__file__).parent / "data" / "cifar10_slice.npz") as arrays:
+        return arrays["x_train"] / np.float32(127.5) - 1, arrays["y_train"].astype("int32")
+
+
+def trained(method, data):
+    """A small network with moving statistics that are real; the padding and K in it have to survive the export."""
+    keras.utils.set_random_seed(0)
+    input_quantizer, kernel_quantizer = QUANTIZERS[method]
+    quantized = {"input_quantizer": input_quantizer, "kernel_quantizer": kernel_quantizer}
+    x = keras.Input((32, 32, 3))
+    y = BatchNormalization()(keras.layers.Conv2D(16, 3, strides=2, padding="same")(x))
+    y = BatchNormalization()(QuantConv2D(16, 3, padding="same", pad_values=1 if method == "xnor" else 0, **quantized)(y))
+    y = BatchNormalization()(QuantConv2D(32, 3, strides=2, padding="same", kmap=method == "xnor", **quantized)(y))
+    y = BatchNormalization()(keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(y)))
+    y = QuantDense(16, **quantized)(y)
+    model = keras.Model(x, keras.layers.Dense(10)(y))
+    model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(data[0][:256], data[1][:256], batch_size=32, epochs=2, verbose=0)
+    return model

@@ -1,0 +1,64 @@
+"""`python -m tfq.export RUN_OR_MODEL --formats=tfq,tflite --out=DIR`: export a run or a model file; says what each file holds."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tfq import data, export
+from tfq.data import npz
+from tfq.export import run, table
+from tfq.runtime.file import FileError
+from tfq.training.checkpoint import CheckpointError
+
+# What a user can come upon; each is one line.
+_ERRORS = (
+    export.Unsupported,
+    export.ExportMismatch,
+    run.RunError,
+    FileError,
+    CheckpointError,
+    data.DataError,
+    ImportError,
+    ValueError,
+    OSError,
+)
+
+
+def main(arguments):
+    """Export by the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    source = Path(options.source)
+    out = Path(options.out) if options.out else (source if source.is_dir() else source.parent) / "export"
+    try:
+        reports = export.export_model(source, out, options.formats.split(","), **_images(source, options.images))
+    except _ERRORS as error:
+        print(f"python -m tfq.export: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    for report in reports:
+        if report.format == "tfq":
+            print(table.by_layer(report.path))
+    for report in reports:
+        print(report)
+    return 0
+
+
+def _images(source, path):
+    """Images to compare on from an `.npz` file; a model file, other than a run, does not say how they are to be prepared."""
+    if path is None:
+        return {}
+    dataset = npz.load(path)
+    pixels = {} if source.is_dir() else {"pixel_mean": dataset.mean, "pixel_std": dataset.std}
+    return {"images": dataset.x_test[: run.IMAGES], **pixels}
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m tfq.export", description=__doc__)
+    parser.add_argument("source", metavar="RUN_OR_MODEL", help="directory of a run of train.py, or a .keras file")
+    parser.add_argument("--formats", default="tfq", help=f"with commas between: {', '.join(export.FORMATS)} (default: tfq)")
+    parser.add_argument("--out", help="directory to write to (default: export/ beside the model)")
+    parser.add_argument("--images", metavar="FILE.npz", help="data set to compare on (default: that of the run)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

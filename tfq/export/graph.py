@@ -1,0 +1,119 @@
+"""A Keras model as the graph of a `.tfq` file: kernels packed, batch normalization folded, quantizers made plain."""
+
+import numpy as np
+
+from tfq.compat import keras
+from tfq.complexity.graph import has_graph, inputs_of, layer_of, nodes, options_of, outputs_of
+from tfq.export.layers import CONVERTERS, Call, Unsupported
+from tfq.runtime import graph as g
+from tfq.runtime.check import GraphError, infer
+
+__all__ = ["Unsupported", "from_keras"]
+
+
+def from_keras(model, pixel_mean=None, pixel_std=None, labels=()):
+    """The graph of a model.
+
+    A layer that is called twice becomes two operations. What does nothing at inference (dropout, an activity regularization) is
+    left out; what nothing depends on, too.
+
+    Args:
+        model: functional or built Sequential model of Keras 3 or tf_keras, of one input and one output.
+        pixel_mean: per channel, of pixels scaled to [0, 1], if uint8 images are to be taken: (C,).
+        pixel_std: likewise.
+        labels: names of the classes.
+
+    Returns:
+        `tfq.runtime.graph.Graph`.
+
+    Raises:
+        Unsupported: a layer, or an option of one, that a graph does not have; the message names it.
+    """
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise Unsupported(f"a graph has one input and one output; got {len(model.inputs)} inputs, {len(model.outputs)} outputs")
+    builder = _Builder()
+    (output,) = builder.add_model(model, [g.INPUT], prefix="")
+    nodes = _needed(builder.nodes, output)
+    if not nodes:
+        raise Unsupported("the model does nothing: it has no layer that computes")
+    pixels = [None if values is None else np.asarray(values, np.float32) for values in (pixel_mean, pixel_std)]
+    graph = g.Graph(_known(model.inputs[0], "the input"), tuple(nodes), *pixels, tuple(labels))
+    try:
+        shape = infer(graph)[output]
+    except GraphError as error:
+        raise Unsupported(f"the model cannot be packed: {error}") from error
+    if shape != tuple(model.outputs[0].shape)[1:]:
+        raise Unsupported(f"the packed model gives {shape}, the Keras model {tuple(model.outputs[0].shape)[1:]}")
+    return graph
+
+
+def _known(tensor, what):
+    shape = tuple(tensor.shape)[1:]
+    if None in shape:
+        raise Unsupported(f"{what} must have a known shape; got {tuple(tensor.shape)}")
+    return shape
+
+
+def _needed(nodes, output):
+    """The operations that the output depends on, in their order; it is the last of them."""
+    needed, kept = {output}, []
+    for node in reversed(nodes):
+        if node.name in needed:
+            needed.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]
+
+
+class _Builder:
+    """Collects the operations of a model and of those nested in it."""
+
+    def __init__(self):
+        self.nodes = []
+        self._names = {g.INPUT}
+
+    def add_model(self, model, inputs, prefix):
+        """Add the layers of a model whose inputs are the operations named `inputs`; returns the names of its outputs."""
+        produced = {id(tensor): name for tensor, name in zip(model.inputs, inputs, strict=True)}
+        for node in nodes(model):
+            layer = layer_of(node)
+            if isinstance(layer, keras.layers.InputLayer):
+                continue
+            given = [produced[id(tensor)] for tensor in inputs_of(node)]
+            name = prefix + layer.name
+            outputs = self.add_model(layer, given, f"{name}/") if has_graph(layer) else [self._add_layer(name, node, given)]
+            produced.update((id(tensor), output) for tensor, output in zip(outputs_of(node), outputs, strict=True))
+        return [produced[id(tensor)] for tensor in model.outputs]
+
+    def _add_layer(self, name, node, inputs):
+        """Add the operations of one layer, one after another; returns the name of the last."""
+        layer = layer_of(node)
+        if type(layer) not in CONVERTERS:
+            raise Unsupported(
+                f"layer {name!r} is a {type(layer).__name__}, which has no packed form; supported are {supported()}"
+            )
+        self._check_options(name, node)
+        shapes = [_known(tensor, f"the input of layer {name!r}") for tensor in inputs_of(node)]
+        call = Call(name, layer, shapes, _known(outputs_of(node)[0], f"the output of layer {name!r}"))
+        for position, (operation, attributes) in enumerate(CONVERTERS[type(layer)](call)):
+            own = self._unique(name if position == 0 else f"{name}/activation")
+            self.nodes.append(operation(own, tuple(inputs), **attributes))
+            inputs = [own]
+        return inputs[0]
+
+    def _check_options(self, name, node):
+        given = {key: value for key, value in options_of(node).items() if value is not None and value is not False}
+        if given:
+            raise Unsupported(f"layer {name!r} is called with {', '.join(given)}, which has no packed form")
+
+    def _unique(self, name):
+        candidate, count = name, 1
+        while candidate in self._names:
+            count += 1
+            candidate = f"{name}_{count}"
+        self._names.add(candidate)
+        return candidate
+
+
+def supported():
+    """Names of the layers that have a packed form."""
+    return ", ".join(sorted({cls.__name__ for cls in CONVERTERS}))

@@ -1,0 +1,24 @@
+"""Keras' own `.keras` file, without the state of the optimizer."""
+
+from tfq.compat import keras
+
+FILENAME = "model.keras"
+_BATCH_SIZE = 128
+
+
+def write(model, path, sample=None):
+    """Write `model` with its latent kernels, to be trained on or loaded where tfq is installed.
+
+    Args:
+        model: functional or Sequential Keras model.
+        path: file to write; ends with `.keras`.
+        sample: not used.
+    """
+    # A model of the same layers that was never compiled: the optimizer of a trained one takes twice as much as its weights.
+    keras.Model(model.inputs, model.outputs, name=model.name).save(str(path))
+
+
+def load(path):
+    """The function from a batch of images (float32 array) to logits that the model in the file computes."""
+    model = keras.models.load_model(str(path))
+    return lambda images: model.predict(images, batch_size=_BATCH_SIZE, verbose=0)
