@@ -64,6 +64,7 @@ class Plan:
         images: the `Image` that a convolution on bits reads, by its name.
         margins: (top, left, bottom, right) of each `Image`.
         needed: names of the tensors that are wanted in float32.
+        activated: the `ScaleShift` that is computed together with an activation, by the name of that.
     """
 
     nodes: tuple
@@ -73,6 +74,7 @@ class Plan:
     images: dict = field(default_factory=dict)
     margins: dict = field(default_factory=dict)
     needed: set = field(default_factory=set)
+    activated: dict = field(default_factory=dict)
 
 
 def plan(graph):
@@ -147,11 +149,15 @@ class _Consumers:
 
 def _fuse(plan):
     consumers = _Consumers(plan.nodes)
+    by_name = {node.name: node for node in plan.nodes}
     position = {g.INPUT: -1}
     for index, node in enumerate(plan.nodes):
         if node.name in plan.inside:
             continue
         position[node.name] = index
+        before = by_name.get(node.inputs[0])
+        if isinstance(node, g.ReLU | g.HardTanh) and isinstance(before, g.ScaleShift) and consumers.only(before.name):
+            plan.activated[node.name] = before
         if not is_product(node):
             continue
         fused = _threshold(plan, consumers, node) or _epilogue(plan, consumers, node, position, index)
@@ -251,7 +257,7 @@ def _find_needed(plan):
             continue
         if not is_product(node):
             if node.name in plan.needed:
-                plan.needed.update(node.inputs)
+                plan.needed.update(plan.activated.get(node.name, node).inputs)
             continue
         if node.name not in plan.images or getattr(node, "kmap", False):
             plan.needed.add(node.inputs[0])

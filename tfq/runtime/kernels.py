@@ -21,13 +21,17 @@ from tfq.runtime.vector import (
     fill_floats,
     fill_ints,
     larger,
+    load_apart,
     load_floats,
     load_ints,
+    signs,
     smaller,
     store_floats,
     store_half,
+    store_ints,
     to_floats,
     to_ints,
+    total,
 )
 
 FILL, PACK, WINDOWS, CONVOLVE, FRAME, MAP, ADD, KMAP, MAX_POOL, MEAN_POOL, COPY = range(11)
@@ -40,10 +44,11 @@ _ROUNDER = np.float32(1.5 * 2**23)
 
 
 @njit
-def _level(x, bits):
-    n = np.float32((1 << bits) - 1)
-    x = min(x, np.float32(1.0)) if x > np.float32(0.0) else np.float32(0.0)
-    return (n * x + _ROUNDER) - _ROUNDER
+def _levels(x, bits):
+    """Whole numbers 0 ... 2^bits - 1; NaN gives 0."""
+    x = smaller(larger(x, fill_floats(np.float32(0.0))), fill_floats(np.float32(1.0)))
+    rounder = fill_floats(_ROUNDER)
+    return (fill_floats(np.float32((1 << bits) - 1)) * x + rounder) - rounder
 
 
 @njit
@@ -52,9 +57,7 @@ def _put_bits(mi, half, plane, x, quantizer, valid):
     if quantizer == SIGN:
         store_half(mi, half, at_least(x, fill_floats(np.float32(0.0))) & valid)
         return
-    x = smaller(larger(x, fill_floats(np.float32(0.0))), fill_floats(np.float32(1.0)))
-    rounder = fill_floats(_ROUNDER)
-    level = to_ints((fill_floats(np.float32((1 << quantizer) - 1)) * x + rounder) - rounder)
+    level = to_ints(_levels(x, quantizer))
     for bit in range(quantizer):
         store_half(mi, half + 2 * plane * bit, any_common(level, fill_ints(np.int32(1 << bit))) & valid)
 
@@ -111,112 +114,154 @@ def pack(row, cf, mi, mf):
 
 @njit
 def windows(row, mi):
-    """Pack the bits of each window (kernel x kernel x fewer than 32 channels) densely: (words, height, width)."""
-    source, row_words, step, height, width = row[1], row[2], row[3], row[4], row[5]
-    kernel_height, kernel_width, tap_row, tap_step, bits, target = row[6], row[7], row[8], row[9], row[10], row[11]
-    size = height * width
+    """Pack the bits of each window (kernel x kernel x fewer than 32 channels) densely: (height, words, width)."""
+    source, row_step, step, height, width, words = row[1], row[2], row[3], row[4], row[5], row[6]
+    kernel_height, kernel_width, tap_row, tap_step, bits, target = row[7], row[8], row[9], row[10], row[11], row[12]
     for y in range(height):
-        filled = 0
-        for i in range(kernel_height):
-            for j in range(kernel_width):
-                word, shift = filled // 32, filled % 32
-                begin = source + y * row_words + i * tap_row + j * tap_step
-                to = target + word * size + y * width
-                for x in range(width):
-                    pixel = mi[begin + x * step]
-                    mi[to + x] = pixel if shift == 0 else mi[to + x] | pixel << np.uint32(shift)
-                if shift + bits > 32:
-                    for x in range(width):
-                        mi[to + size + x] = mi[begin + x * step] >> np.uint32(32 - shift)
-                filled += bits
+        for x in range(0, width, LANES):
+            to = target + y * words * width + x
+            word, filled = fill_ints(np.int32(0)), 0
+            for i in range(kernel_height):
+                for j in range(kernel_width):
+                    at = source + y * row_step + x * step + i * tap_row + j * tap_step
+                    pixel = load_ints(mi, at) if step == 1 else load_apart(mi, at, step)
+                    word = word | pixel << fill_ints(np.int32(filled))
+                    filled += bits
+                    if filled >= 32:
+                        store_ints(mi, to, word)
+                        to += width
+                        filled -= 32
+                        word = fill_ints(np.int32(0))
+                        if filled > 0:
+                            word = pixel >> fill_ints(np.int32(bits - filled))
+            if filled > 0:
+                store_ints(mi, to, word)
+
+
+@njit
+def _thresholds(row, ci, mi, top, bottom, vector, sums, step):
+    """bits = (a >= threshold) ^ flip, of 16 filters and the windows of some rows."""
+    width, vectors = row[4], row[5]
+    base, row_classes, column_classes, classes = row[16], row[17], row[18], row[19]
+    thresholds, flips, filters, bits, bits_row, bits_words = row[20], row[21], row[31], row[32], row[33], row[34]
+    threshold = load_ints(ci, thresholds + vector * LANES)
+    flip, valid = np.uint32(ci[flips + vector]), _valid_lanes(vector, filters)
+    clear = vector == vectors - 1 and vectors % 2 == 1
+    for y in range(top, bottom):
+        first = base + (ci[row_classes + y] * classes * vectors + vector) * LANES
+        half = 2 * (bits + y * bits_row) + vector
+        for x in range(width):
+            a = load_ints(ci, first + ci[column_classes + x] * vectors * LANES) - load_ints(mi, sums)
+            store_half(mi, half, (at_least(a, threshold) ^ flip) & valid)
+            if clear:
+                store_half(mi, half + 1, np.uint32(0))
+            half += 2 * bits_words
+            sums += step
+
+
+@njit
+def _to_floats(row, ci, mi, mf, top, bottom, vector, sums, step):
+    """The integer accumulator a = base - sums, in place of the sums."""
+    width, vectors = row[4], row[5]
+    base, row_classes, column_classes, classes = row[16], row[17], row[18], row[19]
+    for y in range(top, bottom):
+        first = base + (ci[row_classes + y] * classes * vectors + vector) * LANES
+        for x in range(width):
+            a = load_ints(ci, first + ci[column_classes + x] * vectors * LANES) - load_ints(mi, sums)
+            store_floats(mf, sums, to_floats(a))
+            sums += step
+
+
+@njit
+def _finish(row, cf, mf, first, last, vector, sums, step):
+    """clamp((a scale [K] + bias) [scale' + shift']) [+ residual], in place, and to the tensor; of windows `first` to `last`."""
+    kmap, affine, clamp, residual, target, channels, filters = row[24], row[25], row[27], row[28], row[29], row[30], row[31]
+    channel = vector * LANES
+    scale, bias = load_floats(cf, row[22] + channel), load_floats(cf, row[23] + channel)
+    scale_2, shift_2 = fill_floats(np.float32(1.0)), fill_floats(np.float32(0.0))
+    low, high = fill_floats(np.float32(-np.inf)), fill_floats(np.float32(np.inf))
+    if affine >= 0:
+        scale_2, shift_2 = load_floats(cf, affine + channel), load_floats(cf, row[26] + channel)
+    if clamp >= 0:
+        low, high = fill_floats(cf[clamp]), fill_floats(cf[clamp + 1])
+    rest = filters - channel
+    for position in range(first, last):
+        output = position * channels + channel
+        value = load_floats(mf, sums) * scale
+        if kmap >= 0:
+            value = value * fill_floats(mf[kmap + position])
+        value = smaller(high, larger(low, (value + bias) * scale_2 + shift_2))
+        if residual >= 0:
+            value = value + load_floats(mf, residual + output)
+        store_floats(mf, sums, value)
+        if target >= 0 and rest >= LANES:
+            store_floats(mf, target + output, value)
+        elif target >= 0:
+            for lane in range(rest):
+                mf[target + output + lane] = mf[sums + lane]
+        sums += step
+
+
+@njit
+def _quantize(row, cf, mi, mf, top, bottom, vector, sums, step):
+    """quantizer(value [scale'' + shift'']), as bits."""
+    width, vectors, filters, bits, bits_row, bits_words = row[4], row[5], row[31], row[32], row[33], row[34]
+    plane, quantizer, scale_at, shift_at = row[35], row[36], row[37], row[38]
+    valid = _valid_lanes(vector, filters)
+    clear = vector == vectors - 1 and vectors % 2 == 1
+    scale, shift = fill_floats(np.float32(1.0)), fill_floats(np.float32(0.0))
+    if scale_at >= 0:
+        scale, shift = load_floats(cf, scale_at + vector * LANES), load_floats(cf, shift_at + vector * LANES)
+    for y in range(top, bottom):
+        half = 2 * (bits + y * bits_row) + vector
+        for _ in range(width):
+            _put_bits(mi, half, plane, load_floats(mf, sums) * scale + shift, quantizer, valid)
+            if clear:
+                _clear_half(mi, half + 1, plane, quantizer)
+            half += 2 * bits_words
+            sums += step
 
 
 @njit
 def convolve(row, ci, cf, mi, mf):
-    """A convolution (or a product of matrices), and all that is folded into it, a tile at a time.
+    """A convolution (or a product of matrices), and all that is folded into it, some rows of windows times 32 filters at a time.
 
-    a = base - factor sums                              the integer accumulator, of bits; of floats, a = sums
+    a = base - sums                                     the integer accumulator, of bits; of floats, a = sums
     bits = (a >= threshold) ^ flip                      or:
     y = clamp((a scale [K] + bias) [scale' + shift']) [+ residual];   bits = quantizer(y [scale'' + shift''])
     """
     kind, positions, height, width, vectors = row[1], row[2], row[3], row[4], row[5]
     start, row_step, step, offsets, ends, segments = row[6], row[7], row[8], row[9], row[10], row[11]
-    weights, masks, words, scratch = row[12], row[13], row[14], row[15]
-    base, row_classes, column_classes, classes, factor = row[16], row[17], row[18], row[19], row[20]
-    thresholds, flips, scale, bias, kmap = row[21], row[22], row[23], row[24], row[25]
-    affine_scale, affine_shift, clamp, residual = row[26], row[27], row[28], row[29]
-    target, channels, filters = row[30], row[31], row[32]
-    bits, bits_row, bits_words, plane, quantizer, bits_scale, bits_shift = (
-        row[33],
-        row[34],
-        row[35],
-        row[36],
-        row[37],
-        row[38],
-        row[39],
-    )
-    stride = words * LANES
+    weights, masks, words, sums, strip = row[12], row[13], row[14], row[15], row[39]
     for v in range(0, vectors, 2):
         count = min(2, vectors - v)
-        for y in range(height):
-            row_class = ci[row_classes + y] * classes if kind != FLOAT else 0
-            for begin in range(0, width, positions):
-                # The last tile of a row may overlap the one before: it computes the same values again.
-                first_x = min(begin, width - positions)
-                at = start + y * row_step + first_x * step
-                accumulate(
-                    kind, positions, count, ci, cf, mi, mf, at, step, offsets, ends, segments,
-                    weights + v * stride, masks + v * stride, words, scratch,
-                )  # fmt: skip
-                for p in range(positions):
-                    x = first_x + p
-                    position = y * width + x
-                    for i in range(count):
-                        vector = v + i
-                        channel = vector * LANES
-                        sums = scratch + (p * count + i) * LANES
-                        half = 2 * (bits + y * bits_row + x * bits_words) + vector
-                        valid = _valid_lanes(vector, filters)
-                        last_half = vector == vectors - 1 and vectors % 2 == 1
-                        if kind == FLOAT:
-                            value = load_floats(mf, sums)
-                        else:
-                            table = base + (row_class + ci[column_classes + x]) * vectors * LANES + channel
-                            total = load_ints(ci, table) - fill_ints(np.int32(factor)) * load_ints(mi, sums)
-                            if thresholds >= 0:
-                                above = at_least(total, load_ints(ci, thresholds + channel))
-                                store_half(mi, half, (above ^ np.uint32(ci[flips + vector])) & valid)
-                                if last_half:
-                                    store_half(mi, half + 1, np.uint32(0))
-                                continue
-                            value = to_floats(total)
-                        value = value * load_floats(cf, scale + channel)
-                        if kmap >= 0:
-                            value = value * fill_floats(mf[kmap + position])
-                        value = value + load_floats(cf, bias + channel)
-                        if affine_scale >= 0:
-                            value = value * load_floats(cf, affine_scale + channel)
-                            value = value + load_floats(cf, affine_shift + channel)
-                        if clamp >= 0:
-                            value = smaller(fill_floats(cf[clamp + 1]), larger(fill_floats(cf[clamp]), value))
-                        output = position * channels + channel
-                        if residual >= 0:
-                            value = value + load_floats(mf, residual + output)
-                        if target >= 0:
-                            rest = filters - channel
-                            if rest >= LANES:
-                                store_floats(mf, target + output, value)
-                            else:
-                                store_floats(mf, sums, value)
-                                for lane in range(rest):
-                                    mf[target + output + lane] = mf[sums + lane]
-                        if bits >= 0:
-                            if bits_scale >= 0:
-                                value = value * load_floats(cf, bits_scale + channel)
-                                value = value + load_floats(cf, bits_shift + channel)
-                            _put_bits(mi, half, plane, value, quantizer, valid)
-                            if last_half:
-                                _clear_half(mi, half + 1, plane, quantizer)
+        size = count * LANES
+        first = v * words * LANES
+        for top in range(0, height, strip):
+            bottom = min(top + strip, height)
+            for y in range(top, bottom):
+                for begin in range(0, width, positions):
+                    # The last tile of a row may overlap the one before: it computes the same sums again.
+                    x = min(begin, width - positions)
+                    accumulate(
+                        kind, positions, count, ci, cf, mi, mf, start + y * row_step + x * step, step, offsets, ends, segments,
+                        weights + first, masks + first, words, sums + ((y - top) * width + x) * size,
+                    )  # fmt: skip
+            for i in range(count):
+                of_vector = sums + i * LANES
+                if row[20] >= 0:
+                    _thresholds(row, ci, mi, top, bottom, v + i, of_vector, size)
+                    continue
+                if kind != FLOAT:
+                    _to_floats(row, ci, mi, mf, top, bottom, v + i, of_vector, size)
+                _finish(row, cf, mf, top * width, bottom * width, v + i, of_vector, size)
+                if row[32] >= 0:
+                    _quantize(row, cf, mi, mf, top, bottom, v + i, of_vector, size)
+
+
+@njit
+def _quantized(x, quantizer):
+    return signs(x) if quantizer == SIGN else _levels(x, quantizer)
 
 
 @njit
@@ -225,56 +270,40 @@ def frame(row, mf):
     source, height, width, channels, target, row_step, quantizer = row[1], row[2], row[3], row[4], row[5], row[6], row[7]
     size = width * channels
     for y in range(height):
-        begin, to = source + y * size, target + y * row_step
-        if quantizer == NONE:
-            for i in range(size):
-                mf[to + i] = mf[begin + i]
-        elif quantizer == SIGN:
-            for i in range(size):
-                mf[to + i] = np.float32(1.0) if mf[begin + i] >= np.float32(0.0) else np.float32(-1.0)
-        else:
-            for i in range(size):
-                mf[to + i] = _level(mf[begin + i], quantizer)
+        for i in range(0, size, LANES):
+            values = load_floats(mf, source + y * size + i)
+            if quantizer != NONE:
+                values = _quantized(values, quantizer)
+            store_floats(mf, target + y * row_step + i, values)
 
 
 @njit
 def map_elements(row, cf, mf):
-    """x * scale + shift, or a clamp to [low, high], or a quantizer with its values in [-1, 1]."""
-    source, target, pixels, channels, scale, shift, clamp, quantizer = (
-        row[1],
-        row[2],
-        row[3],
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        row[8],
-    )
-    if scale >= 0:
-        for i in range(pixels):
-            for c in range(channels):
-                mf[target + i * channels + c] = mf[source + i * channels + c] * cf[scale + c] + cf[shift + c]
-    elif clamp >= 0:
-        low, high = cf[clamp], cf[clamp + 1]
-        for i in range(pixels * channels):
-            x = mf[source + i]
-            x = low if low > x else x
-            mf[target + i] = high if high < x else x
-    elif quantizer == SIGN:
-        for i in range(pixels * channels):
-            mf[target + i] = np.float32(1.0) if mf[source + i] >= np.float32(0.0) else np.float32(-1.0)
-    else:
-        n = np.float32((1 << quantizer) - 1)
-        for i in range(pixels * channels):
-            mf[target + i] = _level(mf[source + i], quantizer) / n
+    """clamp(x [scale + shift]), or a quantizer with its values in [-1, 1]."""
+    source, target, pixels, channels = row[1], row[2], row[3], row[4]
+    scale, shift, clamp, quantizer = row[5], row[6], row[7], row[8]
+    low, high = fill_floats(np.float32(-np.inf)), fill_floats(np.float32(np.inf))
+    if clamp >= 0:
+        low, high = fill_floats(cf[clamp]), fill_floats(cf[clamp + 1])
+    n = fill_floats(np.float32((1 << max(quantizer, 1)) - 1))
+    for i in range(0, pixels * channels, channels):
+        for c in range(0, channels, LANES):
+            values = load_floats(mf, source + i + c)
+            if scale >= 0:
+                values = values * load_floats(cf, scale + c) + load_floats(cf, shift + c)
+            values = smaller(high, larger(low, values))
+            if quantizer != NONE:
+                values = _quantized(values, quantizer) / n
+            # What the last vector of a pixel writes too much, the next pixel overwrites.
+            store_floats(mf, target + i + c, values)
 
 
 @njit
 def add(row, mf):
     """a + b."""
     a, b, target, size = row[1], row[2], row[3], row[4]
-    for i in range(size):
-        mf[target + i] = mf[a + i] + mf[b + i]
+    for i in range(0, size, LANES):
+        store_floats(mf, target + i, load_floats(mf, a + i) + load_floats(mf, b + i))
 
 
 @njit
@@ -286,18 +315,23 @@ def kmap(row, mf):
     for y in range(height):
         for x in range(width):
             pixel = source + (y * width + x) * channels
-            total = np.float32(0.0)
-            for c in range(channels):
-                total += abs(mf[pixel + c])
-            mf[inside + y * row_step + x] = total / np.float32(channels)
+            whole = channels // LANES * LANES
+            sums = fill_floats(np.float32(0.0))
+            for c in range(0, whole, LANES):
+                values = load_floats(mf, pixel + c)
+                sums = sums + larger(values, fill_floats(np.float32(0.0)) - values)
+            magnitude = total(sums)
+            for c in range(whole, channels):
+                magnitude += abs(mf[pixel + c])
+            mf[inside + y * row_step + x] = magnitude / np.float32(channels)
     share = np.float32(1.0) / np.float32(kernel_height * kernel_width)
     for y in range(out_height):
         for x in range(out_width):
-            total = np.float32(0.0)
+            magnitude = np.float32(0.0)
             for i in range(kernel_height):
                 for j in range(kernel_width):
-                    total += mf[start + y * stride_y + x * stride_x + i * tap_row + j * tap_step]
-            mf[target + y * out_width + x] = total * share
+                    magnitude += mf[start + y * stride_y + x * stride_x + i * tap_row + j * tap_step]
+            mf[target + y * out_width + x] = magnitude * share
 
 
 @njit
@@ -311,21 +345,16 @@ def pool(row, mf):
             first_y, last_y = max(y * stride_y - top, 0), min(y * stride_y - top + pool_height, height)
             first_x, last_x = max(x * stride_x - left, 0), min(x * stride_x - left + pool_width, width)
             to = target + (y * out_width + x) * channels
-            for c in range(channels):
-                mf[to + c] = np.float32(0.0) if mean else np.float32(-np.inf)
-            for i in range(first_y, last_y):
-                for j in range(first_x, last_x):
-                    pixel = source + (i * width + j) * channels
-                    if mean:
-                        for c in range(channels):
-                            mf[to + c] += mf[pixel + c]
-                    else:
-                        for c in range(channels):
-                            mf[to + c] = mf[pixel + c] if mf[pixel + c] > mf[to + c] else mf[to + c]
-            if mean:
-                count = np.float32((last_y - first_y) * (last_x - first_x))
-                for c in range(channels):
-                    mf[to + c] /= count
+            count = fill_floats(np.float32((last_y - first_y) * (last_x - first_x)))
+            for c in range(0, channels, LANES):
+                result = fill_floats(np.float32(0.0) if mean else np.float32(-np.inf))
+                for i in range(first_y, last_y):
+                    for j in range(first_x, last_x):
+                        values = load_floats(mf, source + (i * width + j) * channels + c)
+                        result = result + values if mean else larger(result, values)
+                if mean:
+                    result = result / count
+                store_floats(mf, to + c, result)
 
 
 @njit

@@ -44,8 +44,9 @@ class Memory:
         placed, total = {}, 0
         # The largest first: the small ones fill what is left between them.
         for name, (first, last, size) in sorted(self._buffers.items(), key=lambda item: -item[1][2]):
+            # The last vector may reach 15 elements past the end.
+            size += ALIGNMENT - 1
             size += -size % ALIGNMENT
-            # Vectors read up to 15 elements past the end.
             taken = sorted(
                 (at, at + length)
                 for at, length, other_first, other_last in placed.values()
@@ -58,7 +59,7 @@ class Memory:
                 at = max(at, end)
             placed[name] = (at, size, first, last)
             total = max(total, at + size)
-        return {name: at for name, (at, *_) in placed.items()}, total + ALIGNMENT
+        return {name: at for name, (at, *_) in placed.items()}, total
 
 
 def aligned(size):

@@ -68,7 +68,7 @@ def bit_sums(node, tap_offsets, plane):
     """`Sums` on bits.
 
     Planes i of the inputs and j of the weights count 2^(i + j): they are summed in segments, the highest power first, and the
-    sums doubled between them.
+    sums doubled between them. Signs count twice (see `Accumulator`): one more segment, an empty one.
 
     Args:
         node: the operation.
@@ -84,6 +84,8 @@ def bit_sums(node, tap_offsets, plane):
     pairs.sort(key=lambda pair: -pair[0])
     highest = pairs[0][0]
     counts = [sum(power == highest - segment for power, *_ in pairs) for segment in range(highest + 1)]
+    if isinstance(node.quantizer, g.Sign):
+        counts.append(0)
     offsets = np.concatenate([tap_offsets + i * plane for _, i, _ in pairs])
     weights = np.concatenate([packing.words(signs.positive, dense) for *_, signs in pairs], axis=1)
     masked = pairs[0][2].nonzero is not None
@@ -109,20 +111,18 @@ def float_sums(values, geometry, first_channel):
 
 @dataclass(frozen=True)
 class Accumulator:
-    """How the integer accumulator follows from the popcounts: a = base - factor popcounts.
+    """How the integer accumulator follows from the sums of popcounts: a = base - sums.
 
     Attributes:
         base: int32 (classes of rows, classes of columns, vectors, 16).
         rows: int32, class of each row of windows.
         columns: int32, class of each column.
-        factor: 2 for signs, 1 for levels.
         bound: no accumulator is larger in size.
     """
 
     base: np.ndarray
     rows: np.ndarray
     columns: np.ndarray
-    factor: int
     bound: int
 
 
@@ -138,10 +138,10 @@ def accumulator(node, geometry, fill):
     bits = fusion.input_bits(node.quantizer)
     highest = 2**bits - 1
     if isinstance(node.quantizer, g.Sign):
-        factor, read = 2, 2 * fill - 1
+        read = 2 * fill - 1
         terms = (plane.weight * (np.ones_like(plane.positive) if plane.nonzero is None else plane.nonzero) for plane in signs)
     else:
-        factor, read = 1, fill * highest
+        read = fill * highest
         terms = (plane.weight * highest * plane.positive for plane in signs)
     total = sum(term.sum(axis=(0, 1)) for term in terms)
     wrong = getattr(node, "pad_value", 0) * highest - read
@@ -154,9 +154,7 @@ def accumulator(node, geometry, fill):
     bound = int(np.abs(whole).sum(axis=(0, 1)).max()) * highest
     if bound >= 2**30:
         raise ValueError(f"{node.name}: sums up to {bound} do not fit the accumulator")
-    return Accumulator(
-        base.astype(np.int32), rows.reshape(-1).astype(np.int32), columns.reshape(-1).astype(np.int32), factor, bound
-    )
+    return Accumulator(base.astype(np.int32), rows.reshape(-1).astype(np.int32), columns.reshape(-1).astype(np.int32), bound)
 
 
 def kernel_scale(node):

@@ -13,6 +13,7 @@ from tfq.runtime.vector import LANES
 
 _NOWHERE = -1
 _ROW = 40  # numbers of the longest step
+_STRIP = 64  # windows whose sums, 8 KiB of them, are finished together
 
 
 class _At(NamedTuple):
@@ -194,12 +195,10 @@ class _Writer:
         pad = getattr(node, "pad_value", 0) * (2**quantizer.bits - 1 if _levels(quantizer) else 1)
         bits = int(np.float32(pad).view(np.uint32))
         self.memory.use(frame.buffer, size, len(self.rows))
-        self._fill_margin(node.name, frame, bits, bits)
-        values = (
-            {g.Sign: kernels.SIGN, type(None): kernels.NONE}.get(type(quantizer)) if not _levels(quantizer) else quantizer.bits
-        )
         to = _At(frame.buffer, frame.inside)
-        self._emit(node.name, "frame", kernels.FRAME, self._tensor(source), *shape, to, frame.row, values)
+        self._emit(node.name, "frame", kernels.FRAME, self._tensor(source), *shape, to, frame.row, _code(quantizer))
+        # Afterwards: the last vector of a row may reach into the margin.
+        self._fill_margin(node.name, frame, bits, bits)
         return frame
 
     # Convolutions and products of matrices
@@ -235,40 +234,35 @@ class _Writer:
             sums = product.bit_sums(node, words, frame.plane)
         else:
             path += ", windows packed"
-            start = self._pack_windows(node, frame, geometry, start, dense)
-            steps = width, 1
-            sums = product.bit_sums(node, np.arange(dense) * height * width, dense * height * width)
+            start, line = self._pack_windows(node, frame, geometry, start, dense)
+            steps = dense * line, 1
+            sums = product.bit_sums(node, np.arange(dense) * line, height * dense * line)
         path += ", ternary" if sums.masks is not None else ""
         path += ", threshold" if fused.chain is not None else ""
         total = product.accumulator(node, geometry, self.plan.images[node.name].fill)
         table = [self.constants.add(values) for values in (total.base, total.rows, total.columns)]
-        accumulator = (*table, total.base.shape[1], total.factor)
+        accumulator = (*table, total.base.shape[1])
         kmap = self._kmap(node)
         self._convolve(fused, path, geometry, (start, *steps), sums, accumulator, product.kernel_scale(node), kmap, total.bound)
         return path
 
     def _pack_windows(self, node, frame, geometry, start, words):
+        """Emit it; gives where the words are, (planes, height, words, width), and the width filled up to whole vectors."""
         height, width = (window.out for window in geometry.windows)
-        size = words * height * width
-        target = ("windows", node.name)
+        line = width + -width % LANES
+        step = geometry.strides[1] * frame.pixel
+        target, size = ("windows", node.name), height * words * line
         self.memory.use(target, size * frame.planes, len(self.rows))
+        # The last vector of a row reads that far past the end.
+        self.memory.use(frame.buffer, frame.plane * frame.planes + LANES * step, len(self.rows))
         for plane in range(frame.planes):
             self._emit(
-                node.name,
-                "pack windows",
-                kernels.WINDOWS,
-                _At(start.buffer, start.offset + plane * frame.plane),
-                geometry.strides[0] * frame.row,
-                geometry.strides[1] * frame.pixel,
-                height,
-                width,
-                *geometry.size,
-                geometry.dilations[0] * frame.row,
-                geometry.dilations[1] * frame.pixel,
-                frame.shape[2],
+                *(node.name, "pack windows", kernels.WINDOWS, _At(start.buffer, start.offset + plane * frame.plane)),
+                *(geometry.strides[0] * frame.row, step, height, line, words, *geometry.size),
+                *(geometry.dilations[0] * frame.row, geometry.dilations[1] * frame.pixel, frame.shape[2]),
                 _At(target, plane * size),
             )
-        return _At(target)
+        return _At(target), line
 
     def _in_float(self, fused):
         node = fused.node
@@ -286,7 +280,7 @@ class _Writer:
         for group in range(groups):
             part = slice(group * filters, (group + 1) * filters)
             sums = product.float_sums(values[:, :, part], geometry, group * values.shape[1])
-            nothing = (_NOWHERE, _NOWHERE, _NOWHERE, 0, 0)
+            nothing = (_NOWHERE, _NOWHERE, _NOWHERE, 0)
             self._convolve(fused, "float32", geometry, (start, *steps), sums, nothing, scale[part], kmap, None, part)
         return "float32"
 
@@ -298,13 +292,16 @@ class _Writer:
         vectors, words, _ = sums.weights.shape
         weights = constants.add(sums.weights)
         masks = weights if sums.masks is None else constants.add(sums.masks)
-        self.memory.use("tile", max(POSITIONS) * max(VECTORS) * LANES, 0)
+        # Rows are taken together until there are enough windows to make up for the calls.
+        strip = min(height, max(1, _STRIP // width))
+        self.memory.use("sums", strip * width * max(VECTORS) * LANES, len(self.rows))
         row = [
             *(kernels.CONVOLVE, sums.kind, next(p for p in POSITIONS if p <= width), height, width, vectors),
             *(*where, constants.add(sums.offsets), constants.add(sums.ends), len(sums.ends) - 1),
-            *(weights, masks, words, _At("tile"), *accumulator),
+            *(weights, masks, words, _At("sums"), *accumulator),
             *self._results(fused, scale, kmap, bound, part, channels),
             *self._bits_of(fused, channels),
+            strip,
         ]
         self._emit(node.name, path, *row)
 
@@ -316,7 +313,7 @@ class _Writer:
             limits, flips = threshold.fold(np.broadcast_to(scale, (channels,)), bias, fused.chain, bound)
             flips = np.packbits(np.pad(flips, (0, -channels % LANES)), bitorder="little").view("<u2").astype(np.int32)
             limits = self.constants.add(np.pad(limits, (0, -channels % LANES)))
-            return limits, self.constants.add(flips), *[_NOWHERE] * 8, _NOWHERE, channels, filters
+            return limits, self.constants.add(flips), *[_NOWHERE] * 8, channels, filters
         affine = _NOWHERE, _NOWHERE
         if fused.affine is not None:
             affine = [
@@ -367,12 +364,12 @@ class _Writer:
             case g.Reshape():
                 self.alias[node.name] = self._tensor(source).buffer
             case g.ScaleShift():
-                self._map(node, source, channels, *self._affine(node, channels), _NOWHERE, kernels.NONE)
+                self._map(node, source, channels, affine=node)
             case g.ReLU() | g.HardTanh():
-                clamp = self._floats(fusion.limits(node), 2)
-                self._map(node, source, channels, _NOWHERE, _NOWHERE, clamp, kernels.NONE)
+                before = self.plan.activated.get(node.name)
+                self._map(node, before.inputs[0] if before else source, channels, before, fusion.limits(node))
             case g.Quantize():
-                self._map(node, source, channels, _NOWHERE, _NOWHERE, _NOWHERE, _code(node.quantizer))
+                self._map(node, source, channels, quantizer=node.quantizer)
             case g.Add():
                 for a, b in _pairs(node):
                     to = self._tensor(node.name)
@@ -387,9 +384,13 @@ class _Writer:
             case g.GlobalMaxPool() | g.GlobalAveragePool():
                 self._pool(node, (1, 1), (height, width), (1, 1), (0, 0))
 
-    def _map(self, node, source, channels, *what):
-        pixels = self._size(source) // channels
-        row = (kernels.MAP, self._tensor(source), self._tensor(node.name), pixels, channels, *what)
+    def _map(self, node, source, channels, affine=None, clamp=None, quantizer=None):
+        size = self._size(source)
+        # Where channels are all alike, they need not be told apart.
+        pixels = size // channels if affine else 1
+        clamp = _NOWHERE if clamp is None else self._floats(clamp, 2)
+        what = (*self._affine(affine, channels), clamp, _code(quantizer))
+        row = (kernels.MAP, self._tensor(source), self._tensor(node.name), pixels, size // pixels, *what)
         self._emit(node.name, type(node).__name__, *row)
 
     def _concatenate(self, node):

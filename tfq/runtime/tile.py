@@ -53,10 +53,17 @@ def accumulate(
 
 
 def _choose(context, builder, signature, args):
-    for kind, positions, vectors in product(KINDS, POSITIONS, VECTORS):
-        equal = [builder.icmp_signed("==", args[i], _index(value)) for i, value in enumerate((kind, positions, vectors))]
-        with builder.if_then(builder.and_(builder.and_(equal[0], equal[1]), equal[2])):
-            _emit(kind, positions, vectors, context, builder, signature, args)
+    kind, positions, vectors, *_ = args
+    key = builder.add(builder.mul(kind, _index(100)), builder.add(builder.mul(positions, _index(10)), vectors))
+    end = builder.append_basic_block("end")
+    tiles = builder.switch(key, end)
+    for choice in product(KINDS, POSITIONS, VECTORS):
+        block = builder.append_basic_block("tile")
+        tiles.add_case(_index(choice[0] * 100 + choice[1] * 10 + choice[2]), block)
+        builder.position_at_end(block)
+        _emit(*choice, context, builder, signature, args)
+        builder.branch(end)
+    builder.position_at_end(end)
     return context.get_dummy_value()
 
 
@@ -65,8 +72,8 @@ def _index(value):
 
 
 def _emit(kind, positions, vectors, context, builder, signature, args):
-    _, _, _, ci, cf, mi, mf, start, step, offsets, ends, segments, weights_at, masks_at, words, out = args
-    _, _, _, ci_type, cf_type, mi_type, mf_type, *_ = signature.args
+    *_, ci, cf, mi, mf, start, step, offsets, ends, segments, weights_at, masks_at, words, out = args
+    ci_type, cf_type, mi_type, mf_type = signature.args[3:7]
     table, table_type = ci, ci_type
     (inputs, inputs_type), (weights, weights_type) = (
         ((mf, mf_type), (cf, cf_type)) if kind == FLOAT else ((mi, mi_type), (ci, ci_type))

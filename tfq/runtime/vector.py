@@ -88,14 +88,36 @@ load_floats = _loader(floats, FLOATS)
 
 
 @intrinsic
-def store_floats(typingctx, array, index, vector):
-    """Write 16 elements to array[index] and on."""
+def load_apart(typingctx, array, index, step):
+    """Every `step`th element, 16 of them, from array[index] on, as int32."""
 
     def codegen(context, builder, signature, args):
-        builder.store(args[2], pointer(context, builder, signature.args[0], *args[:2], FLOATS), align=4)
-        return context.get_dummy_value()
+        result = ir.Constant(INTS, ir.Undefined)
+        first = pointer(context, builder, signature.args[0], *args[:2], ir.IntType(32))
+        for lane in range(LANES):
+            at = builder.mul(args[2], ir.Constant(ir.IntType(64), lane))
+            element = builder.load(builder.gep(first, [at]))
+            result = builder.insert_element(result, element, ir.Constant(ir.IntType(32), lane))
+        return result
 
-    return types.void(array, types.intp, floats), codegen
+    return ints(array, types.intp, types.intp), codegen
+
+
+def _storer(value, vector):
+    @intrinsic
+    def store(typingctx, array, index, vectors):
+        def codegen(context, builder, signature, args):
+            builder.store(args[2], pointer(context, builder, signature.args[0], *args[:2], vector), align=4)
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, value), codegen
+
+    return store
+
+
+# store_ints(array, index, vector): write 16 elements to array[index] and on.
+store_ints = _storer(ints, INTS)
+store_floats = _storer(floats, FLOATS)
 
 
 @intrinsic
@@ -160,6 +182,31 @@ def any_common(typingctx, a, b):
     )
 
 
+@intrinsic
+def signs(typingctx, vector):
+    """1.0 where x >= 0, else -1.0."""
+
+    def codegen(context, builder, signature, args):
+        positive = builder.fcmp_ordered(">=", args[0], ir.Constant(FLOATS, None))
+        return builder.select(positive, ir.Constant(FLOATS, [1.0] * LANES), ir.Constant(FLOATS, [-1.0] * LANES))
+
+    return floats(floats), codegen
+
+
+@intrinsic
+def total(typingctx, vector):
+    """Sum of the lanes, halves first."""
+
+    def codegen(context, builder, signature, args):
+        lanes = [builder.extract_element(args[0], ir.Constant(ir.IntType(32), i)) for i in range(LANES)]
+        while len(lanes) > 1:
+            half = len(lanes) // 2
+            lanes = [builder.fadd(*pair) for pair in zip(lanes[:half], lanes[half:], strict=True)]
+        return lanes[0]
+
+    return types.float32(floats), codegen
+
+
 def _chooser(comparison):
     @intrinsic
     def choose(typingctx, a, b):
@@ -191,5 +238,8 @@ def _operator(symbol, kind, method):
 _operator(operator.add, floats, "fadd")
 _operator(operator.sub, floats, "fsub")
 _operator(operator.mul, floats, "fmul")
+_operator(operator.truediv, floats, "fdiv")
 _operator(operator.sub, ints, "sub")
-_operator(operator.mul, ints, "mul")
+_operator(operator.or_, ints, "or_")
+_operator(operator.lshift, ints, "shl")
+_operator(operator.rshift, ints, "lshr")
