@@ -67,18 +67,27 @@ class Engine:
         """(name, path) of each convolution and product: on which numbers, and by which means, it is computed."""
         return list(self._program.paths)
 
+    def warm_up(self):
+        """Compile, or load from disk, what is compiled; returns the seconds it took."""
+        begin = time.perf_counter()
+        size = int(np.prod(self._program.shape))
+        self._run(np.empty((0, int(np.prod(self.graph.input_shape))), np.float32), np.empty((0, size), np.float32))
+        if self._pixels is not None:
+            self._as_floats(np.empty((0, int(np.prod(self.graph.input_shape))), np.uint8))
+        return time.perf_counter() - begin
+
     def profile(self, images, repeats=20):
         """Time of each step: (name of the operation, path, seconds an image), the best of `repeats` rounds over the images."""
         images = self._as_floats(self._checked(images))
         rows = self._program.rows
         outputs = np.empty((1, int(np.prod(self._program.shape))), np.float32)
         memory = self._memory()
-        nothing = self._time(rows[:0], memory, images[:1], outputs)
+        nothing = np.inf
         best = np.full(len(rows), np.inf)
         for _ in range(repeats):
             total = np.zeros(len(rows))
             for image in images:
-                self._time(rows[:0], memory, image[None], outputs)
+                self._execute(rows[:0], memory, image[None], outputs)
                 # Without an image to read, a step finds in memory what the one before left there.
                 total += [self._time(rows[i : i + 1], memory, outputs[:1, :0], outputs[:, :0]) for i in range(len(rows))]
                 nothing = min(nothing, self._time(rows[:0], memory, outputs[:1, :0], outputs[:, :0]))
@@ -131,7 +140,8 @@ class Engine:
         if images.dtype not in (np.uint8, np.float32):
             wanted = "float32" if self._pixels is None else "uint8 or float32"
             raise ValueError(f"expected {wanted} images; got {images.dtype}")
-        return np.ascontiguousarray(images).reshape(len(images), -1)
+        # Code is compiled for arrays that may be written: one for those that may not would be compiled anew.
+        return np.require(images, requirements="CAW").reshape(len(images), int(np.prod(shape)))
 
 
 def _decoder(graph):

@@ -1,12 +1,18 @@
-"""numba, or a message that says how to get it; and compiled code that is kept on disk."""
+"""The one file that imports numba and its LLVM, or says how to get them; and compiled code that is kept on disk."""
 
 import hashlib
 from pathlib import Path
 
 try:
     import numba
+    from llvmlite import ir
+    from numba.core import cgutils, types
+    from numba.core.datamodel import PrimitiveModel
+    from numba.extending import intrinsic, overload, register_model
 except ImportError as error:
     raise ImportError("this needs `numba`, which is not installed: pip install 'tfq[runtime]'") from error
+
+__all__ = ["PrimitiveModel", "cached", "cgutils", "intrinsic", "ir", "njit", "overload", "register_model", "types"]
 
 # No `fastmath`: products and sums that meet a sign must be rounded one by one, as float32 arithmetic does it.
 _OPTIONS = {"nogil": True, "error_model": "numpy"}

@@ -224,7 +224,7 @@ class _Writer:
         node = fused.node
         frame = self._image(self.plan.images[node.name])
         geometry = self._geometry(node, frame)
-        height, width = (window.out for window in geometry.windows)
+        height = geometry.windows[0].out
         start, strides = self._start(geometry, frame), geometry.strides
         dense = product.window_words(node.kernel)
         path = f"{fusion.input_bits(node.quantizer)}x{fusion.kernel_planes(node.kernel)} bits, popcount"

@@ -2,10 +2,7 @@
 
 from itertools import product
 
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
-
+from tfq.runtime.jit import cgutils, intrinsic, ir, types
 from tfq.runtime.vector import FLOATS, INTS, LANES, multiply_add, pointer, popcount, splat
 
 # What is summed over the words (or numbers) of a window, x that of the inputs and w, m those of a kernel.

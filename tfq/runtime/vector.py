@@ -6,10 +6,7 @@ or NEON), and `ctpop` becomes an instruction where there is one. Nothing here na
 
 import operator
 
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core.datamodel import PrimitiveModel
-from numba.extending import intrinsic, overload, register_model
+from tfq.runtime.jit import PrimitiveModel, cgutils, intrinsic, ir, overload, register_model, types
 
 LANES = 16
 INTS = ir.VectorType(ir.IntType(32), LANES)
