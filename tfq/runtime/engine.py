@@ -1,0 +1,151 @@
+"""Runs a network on images, from any number of threads at once."""
+
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+
+from tfq.runtime import kernels, steps
+from tfq.runtime.memory import aligned
+
+# uint8 images that are decoded at a time.
+_DECODED = 32
+
+
+class Engine:
+    """A network, ready to run: it works on one image at a time, whose tensors stay in the processor's cache.
+
+    Compiled code is shared by all networks, and kept on disk: the first engine on a machine takes seconds to start.
+
+    Args:
+        graph: `tfq.runtime.graph.Graph`.
+        threads: threads that share the images of one batch; a single image uses one.
+
+    Raises:
+        ValueError: the operations do not fit together, or `threads` is not a positive integer.
+    """
+
+    def __init__(self, graph, threads=1):
+        if not isinstance(threads, int) or threads < 1:
+            raise ValueError(f"threads must be a positive integer; got threads={threads!r}")
+        self.graph = graph
+        self.threads = threads
+        self._program = steps.write(graph)
+        self._pixels = None if graph.pixel_mean is None else _decoder(graph)
+        self._idle = deque()
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+
+    def predict(self, images):
+        """Results for a batch of images.
+
+        Args:
+            images: (n, height, width, channels) or (n, features) as the network takes them, any n; float32, or uint8 pixels
+                where the network holds the mean and deviation of its training images.
+
+        Returns:
+            float32 (n, ...).
+
+        Raises:
+            ValueError: the shape or the type is another.
+        """
+        images = self._checked(images)
+        outputs = np.empty((len(images), int(np.prod(self._program.shape))), np.float32)
+        if self._pool is None or len(images) < 2:
+            self._run(images, outputs)
+        else:
+            bounds = np.linspace(0, len(images), min(self.threads, len(images)) + 1).astype(int)
+            parts = [slice(*pair) for pair in pairwise(bounds)]
+            others = [self._pool.submit(self._run, images[part], outputs[part]) for part in parts[1:]]
+            self._run(images[parts[0]], outputs[parts[0]])
+            for other in others:
+                other.result()
+        return outputs.reshape(len(images), *self._program.shape)
+
+    def layers(self):
+        """(name, path) of each convolution and product: on which numbers, and by which means, it is computed."""
+        return list(self._program.paths)
+
+    def warm_up(self):
+        """Compile, or load from disk, what is compiled; returns the seconds it took."""
+        begin = time.perf_counter()
+        size = int(np.prod(self._program.shape))
+        self._run(np.empty((0, int(np.prod(self.graph.input_shape))), np.float32), np.empty((0, size), np.float32))
+        if self._pixels is not None:
+            self._as_floats(np.empty((0, int(np.prod(self.graph.input_shape))), np.uint8))
+        return time.perf_counter() - begin
+
+    def profile(self, images, repeats=20):
+        """Time of each step: (name of the operation, path, seconds an image), the best of `repeats` rounds over the images."""
+        images = self._as_floats(self._checked(images))
+        rows = self._program.rows
+        outputs = np.empty((1, int(np.prod(self._program.shape))), np.float32)
+        memory = self._memory()
+        nothing = np.inf
+        best = np.full(len(rows), np.inf)
+        for _ in range(repeats):
+            total = np.zeros(len(rows))
+            for image in images:
+                self._execute(rows[:0], memory, image[None], outputs)
+                # Without an image to read, a step finds in memory what the one before left there.
+                total += [self._time(rows[i : i + 1], memory, outputs[:1, :0], outputs[:, :0]) for i in range(len(rows))]
+                nothing = min(nothing, self._time(rows[:0], memory, outputs[:1, :0], outputs[:, :0]))
+            best = np.minimum(best, total / len(images))
+        seconds = np.maximum(best - nothing, 0.0)
+        return [(*label, float(time)) for label, time in zip(self._program.labels, seconds, strict=True)]
+
+    def _time(self, rows, memory, images, outputs):
+        begin = time.perf_counter()
+        self._execute(rows, memory, images, outputs)
+        return time.perf_counter() - begin
+
+    def _run(self, images, outputs):
+        memory = self._memory()
+        if images.dtype == np.uint8:
+            for first in range(0, len(images), _DECODED):
+                part = slice(first, first + _DECODED)
+                self._execute(self._program.rows, memory, self._as_floats(images[part]), outputs[part])
+        else:
+            self._execute(self._program.rows, memory, images, outputs)
+        self._idle.append(memory)
+
+    def _execute(self, rows, memory, images, outputs):
+        program = self._program
+        kernels.run(rows, *memory, images, program.source, outputs, program.target)
+
+    def _memory(self):
+        """Constants and working memory, both as int32 and as float32; of the latter there are as many as calls at a time."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            constants, memory = self._program.constants, aligned(self._program.memory)
+            return constants, constants.view(np.float32), memory.view(np.uint32), memory.view(np.float32)
+
+    def _as_floats(self, images):
+        if images.dtype != np.uint8:
+            return images
+        result = np.empty(images.shape, np.float32)
+        kernels.decode(images, self._pixels, result)
+        return result
+
+    def _checked(self, images):
+        images = np.asarray(images)
+        shape = tuple(self.graph.input_shape)
+        if images.shape[1:] != shape or images.ndim != len(shape) + 1:
+            wanted = ", ".join(str(length) for length in shape)
+            raise ValueError(f"expected images of shape (n, {wanted}); got {images.shape}")
+        if images.dtype == np.uint8 and self._pixels is None:
+            raise ValueError("expected float32 images: the network holds no mean and deviation for uint8 pixels; got uint8")
+        if images.dtype not in (np.uint8, np.float32):
+            wanted = "float32" if self._pixels is None else "uint8 or float32"
+            raise ValueError(f"expected {wanted} images; got {images.dtype}")
+        # Code is compiled for arrays that may be written: one for those that may not would be compiled anew.
+        return np.require(images, requirements="CAW").reshape(len(images), int(np.prod(shape)))
+
+
+def _decoder(graph):
+    """float32 value of each pixel, (channels, 256): (x / 255 - mean) / std."""
+    pixels = np.arange(256, dtype=np.float32) / np.float32(255)
+    mean, std = (np.reshape(values, (-1, 1)).astype(np.float32) for values in (graph.pixel_mean, graph.pixel_std))
+    return np.ascontiguousarray((pixels - mean) / std)

@@ -1,0 +1,35 @@
+"""The one file that imports numba and its LLVM, or says how to get them; and compiled code that is kept on disk."""
+
+import hashlib
+from pathlib import Path
+
+try:
+    import numba
+    from llvmlite import ir
+    from numba.core import cgutils, types
+    from numba.core.datamodel import PrimitiveModel
+    from numba.extending import intrinsic, overload, register_model
+except ImportError as error:
+    raise ImportError("this needs `numba`, which is not installed: pip install 'tfq[runtime]'") from error
+
+__all__ = ["PrimitiveModel", "cached", "cgutils", "intrinsic", "ir", "njit", "overload", "register_model", "types"]
+
+# No `fastmath`: products and sums that meet a sign must be rounded one by one, as float32 arithmetic does it.
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+_SOURCES = ("jit.py", "kernels.py", "tile.py", "vector.py")
+
+njit = numba.njit(**_OPTIONS)
+
+
+def cached(function):
+    """`njit`, kept on disk: beside the source, or in the user's cache directory where that cannot be written.
+
+    numba compiles anew when the file that holds `function` is newer than the code on disk; here the contents of all files count
+    that the code is made from.
+    """
+    compiled = numba.njit(cache=True, **_OPTIONS)(function)
+    digest = hashlib.sha256()
+    for name in _SOURCES:
+        digest.update((Path(__file__).parent / name).read_bytes())
+    compiled._cache._cache_file._source_stamp = digest.hexdigest()
+    return compiled

@@ -1,0 +1,165 @@
+"""What a convolution or product of matrices needs beside its inputs: weights, offsets and tables, in the order of the loops."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfq.runtime import fusion, packing
+from tfq.runtime import graph as g
+from tfq.runtime.tile import FLOAT, MASKED, XOR
+from tfq.runtime.vector import LANES
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How the windows of a convolution lie in the image (or frame) of its inputs.
+
+    Attributes:
+        windows: `shapes.Window` of height and width.
+        size: (height, width) of the kernel.
+        strides: of the windows.
+        dilations: of the taps.
+        row: elements from one row of the image to the next.
+        pixel: elements from one pixel to the next.
+        shape: (height, width, channels) of the inputs.
+    """
+
+    windows: tuple
+    size: tuple
+    strides: tuple
+    dilations: tuple
+    row: int
+    pixel: int
+    shape: tuple
+
+    @property
+    def taps(self):
+        """Offset of each tap from the first one, (taps,)."""
+        rows = np.arange(self.size[0]) * self.dilations[0] * self.row
+        columns = np.arange(self.size[1]) * self.dilations[1] * self.pixel
+        return (rows[:, None] + columns).reshape(-1)
+
+    def outside(self, axis):
+        """For each window along an axis the taps, bool, that fall outside."""
+        out, before, _ = self.windows[axis]
+        at = np.arange(out)[:, None] * self.strides[axis] - before + np.arange(self.size[axis]) * self.dilations[axis]
+        return (at < 0) | (at >= self.shape[axis])
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Constants of the sums of one convolution; see `tile.accumulate`."""
+
+    kind: int
+    offsets: np.ndarray
+    ends: np.ndarray
+    weights: np.ndarray
+    masks: np.ndarray | None
+
+
+def window_words(kernel):
+    """Words of a window that is packed densely, or None where each tap has words of its own."""
+    *spatial, channels, _ = kernel.shape
+    taps = int(np.prod(spatial, dtype=np.int64))
+    return None if taps == 1 or channels >= packing.WORD else -(-taps * channels // packing.WORD)
+
+
+def bit_sums(node, tap_offsets, plane):
+    """`Sums` on bits.
+
+    Planes i of the inputs and j of the weights count 2^(i + j): they are summed in segments, the highest power first, and the
+    sums doubled between them. Signs count twice (see `Accumulator`): one more segment, an empty one.
+
+    Args:
+        node: the operation.
+        tap_offsets: offset of each word of a window in one plane of the inputs.
+        plane: elements from one plane of the inputs to the next.
+    """
+    dense = window_words(node.kernel) is not None
+    pairs = [
+        (i + weights.weight.bit_length() - 1, i, weights)
+        for i in range(fusion.input_bits(node.quantizer))
+        for weights in packing.signs(node.kernel)
+    ]
+    pairs.sort(key=lambda pair: -pair[0])
+    highest = pairs[0][0]
+    counts = [sum(power == highest - segment for power, *_ in pairs) for segment in range(highest + 1)]
+    if isinstance(node.quantizer, g.Sign):
+        counts.append(0)
+    offsets = np.concatenate([tap_offsets + i * plane for _, i, _ in pairs])
+    weights = np.concatenate([packing.words(signs.positive, dense) for *_, signs in pairs], axis=1)
+    masked = pairs[0][2].nonzero is not None
+    return Sums(
+        kind=MASKED if masked else XOR,
+        offsets=offsets.astype(np.int32),
+        ends=np.concatenate([[0], np.cumsum(counts) * len(tap_offsets)]).astype(np.int32),
+        weights=packing.interleave(weights),
+        masks=packing.interleave(np.concatenate([packing.words(signs.nonzero, dense) for *_, signs in pairs], axis=1))
+        if masked
+        else None,
+    )
+
+
+def float_sums(values, geometry, first_channel):
+    """`Sums` in float32, of the kernel `values` (taps, in, out) on the channels from `first_channel` on."""
+    taps, channels, filters = values.shape
+    offsets = geometry.taps[:, None] + first_channel + np.arange(channels)
+    ends = np.array([0, taps * channels], np.int32)
+    weights = packing.interleave(values.reshape(taps * channels, filters).T)
+    return Sums(FLOAT, offsets.reshape(-1).astype(np.int32), ends, weights, None)
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """How the integer accumulator follows from the sums of popcounts: a = base - sums.
+
+    Attributes:
+        base: int32 (classes of rows, classes of columns, vectors, 16).
+        rows: int32, class of each row of windows.
+        columns: int32, class of each column.
+        bound: no accumulator is larger in size.
+    """
+
+    base: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    bound: int
+
+
+def accumulator(node, geometry, fill):
+    """The `Accumulator` of an operation on bits.
+
+    For signs x and w of n weights that are not 0, sum x w = n - 2 popcount(x ^ w). A bit x of a level and a sign w give
+    sum x w = (number of w that are +1) - popcount(x ^ w). Taps outside read the bits `fill`; where those do not stand for the
+    value padded, the base sets it right.
+    Windows are of few kinds: those alike in the rows and the columns that fall outside.
+    """
+    signs, whole = packing.signs(node.kernel), packing.integers(node.kernel)
+    bits = fusion.input_bits(node.quantizer)
+    highest = 2**bits - 1
+    if isinstance(node.quantizer, g.Sign):
+        read = 2 * fill - 1
+        terms = (plane.weight * (np.ones_like(plane.positive) if plane.nonzero is None else plane.nonzero) for plane in signs)
+    else:
+        read = fill * highest
+        terms = (plane.weight * highest * plane.positive for plane in signs)
+    total = sum(term.sum(axis=(0, 1)) for term in terms)
+    wrong = getattr(node, "pad_value", 0) * highest - read
+    by_tap = whole.sum(axis=1).reshape(*geometry.size, -1)
+    row_kinds, rows = np.unique(geometry.outside(0), axis=0, return_inverse=True)
+    column_kinds, columns = np.unique(geometry.outside(1), axis=0, return_inverse=True)
+    outside = row_kinds[:, None, :, None] | column_kinds[None, :, None, :]
+    base = total + wrong * np.einsum("rcij,ijf->rcf", outside, by_tap)
+    base = np.pad(base, [(0, 0), (0, 0), (0, -base.shape[2] % LANES)])
+    bound = int(np.abs(whole).sum(axis=(0, 1)).max()) * highest
+    if bound >= 2**30:
+        raise ValueError(f"{node.name}: sums up to {bound} do not fit the accumulator")
+    return Accumulator(base.astype(np.int32), rows.reshape(-1).astype(np.int32), columns.reshape(-1).astype(np.int32), bound)
+
+
+def kernel_scale(node):
+    """float32 scale of the integer accumulators, (out,) or (1,)."""
+    n = packing.denominator(node.kernel)
+    if isinstance(node.quantizer, g.Levels):
+        n *= 2**node.quantizer.bits - 1
+    return (node.kernel.scale / np.float32(n)).astype(np.float32)

@@ -1,0 +1,125 @@
+"""The inner loops: a tile of output positions times output channels, with all its sums in registers."""
+
+from itertools import product
+
+from tfq.runtime.jit import cgutils, intrinsic, ir, types
+from tfq.runtime.vector import FLOATS, INTS, LANES, multiply_add, pointer, popcount, splat
+
+# What is summed over the words (or numbers) of a window, x that of the inputs and w, m those of a kernel.
+XOR = 0  # popcount(x ^ w)
+MASKED = 1  # popcount((x ^ w) & m)
+FLOAT = 2  # x w
+
+
+KINDS = (XOR, MASKED, FLOAT)
+# Numbers of positions and of vectors that there are tiles of. 8 x 2 sums take half of AVX-512's registers: one weight
+# from memory serves 8 positions, one input serves 32 filters.
+POSITIONS = (8, 4, 1)
+VECTORS = (2, 1)
+
+
+@intrinsic
+def accumulate(
+    typingctx, kind, positions, vectors, ci, cf, mi, mf, start, step, offsets, ends, segments, weights, masks, words, out
+):
+    """Sums of `positions` windows, `step` apart, with `vectors` times 16 filters, to memory at `out`, channels innermost.
+
+        sum over segments s of 2^(segments - 1 - s)  sum over k in the segment of  term(input[start + offset[k]], weight[k])
+
+    Args:
+        typingctx: numba's.
+        kind: XOR, MASKED or FLOAT.
+        positions: windows side by side, one of `POSITIONS`.
+        vectors: vectors of filters, one of `VECTORS`.
+        ci: constants as int32: offsets, ends of segments, words of kernels.
+        cf: constants as float32: numbers of kernels.
+        mi: memory as uint32: words of inputs.
+        mf: memory as float32: numbers of inputs.
+        start: where the first window is in memory.
+        step: from one window to the next.
+        offsets: where in `ci` the offsets of the words of a window begin.
+        ends: where in `ci` the ends of the segments are; first a 0.
+        segments: number of segments; 1 for FLOAT.
+        weights: where the kernel of these filters begins: (vectors, words, 16).
+        masks: likewise for the masks (MASKED).
+        words: words, or numbers, of a window.
+        out: where the sums go: (positions, vectors, 16).
+    """
+    arguments = (ci, cf, mi, mf, *[types.intp] * 9)
+    return types.void(*[types.intp] * 3, *arguments), _choose
+
+
+def _choose(context, builder, signature, args):
+    kind, positions, vectors, *_ = args
+    key = builder.add(builder.mul(kind, _index(100)), builder.add(builder.mul(positions, _index(10)), vectors))
+    end = builder.append_basic_block("end")
+    tiles = builder.switch(key, end)
+    for choice in product(KINDS, POSITIONS, VECTORS):
+        block = builder.append_basic_block("tile")
+        tiles.add_case(_index(choice[0] * 100 + choice[1] * 10 + choice[2]), block)
+        builder.position_at_end(block)
+        _emit(*choice, context, builder, signature, args)
+        builder.branch(end)
+    builder.position_at_end(end)
+    return context.get_dummy_value()
+
+
+def _index(value):
+    return ir.Constant(ir.IntType(64), value)
+
+
+def _emit(kind, positions, vectors, context, builder, signature, args):
+    *_, ci, cf, mi, mf, start, step, offsets, ends, segments, weights_at, masks_at, words, out = args
+    ci_type, cf_type, mi_type, mf_type = signature.args[3:7]
+    table, table_type = ci, ci_type
+    (inputs, inputs_type), (weights, weights_type) = (
+        ((mf, mf_type), (cf, cf_type)) if kind == FLOAT else ((mi, mi_type), (ci, ci_type))
+    )
+    scalar, vector = (ir.FloatType(), FLOATS) if kind == FLOAT else (ir.IntType(32), INTS)
+
+    def element(array_type, array, position, to):
+        return pointer(context, builder, array_type, array, position, to)
+
+    windows = [element(inputs_type, inputs, builder.add(start, builder.mul(step, _index(p))), scalar) for p in range(positions)]
+    stride = builder.mul(words, _index(LANES))
+    kernels = [
+        [element(weights_type, weights, builder.add(begin, builder.mul(stride, _index(v))), scalar) for v in range(vectors)]
+        for begin in ([weights_at, masks_at] if kind == MASKED else [weights_at])
+    ]
+    offset_table = element(table_type, table, offsets, ir.IntType(32))
+    end_table = element(table_type, table, ends, ir.IntType(32))
+    sums = [[cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(vectors)] for _ in range(positions)]
+
+    def load_vector(begin, k):
+        where = builder.gep(begin, [builder.mul(k, _index(LANES))])
+        return builder.load(builder.bitcast(where, vector.as_pointer()), align=4)
+
+    def add_word(k):
+        offset = builder.sext(builder.load(builder.gep(offset_table, [k])), ir.IntType(64))
+        inputs_k = [splat(builder, builder.load(builder.gep(window, [offset]))) for window in windows]
+        for v in range(vectors):
+            weight = [load_vector(begins[v], k) for begins in kernels]
+            for p in range(positions):
+                total = builder.load(sums[p][v])
+                if kind == FLOAT:
+                    total = multiply_add(builder, inputs_k[p], weight[0], total)
+                else:
+                    differ = builder.xor(inputs_k[p], weight[0])
+                    differ = builder.and_(differ, weight[1]) if kind == MASKED else differ
+                    total = builder.add(total, popcount(builder, differ))
+                builder.store(total, sums[p][v])
+
+    with cgutils.for_range(builder, segments) as segment:
+        if kind != FLOAT:
+            for total in (total for row in sums for total in row):
+                value = builder.load(total)
+                builder.store(builder.add(value, value), total)
+        bounds = [builder.gep(end_table, [builder.add(segment.index, _index(i))]) for i in (0, 1)]
+        begin, end = (builder.sext(builder.load(bound), ir.IntType(64)) for bound in bounds)
+        with cgutils.for_range_slice(builder, begin, end, _index(1)) as (k, _):
+            add_word(k)
+
+    for p in range(positions):
+        for v in range(vectors):
+            where = builder.add(out, _index((p * vectors + v) * LANES))
+            builder.store(builder.load(sums[p][v]), element(inputs_type, inputs, where, vector), align=4)
