@@ -273,9 +273,8 @@ def random_graph(rng):
         height, width, channels = shapes[source]
         match rng.integers(10):
             case 0 | 1 | 2:
-                quantizer, coding, bits = pick(
-                    rng, (SIGN, "binary", 1), (SIGN, "binary", 1), (SIGN, "ternary", 2), (g.Levels(2), "levels", 2), (None, "binary", 1)
-                )  # fmt: skip
+                kinds = [(SIGN, "binary", 1), (SIGN, "ternary", 2), (g.Levels(2), "levels", 2), (None, "binary", 1)]
+                quantizer, coding, bits = pick(rng, *kinds, kinds[0])
                 outer, size = pick(rng, 5, 16, 32), pick(rng, 1, 3)
                 kernel = oracle.pack(
                     oracle.random_values(rng, (size, size, channels, outer), coding, bits),

@@ -8,17 +8,24 @@ try:
     from llvmlite import ir
     from numba.core import cgutils, types
     from numba.core.datamodel import PrimitiveModel
+    from numba.core.registry import cpu_target
     from numba.extending import intrinsic, overload, register_model
 except ImportError as error:
     raise ImportError("this needs `numba`, which is not installed: pip install 'tfq[runtime]'") from error
 
-__all__ = ["PrimitiveModel", "cached", "cgutils", "intrinsic", "ir", "njit", "overload", "register_model", "types"]
+__all__ = ["PrimitiveModel", "cached", "cgutils", "intrinsic", "ir", "njit", "overload", "register_model", "types", "wide"]
 
 # No `fastmath`: products and sums that meet a sign must be rounded one by one, as float32 arithmetic does it.
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 _SOURCES = ("jit.py", "kernels.py", "tile.py", "vector.py")
 
 njit = numba.njit(**_OPTIONS)
+
+
+def wide():
+    """Whether code is compiled for 32 registers of 512 bits."""
+    *_, features = cpu_target.target_context.codegen().magic_tuple()
+    return "+avx512f" in features.split(",")
 
 
 def cached(function):

@@ -232,9 +232,9 @@ def convolve(row, ci, cf, mi, mf):
     """
     kind, positions, height, width, vectors = row[1], row[2], row[3], row[4], row[5]
     start, row_step, step, offsets, ends, segments = row[6], row[7], row[8], row[9], row[10], row[11]
-    weights, masks, words, sums, strip = row[12], row[13], row[14], row[15], row[39]
-    for v in range(0, vectors, 2):
-        count = min(2, vectors - v)
+    weights, masks, words, sums, strip, most = row[12], row[13], row[14], row[15], row[39], row[40]
+    for v in range(0, vectors, most):
+        count = min(most, vectors - v)
         size = count * LANES
         first = v * words * LANES
         for top in range(0, height, strip):

@@ -8,11 +8,11 @@ import numpy as np
 from tfq.runtime import fusion, kernels, packing, product, shapes, threshold
 from tfq.runtime import graph as g
 from tfq.runtime.memory import Constants, Memory
-from tfq.runtime.tile import POSITIONS, VECTORS
+from tfq.runtime.tile import POSITIONS, VECTORS, largest_tile
 from tfq.runtime.vector import LANES
 
 _NOWHERE = -1
-_ROW = 40  # numbers of the longest step
+_ROW = 41  # numbers of the longest step
 _STRIP = 64  # windows whose sums, 8 KiB of them, are finished together
 
 
@@ -49,7 +49,7 @@ class Program:
     """What `kernels.run` needs, and what its steps are.
 
     Attributes:
-        rows: int64 (steps, 40).
+        rows: int64 (steps, 41).
         labels: (name of the operation, path) of each step.
         paths: (name, path) of each convolution and product.
         constants: int32.
@@ -292,16 +292,17 @@ class _Writer:
         vectors, words, _ = sums.weights.shape
         weights = constants.add(sums.weights)
         masks = weights if sums.masks is None else constants.add(sums.masks)
+        most_positions, most_vectors = largest_tile()
         # Rows are taken together until there are enough windows to make up for the calls.
         strip = min(height, max(1, _STRIP // width))
         self.memory.use("sums", strip * width * max(VECTORS) * LANES, len(self.rows))
         row = [
-            *(kernels.CONVOLVE, sums.kind, next(p for p in POSITIONS if p <= width), height, width, vectors),
+            *(kernels.CONVOLVE, sums.kind, next(p for p in POSITIONS if p <= min(width, most_positions)), height, width, vectors),
             *(*where, constants.add(sums.offsets), constants.add(sums.ends), len(sums.ends) - 1),
             *(weights, masks, words, _At("sums"), *accumulator),
             *self._results(fused, scale, kmap, bound, part, channels),
             *self._bits_of(fused, channels),
-            strip,
+            *(strip, most_vectors),
         ]
         self._emit(node.name, path, *row)
 

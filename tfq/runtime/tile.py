@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from tfq.runtime.jit import cgutils, intrinsic, ir, types
+from tfq.runtime.jit import cgutils, intrinsic, ir, types, wide
 from tfq.runtime.vector import FLOATS, INTS, LANES, multiply_add, pointer, popcount, splat
 
 # What is summed over the words (or numbers) of a window, x that of the inputs and w, m those of a kernel.
@@ -12,10 +12,18 @@ FLOAT = 2  # x w
 
 
 KINDS = (XOR, MASKED, FLOAT)
-# Numbers of positions and of vectors that there are tiles of. 8 x 2 sums take half of AVX-512's registers: one weight
-# from memory serves 8 positions, one input serves 32 filters.
+# Numbers of positions and of vectors that there are tiles of.
 POSITIONS = (8, 4, 1)
 VECTORS = (2, 1)
+
+
+def largest_tile():
+    """(positions, vectors) of the largest tile whose sums fit the registers.
+
+    8 x 2 sums take half of those of AVX-512: one weight from memory serves 8 positions, one input serves 32 filters. 4 sums
+    take 8 of AVX2's 16 registers, and 16 of NEON's 32.
+    """
+    return (8, 2) if wide() else (4, 1)
 
 
 @intrinsic
