@@ -19,6 +19,9 @@ from tfq.runtime import graph as g
 from tfq.runtime.check import GraphError, infer
 from tfq.runtime.file import MAX_GRAPH_BYTES, FileError, read, write
 
+# Nothing here depends on Keras: once is enough.
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
+
 RNG = np.random.default_rng(0)
 
 

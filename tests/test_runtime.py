@@ -14,6 +14,9 @@ from conftest import ROOT
 from tfq.runtime import graph as g
 from tfq.runtime.engine import Engine
 
+# Nothing here depends on Keras: once is enough.
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
+
 SIGN = g.Sign()
 # What float32 sums of random order may be off, against the largest value.
 CLOSE = 5e-6

@@ -350,6 +350,7 @@ def tiny(tmp_path, *extra, recipe="short", rows="resnet20/float,resnet20/xnor", 
 
 
 @once
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_leaves_table_and_pictures(tmp_path):
     command = [sys.executable, "-m", "tfq.sweep", *tiny(tmp_path, "--epochs=8")]
     run_dir = tmp_path / "runs" / "short_tiny" / "resnet20_float_seed0"

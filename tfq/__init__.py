@@ -10,7 +10,7 @@ from tfq import registration
 
 __version__ = "0.1.0"
 
-_MODULES = ("callbacks", "constraints", "data", "export", "layers", "quantizers")
+_MODULES = ("callbacks", "constraints", "data", "export", "layers", "quantizers", "runtime")
 
 __all__ = [*_MODULES, "export_model"]
 
