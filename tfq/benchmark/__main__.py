@@ -4,7 +4,10 @@ import importlib
 import sys
 
 # Name of each benchmark and what it compares; its module has the same name and a `main(arguments)`.
-_BENCHMARKS = {"train": "training throughput of resnet20: tfq, stock Keras, larq"}
+_BENCHMARKS = {
+    "train": "training throughput of resnet20: tfq, stock Keras, larq",
+    "infer": "latency and throughput of a network: tfq, larq-compute-engine, TFLite, Keras",
+}
 
 
 def main():

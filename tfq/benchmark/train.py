@@ -6,11 +6,10 @@ a time, in turns. What counts is the median of the turns; the ratio is that to t
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 from pathlib import Path
+
+from tfq.benchmark.worker import Worker
 
 BASELINE = "keras3_float_stock"
 
@@ -29,29 +28,11 @@ NETWORKS = {
 TARGETS = (("tfq_xnor", BASELINE, 1.5), ("tfq_xnor", "larq_xnor", 0.95), ("tfq_dorefa_a2w2", "tfq_float", 0.9))
 
 
-class Worker:
-    """A process that trains one network for some steps each time it is asked."""
-
-    def __init__(self, name, batch_size, steps):
-        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        environment["TF_USE_LEGACY_KERAS"] = "1" if NETWORKS[name] else "0"
-        command = [sys.executable, "-m", "tfq.benchmark.train_worker", name, str(batch_size), str(steps)]
-        self.process = subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.measure()  # the first turn compiles
-
-    def measure(self):
-        """Images per second of one turn."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{' '.join(self.process.args)} ended with status {self.process.wait()}")
-        return float(line)
-
-    def close(self):
-        """End the process."""
-        self.process.stdin.close()
-        self.process.wait()
+def _worker(name, batch_size, steps):
+    environment = {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "1" if NETWORKS[name] else "0"}
+    worker = Worker("tfq.benchmark.train_worker", name, batch_size, steps, environment=environment)
+    worker.ask()  # the first turn compiles
+    return worker
 
 
 def main(arguments):
@@ -76,11 +57,11 @@ def main(arguments):
 
 
 def _measure(options):
-    workers = {name: Worker(name, options.batch_size, options.steps) for name in options.only}
+    workers = {name: _worker(name, options.batch_size, options.steps) for name in options.only}
     rates = {name: [] for name in workers}
     for _ in range(options.repetitions):
         for name, worker in workers.items():
-            rates[name].append(worker.measure())
+            rates[name].append(worker.ask())
     for worker in workers.values():
         worker.close()
     return {name: statistics.median(values) for name, values in rates.items()}

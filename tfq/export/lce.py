@@ -44,10 +44,10 @@ def write(model, path, sample=None):
     Path(path).write_bytes(_without_names(flatbuffer))
 
 
-def load(path):
-    """The function from a batch of images (float32 array) to logits that the file at `path` computes."""
+def load(path, threads=1):
+    """The function from a batch of images (float32 array) to logits that the file at `path` computes on so many threads."""
     module = require("larq_compute_engine.tflite.python.interpreter")
-    interpreter = module.Interpreter(Path(path).read_bytes())
+    interpreter = module.Interpreter(Path(path).read_bytes(), num_threads=threads)
     return lambda images: np.asarray(interpreter.predict(images))
 
 

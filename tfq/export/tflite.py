@@ -31,17 +31,25 @@ def converted(model, configure):
         return converter.convert()
 
 
-def load(path):
-    """The function from a batch of images (float32 array) to logits that the TFLite file at `path` computes."""
+def load(path, threads=None):
+    """The function from a batch of images (float32 array) to logits that the TFLite file at `path` computes.
+
+    Args:
+        path: the file.
+        threads: number of threads; None for the interpreter's own choice.
+    """
     tf = require("tensorflow")
-    interpreter = tf.lite.Interpreter(model_path=str(path))
-    interpreter.allocate_tensors()
+    interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
     (input_details,) = interpreter.get_input_details()
     (output_details,) = interpreter.get_output_details()
+    allocated = None
 
     def predict(images):
-        interpreter.resize_tensor_input(input_details["index"], images.shape)
-        interpreter.allocate_tensors()
+        nonlocal allocated
+        if images.shape != allocated:
+            interpreter.resize_tensor_input(input_details["index"], images.shape)
+            interpreter.allocate_tensors()
+            allocated = images.shape
         interpreter.set_tensor(input_details["index"], images)
         interpreter.invoke()
         return interpreter.get_tensor(output_details["index"])

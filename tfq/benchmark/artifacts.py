@@ -1,0 +1,88 @@
+"""The files and images that the inference benchmark measures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfq import data, export
+from tfq.compat import keras
+from tfq.data import DataError
+from tfq.export import run
+from tfq.training.checkpoint import CheckpointError
+from tfq.training.run_directory import RunDirectory
+
+# What a user can come upon; each is one line.
+ERRORS = (run.RunError, CheckpointError, DataError, ImportError, ValueError)
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Files by engine, and test images (float32, prepared) with their labels as `.npy` files."""
+
+    model: str
+    method: str
+    files: dict
+    images: Path
+    labels: Path
+
+
+def make(options, directory, build):
+    """Export the network of the options for each engine into a directory.
+
+    Args:
+        options: those of the benchmark.
+        directory: where to write.
+        build: the function that makes a network, `models.build`.
+
+    Returns:
+        `Artifacts`; larq-compute-engine is left out, with a line that says why, where it cannot run the network in bits.
+    """
+    flags = _flags(options)
+    dataset = data.load(flags["dataset"], flags.get("data_dir"), log=lambda line: None)
+    quantized = _network(options.run, flags, dataset, build)
+    float_flags = {**flags, "method": "float", "w_bits": None, "a_bits": None, "g_bits": None}
+    plain = _network(options.float_run, float_flags, dataset, build)
+    images, labels = data.Batches(dataset.x_test, dataset.y_test, options.images, dataset.mean, dataset.std)[0]
+    np.save(directory / "images.npy", images)
+    np.save(directory / "labels.npy", labels)
+    files = _export(quantized, directory / "quantized", {"tfq": "tfq", "lce": "lce"}, images)
+    files |= _export(
+        plain, directory / "float", {"tflite_float32": "tflite", "tflite_int8": "tflite_int8", "keras": "keras"}, images
+    )
+    method = flags["method"] + (f"_a{flags['a_bits']}w{flags['w_bits']}" if flags["method"] == "dorefa" else "")
+    return Artifacts(flags["model"], method, files, directory / "images.npy", directory / "labels.npy")
+
+
+def _flags(options):
+    if options.run:
+        found = RunDirectory(options.run).read_flags()
+        if not found:
+            raise run.RunError(f"there is no run in {options.run}: it has no flags.cfg")
+        return {name: int(value) if name.endswith("_bits") else value for name, value in found.items()}
+    given = {name: getattr(options, name) for name in ("model", "method", "w_bits", "a_bits")}
+    return {**given, "dataset": "digits"}
+
+
+def _network(directory, flags, dataset, build):
+    """The network of a run; without one, a new one, trained for an epoch so that its batch normalization is real."""
+    if directory:
+        return run.read(directory, images=dataset.x_test[:16])[0]
+    bits = {name: flags.get(name) for name in ("w_bits", "a_bits", "g_bits")}
+    sizes = {name: int(flags[name]) for name in ("width", "depth") if name in flags}
+    model = build(flags["model"], flags["method"], **bits, **sizes, num_classes=dataset.num_classes)
+    model.compile(keras.optimizers.Adam(0.003), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(data.feed(data.Batches(dataset.x_train[:2000], dataset.y_train[:2000], 64, dataset.mean, dataset.std)), verbose=0)
+    return model
+
+
+def _export(model, directory, formats, images):
+    files = {}
+    for engine, name in formats.items():
+        try:
+            (report,) = export.save(model, directory, (name,), images=images[:256])
+        except export.Unsupported as error:
+            print(f"{engine}: left out, {error}")
+        else:
+            files[engine] = report.path
+    return files

@@ -1,0 +1,121 @@
+"""`python -m tfq.benchmark infer`: latency, throughput, size and accuracy of a network on each engine, on CPUs.
+
+tfq and larq-compute-engine run the quantized network; TFLite (float32 and int8, XNNPACK) and Keras the plain float network of the
+same architecture. Each engine is a process of its own; they are measured in turns.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tfq.benchmark.worker import Worker
+
+# Batch sizes, and calls of each engine a turn.
+CALLS = {1: 60, 128: 2}
+KEYS = ("engine", "model", "method", "threads", "batch", "p50_ms", "p95_ms", "images_per_s", "bytes", "top1")
+
+
+def main(arguments):
+    """Measure, print tables, and write the rows where `--json` says."""
+    options, parser = _options(arguments)
+    if not Path("models").is_dir():
+        parser.exit(2, "python -m tfq.benchmark infer: needs the networks in models/: run it in a checkout of tfq\n")
+    import models
+    from tfq.benchmark import artifacts
+
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            made = artifacts.make(options, Path(directory), models.build)
+        except artifacts.ERRORS as error:
+            parser.exit(1, f"python -m tfq.benchmark infer: {error}\n")
+        rows = [row for threads in options.threads for row in _measure(options, made, threads)]
+        steps = _ask(made, "tfq", 1, "profile")
+    _print(rows)
+    _print_steps(steps)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    if options.plot:
+        from tfq.benchmark import infer_plot
+
+        infer_plot.draw(rows, options.plot)
+    return 0
+
+
+def _options(arguments):
+    parser = argparse.ArgumentParser(prog="python -m tfq.benchmark infer", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--run",
+        metavar="RUN_DIR",
+        type=Path,
+        help="quantized run of train.py; without one, a network is trained for an epoch on handwritten digits",
+    )
+    parser.add_argument("--float_run", metavar="RUN_DIR", type=Path, help="float run, for the rows of TFLite and Keras")
+    parser.add_argument("--model", default="resnet20", help="network, where no run is given (default resnet20)")
+    parser.add_argument("--method", default="xnor", help="likewise its quantization (default xnor)")
+    parser.add_argument("--w_bits", type=int, help="likewise, for dorefa")
+    parser.add_argument("--a_bits", type=int, help="likewise, for dorefa")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads (default 1 2)")
+    parser.add_argument("--repetitions", type=int, default=10, help="turns of each engine (default 10)")
+    parser.add_argument("--images", type=int, default=1000, help="test images for top-1 (default 1000)")
+    parser.add_argument("--json", metavar="PATH", type=Path, help=f"write the rows {{{', '.join(KEYS)}}} here")
+    parser.add_argument("--plot", metavar="PATH", type=Path, help="draw the latencies into this picture")
+    return parser.parse_args(arguments), parser
+
+
+def _worker(made, engine, threads):
+    return Worker("tfq.benchmark.infer_worker", engine, made.files[engine], made.images, made.labels, threads)
+
+
+def _ask(made, engine, threads, line):
+    worker = _worker(made, engine, threads)
+    answer = worker.ask(line)
+    worker.close()
+    return answer
+
+
+def _measure(options, made, threads):
+    workers = {engine: _worker(made, engine, threads) for engine in made.files}
+    times = {(engine, batch): [] for engine in workers for batch in CALLS}
+    for _ in range(options.repetitions):
+        for engine, worker in workers.items():
+            for batch, calls in CALLS.items():
+                times[engine, batch] += worker.ask(f"time {batch} {calls}")
+    top1 = {engine: worker.ask("top1") for engine, worker in workers.items()}
+    peaks = {engine: worker.ask("memory") for engine, worker in workers.items()}
+    for worker in workers.values():
+        worker.close()
+    return [_row(made, engine, threads, batch, taken, top1, peaks) for (engine, batch), taken in times.items()]
+
+
+def _row(made, engine, threads, batch, taken, top1, peaks):
+    p50, p95 = np.percentile(taken, [50, 95])
+    values = (
+        *(engine, made.model, made.method, threads, batch, float(p50), float(p95), 1e3 * batch / float(p50)),
+        *(made.files[engine].stat().st_size, top1[engine]),
+    )
+    return {**dict(zip(KEYS, values, strict=True)), "peak_mib": peaks[engine]}
+
+
+def _print(rows):
+    heads = (("engine", -16), ("threads", 8), ("batch", 7), ("p50 ms", 10), ("p95 ms", 10), ("images/s", 11), ("bytes", 12))
+    print("".join(f"{name:<{-width}}" if width < 0 else f"{name:>{width}}" for name, width in heads) + "    top-1  peak MiB")
+    for row in rows:
+        print(
+            f"{row['engine']:<16}{row['threads']:>8}{row['batch']:>7}{row['p50_ms']:>10.3f}{row['p95_ms']:>10.3f}"
+            f"{row['images_per_s']:>11.0f}{row['bytes']:>12,}{row['top1']:>9.2%}{row['peak_mib']:>10.0f}"
+        )
+    base = {(row["threads"], row["batch"]): row["p50_ms"] for row in rows if row["engine"] == "tfq"}
+    for row in rows:
+        if row["engine"] != "tfq":
+            ratio = row["p50_ms"] / base[row["threads"], row["batch"]]
+            print(f"tfq is {ratio:.2f} times as fast as {row['engine']} ({row['threads']} threads, batch {row['batch']})")
+
+
+def _print_steps(steps):
+    print(f"\n{'step of tfq':<28}{'us':>9}  by")
+    for name, path, seconds in steps:
+        print(f"{name:<28}{1e6 * seconds:>9.1f}  {path}")
+    print(f"{'sum':<28}{1e6 * sum(seconds for *_, seconds in steps):>9.1f}")
