@@ -375,13 +375,10 @@ def test_threads_are_a_positive_integer(threads):
 @pytest.mark.parametrize(
     ("node", "message"),
     [
-        (g.ReLU("relu", ("nothing",)), "relu: takes 'nothing', which no operation before it gives"),
-        (
-            g.Dense("dense", ("input",), g.FloatKernel(np.ones((4, 2), np.float32))),
-            r"dense: expected 4 features, got \(5, 5, 3\)",
-        ),
-        (g.MaxPool("pool", ("input",), (6, 6)), r"pool: \(5, 5, 3\) is too small for it"),
-        (g.Reshape("flat", ("input",), (74,)), r"flat: expected 74 values, got \(5, 5, 3\)"),
+        (g.ReLU("relu", ("nothing",)), "'relu' takes 'nothing', which does not come before it"),
+        (g.Dense("dense", ("input",), g.FloatKernel(np.ones((4, 2), np.float32))), r"'dense': a kernel \(4, 2\) does not fit"),
+        (g.MaxPool("pool", ("input",), (6, 6)), r"'pool' moves a window of \(6, 6\) over \(5, 5\), which is smaller"),
+        (g.Reshape("flat", ("input",), (74,)), r"'flat' reshapes \(5, 5, 3\) to \(74,\), which holds another number"),
     ],
 )
 def test_operations_that_do_not_fit_together_are_refused(node, message):

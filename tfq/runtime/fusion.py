@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from tfq.runtime import check
 from tfq.runtime import graph as g
 from tfq.runtime import shapes as s
 
@@ -79,10 +80,7 @@ class Plan:
 
 def plan(graph):
     """The `Plan` of a graph."""
-    if not graph.nodes:
-        raise ValueError("the graph has no operations")
-    shapes = s.infer(graph)
-    result = Plan(_live(_adopt_quantizers(graph.nodes)), shapes)
+    result = Plan(_live(_adopt_quantizers(graph.nodes)), check.infer(graph))
     _fuse(result)
     _choose_images(result)
     _find_needed(result)
