@@ -40,9 +40,10 @@ def load(path, threads=None):
     """
     tf = require("tensorflow")
     interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
+    interpreter.allocate_tensors()
     (input_details,) = interpreter.get_input_details()
     (output_details,) = interpreter.get_output_details()
-    allocated = None
+    allocated = tuple(input_details["shape"])
 
     def predict(images):
         nonlocal allocated
