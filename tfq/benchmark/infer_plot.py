@@ -16,7 +16,7 @@ def draw(rows, path):
     names = [f"{row['engine']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows]
     bars = axes.barh(names, [row["p50_ms"] for row in rows])
     axes.bar_label(bars, fmt="%.2f", padding=3)
-    axes.set_xscale("log")
+    axes.margins(x=0.1)
     axes.invert_yaxis()
     axes.set_xlabel(f"{rows[0]['model']} {rows[0]['method']}: milliseconds an image, median")
     figure.savefig(path, dpi=150)

@@ -43,8 +43,8 @@ class Report:
     agreement: Agreement
 
     def __str__(self):
-        ratio = self.float32_bytes / self.bytes
-        return f"{self.format}: {self.path}, {self.bytes:,} bytes, 1/{ratio:.1f} of float32; {self.agreement}"
+        share = self.bytes / self.float32_bytes
+        return f"{self.format}: {self.path}, {self.bytes:,} bytes, {share:.1%} of float32; {self.agreement}"
 
 
 def check(formats):
