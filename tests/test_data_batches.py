@@ -229,6 +229,12 @@ def test_fit_sees_the_batches_of_each_epoch(images, initial_epoch, given):
         assert min(abs(seen - other).max() for e, other in sums.items() if e != epoch) > 1
 
 
+@pytest.mark.tensorflow_only
+def test_feed_has_no_autotuner(images):
+    # Its thread is what holds the end of an epoch up; whether it does is a race, so what is seen here is that there is none.
+    assert data.feed(batches(images)).options().autotune.enabled is False
+
+
 def checksum(made):
     """Sum over the batches of mean(y x)."""
     parts = (made[i] for i in range(len(made)))

@@ -22,6 +22,6 @@ def write(model, path, sample):
     file.write(from_keras(model, sample.pixel_mean, sample.pixel_std, sample.labels), path)
 
 
-def load(path, threads=1):
-    """The function from a batch of images (float32 or uint8 array) to logits that `tfq.runtime` computes on so many threads."""
-    return importlib.import_module("tfq.runtime").load(path, threads).predict
+def load(path):
+    """The function from a batch of images (float32 or uint8 array) to logits that `tfq.runtime` computes."""
+    return importlib.import_module("tfq.runtime").load(path).predict
