@@ -45,6 +45,7 @@ flags.DEFINE_float("weight_decay", 0.0, "Decoupled: each step takes rate * weigh
 flags.DEFINE_string("init_from", None, "Start from the weights of this run directory, .keras or .npz file, such as a float run.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, data order, augmentation and gradient noise.", lower_bound=0)
 flags.DEFINE_boolean("deterministic", False, "Same bits each time; slower where the backend has faster ops that are not.")
+flags.DEFINE_boolean("bfloat16", False, "Train with products in bfloat16 where that is faster; test in float32.")
 flags.DEFINE_integer("steps_per_execution", 1, "Steps between two looks at the loss; more may be faster on a GPU.", lower_bound=1)
 flags.DEFINE_enum("backend", None, choices.BACKENDS, "Backend of Keras; tf_keras is Keras 2. Default: what Keras is set to.")
 

@@ -18,6 +18,7 @@ __all__ = [
     "UNCAST",
     "accelerators",
     "add_custom_objects",
+    "allow_bfloat16",
     "backend",
     "custom_gradient",
     "enable_determinism",
@@ -179,6 +180,22 @@ def enable_determinism():
         tf.config.experimental.enable_op_determinism()
     elif backend == "torch":
         importlib.import_module("torch").use_deterministic_algorithms(True)
+
+
+def allow_bfloat16(allowed):
+    """Let the backend round the factors of float32 products to bfloat16 where that is faster, or not.
+
+    TensorFlow does so on processors with AVX512_BF16 or AMX, JAX and PyTorch on accelerators; elsewhere nothing changes.
+
+    Args:
+        allowed: whether it may, from the next step on.
+    """
+    if backend == "tensorflow":
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": allowed})
+    elif backend == "jax":
+        importlib.import_module("jax").config.update("jax_default_matmul_precision", "bfloat16" if allowed else None)
+    else:
+        importlib.import_module("torch").set_float32_matmul_precision("medium" if allowed else "highest")
 
 
 def accelerators():

@@ -1,5 +1,6 @@
 """Callbacks for `model.fit`: checkpoints, reports, curves, stop rules."""
 
+from tfq.callbacks.bfloat16 import Bfloat16Training
 from tfq.callbacks.complexity import Complexity
 from tfq.callbacks.data_epoch import DataEpoch
 from tfq.callbacks.flip_ratio import FlipRatio
@@ -7,4 +8,4 @@ from tfq.callbacks.record import Record
 from tfq.callbacks.report import Report
 from tfq.callbacks.stop import StopOnCollapse, StopOnNaN
 
-__all__ = ["Complexity", "DataEpoch", "FlipRatio", "Record", "Report", "StopOnCollapse", "StopOnNaN"]
+__all__ = ["Bfloat16Training", "Complexity", "DataEpoch", "FlipRatio", "Record", "Report", "StopOnCollapse", "StopOnNaN"]

@@ -99,6 +99,7 @@ class Job:
         return [
             *self.row.arguments(),
             f"--epochs={RECIPES[settings.recipe].epochs}",
+            *RECIPES[settings.recipe].flags,
             f"--seed={self.seed}",
             *([f"--holdout={settings.holdout}"] if settings.holdout else []),
             *([f"--init_from={self.parent.weights}"] if self.parent else []),

@@ -79,6 +79,7 @@ def train(flags, backend, directory, dataset, build):
             verbose=1 if sys.stdout.isatty() else 0,
             callbacks=[
                 callbacks.DataEpoch(batches),
+                *([callbacks.Bfloat16Training()] if flags.bfloat16 else []),
                 # The seed's figures for nin count its ReLUs, those for resnet20 do not.
                 callbacks.Complexity(count_relu=flags.model == "nin", log=log),
                 callbacks.FlipRatio(),
