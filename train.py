@@ -46,6 +46,7 @@ flags.DEFINE_string("init_from", None, "Start from the weights of this run direc
 flags.DEFINE_integer("seed", 0, "Seed of weights, data order, augmentation and gradient noise.", lower_bound=0)
 flags.DEFINE_boolean("deterministic", False, "Same bits each time; slower where the backend has faster ops that are not.")
 flags.DEFINE_boolean("bfloat16", False, "Train with products in bfloat16 where that is faster; test in float32.")
+flags.DEFINE_boolean("diagnose", False, "Add to history.csv, each epoch, what may be wrong with a low-bit network.")
 flags.DEFINE_integer("steps_per_execution", 1, "Steps between two looks at the loss; more may be faster on a GPU.", lower_bound=1)
 flags.DEFINE_enum("backend", None, choices.BACKENDS, "Backend of Keras; tf_keras is Keras 2. Default: what Keras is set to.")
 
@@ -59,7 +60,7 @@ flags.DEFINE_list("export", "", f"Formats to export the best checkpoint to at th
 _INSTALL = {"tensorflow": "'tfq[tensorflow]'", "jax": "'tfq[jax]'", "tf_keras": "'tfq[larq]'", "torch": "torch"}
 
 # They do not change what comes out of training.
-_FREE_FLAGS = ("data_dir", "run_dir", "resume", "evaluate", "export", "steps_per_execution")
+_FREE_FLAGS = ("data_dir", "run_dir", "resume", "evaluate", "export", "steps_per_execution", "diagnose")
 
 
 class UsageError(Exception):

@@ -3,9 +3,20 @@
 from tfq.callbacks.bfloat16 import Bfloat16Training
 from tfq.callbacks.complexity import Complexity
 from tfq.callbacks.data_epoch import DataEpoch
+from tfq.callbacks.diagnosis import Diagnosis
 from tfq.callbacks.flip_ratio import FlipRatio
 from tfq.callbacks.record import Record
 from tfq.callbacks.report import Report
 from tfq.callbacks.stop import StopOnCollapse, StopOnNaN
 
-__all__ = ["Bfloat16Training", "Complexity", "DataEpoch", "FlipRatio", "Record", "Report", "StopOnCollapse", "StopOnNaN"]
+__all__ = [
+    "Bfloat16Training",
+    "Complexity",
+    "DataEpoch",
+    "Diagnosis",
+    "FlipRatio",
+    "Record",
+    "Report",
+    "StopOnCollapse",
+    "StopOnNaN",
+]

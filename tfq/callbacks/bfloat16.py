@@ -10,17 +10,13 @@ class Bfloat16Training(keras.callbacks.Callback):
     lose bits, those of their gradients too. Signs and the levels of few bits lose none but a common factor.
     """
 
-    def on_train_begin(self, logs=None):
+    def on_epoch_begin(self, epoch, logs=None):
         """Allow it."""
         allow_bfloat16(True)
 
     def on_test_begin(self, logs=None):
-        """Validate what is saved: a float32 network."""
+        """Validate what is saved, a float32 network; so do the callbacks at the end of an epoch."""
         allow_bfloat16(False)
-
-    def on_test_end(self, logs=None):
-        """Back to training."""
-        allow_bfloat16(True)
 
     def on_train_end(self, logs=None):
         """Leave the backend as it was."""

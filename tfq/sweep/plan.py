@@ -7,7 +7,7 @@ from pathlib import Path
 from tfq.sweep.recipes import RECIPES, Row
 
 # Flags that do not change what a run comes to: they need no tag, and go to every run.
-_NEUTRAL = ("data_dir", "deterministic", "steps_per_execution")
+_NEUTRAL = ("data_dir", "deterministic", "diagnose", "steps_per_execution")
 
 # Flags that the sweep gives itself.
 _OWN = ("backend", "evaluate", "flagfile", "holdout", "method", "model", "noresume", "resume", "run_dir", "seed")

@@ -15,6 +15,9 @@ _CURVES = {
     "val_top1": ("{}_top1", 100),
     "learning_rate": ("learning_rate", 1),
     "flip_ratio": ("flip_ratio", 1),
+    # Of `--diagnose`.
+    "val_top1_fresh": ("{}_top1_fresh", 100),
+    **{name: (name, 1) for name in ("kernel_change", "kernel_mean", "kernel_max", "kernel_outside", "inputs_outside")},
 }
 
 # They say where things were on one machine.
@@ -37,7 +40,7 @@ def changes(job, made):
     return [
         (f"--{name}={then.get(name)}", f"--{name}={now}")
         for name, now in job.values().items()
-        if name not in (*_LOCAL_FLAGS, "run_dir", "backend", "steps_per_execution") and not _same(then.get(name), now)
+        if name not in (*_LOCAL_FLAGS, "run_dir", "backend", "steps_per_execution", "diagnose") and not _same(then.get(name), now)
     ]
 
 

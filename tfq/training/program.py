@@ -83,6 +83,7 @@ def train(flags, backend, directory, dataset, build):
                 # The seed's figures for nin count its ReLUs, those for resnet20 do not.
                 callbacks.Complexity(count_relu=flags.model == "nin", log=log),
                 callbacks.FlipRatio(),
+                *([callbacks.Diagnosis(batches, val_batches)] if flags.diagnose else []),
                 stops[0],
                 callbacks.Report(batches, val_batches, flags.epochs, "Holdout" if on_held_out else "Test", log),
                 callbacks.Record(history, directory.last, directory.best, directory.history),

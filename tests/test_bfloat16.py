@@ -1,0 +1,57 @@
+"""Products in bfloat16 while training, in float32 everywhere else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from running import TINY, history, trained
+
+from tfq import callbacks
+from tfq.compat import allow_bfloat16, keras
+
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+def compiled():
+    inputs = keras.Input((8, 8, 16))
+    x = keras.layers.Conv2D(32, 3)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def arrays():
+    generator = np.random.default_rng(0)
+    return generator.standard_normal((64, 8, 8, 16)).astype("float32"), generator.integers(0, 3, 64)
+
+
+def test_validation_is_in_float32():
+    images, labels = arrays()
+    model = compiled()
+    fitted = model.fit(
+        images, labels, epochs=2, verbose=0, validation_data=(images, labels), callbacks=[callbacks.Bfloat16Training()]
+    )
+    assert fitted.history["val_loss"][-1] == pytest.approx(model.evaluate(images, labels, verbose=0), rel=1e-6)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.skipif(
+    not (_CPU_INFO.exists() and "avx512_bf16" in _CPU_INFO.read_text()), reason="the processor does not multiply bfloat16"
+)
+def test_it_rounds_products_and_can_be_switched():
+    images, labels = arrays()
+    model = compiled()
+    exact = model.evaluate(images, labels, verbose=0)
+    try:
+        allow_bfloat16(True)
+        rounded = model.evaluate(images, labels, verbose=0)
+    finally:
+        allow_bfloat16(False)
+    assert rounded == pytest.approx(exact, rel=0.02)
+    assert rounded != pytest.approx(exact, rel=1e-6)
+    assert model.evaluate(images, labels, verbose=0) == pytest.approx(exact, rel=1e-6)
+
+
+def test_the_run_is_one_of_float32(tmp_path):
+    trained("--flagfile=configs/xnor.cfg", *TINY, "--epochs=1", "--bfloat16", f"--run_dir={tmp_path}")
+    assert f"{float(history(tmp_path)[0]['val_top1']):.3%}" in trained("--evaluate", f"--run_dir={tmp_path}")

@@ -1,0 +1,112 @@
+"""What `--diagnose` measures, against networks whose faults are put there by hand."""
+
+import numpy as np
+import pytest
+from running import TINY, history, trained
+
+from tfq import callbacks, layers, quantizers
+from tfq.compat import keras
+from tfq.training import batch_statistics
+
+
+class Data:
+    """Batches as `tfq.data.Batches` has them, of arrays."""
+
+    def __init__(self, images, labels, size=8):
+        self.pairs = [(images[start : start + size], labels[start : start + size]) for start in range(0, len(images), size)]
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __getitem__(self, index):
+        return self.pairs[index]
+
+
+def network():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((4, 4, 3))
+    x = layers.QuantConv2D(5, 3, kernel_quantizer=quantizers.DoReFaWeights(2), name="conv")(inputs)
+    x = layers.BatchNormalization(name="bn")(x)
+    x = layers.QuantActivation(quantizers.DoReFaInputs(2), name="levels")(x)
+    x = keras.layers.Flatten()(x)
+    return keras.Model(inputs, keras.layers.Dense(2, name="head")(x))
+
+
+def data(count=40):
+    generator = np.random.default_rng(0)
+    return Data(generator.standard_normal((count, 4, 4, 3)).astype("float32"), generator.integers(0, 2, count))
+
+
+def test_fresh_statistics_are_the_mean_over_the_batches_and_go_again():
+    model, batches = network(), data()
+    kept = model.get_weights()
+    images = [batches[index][0] for index in range(len(batches))]
+    before = keras.Model(model.inputs, model.get_layer("conv").output)
+    outputs = [np.asarray(before.predict_on_batch(each)) for each in images]
+    with batch_statistics.fresh(model, images):
+        layer = model.get_layer("bn")
+        mean, variance = (np.asarray(keras.ops.convert_to_numpy(w) if hasattr(keras, "ops") else w) for w in layer.weights[2:])
+        np.testing.assert_allclose(mean, np.mean([y.mean((0, 1, 2)) for y in outputs], 0), rtol=1e-4, atol=1e-6)
+        # tf_keras' fused layer keeps the unbiased variance: 32 values a channel.
+        np.testing.assert_allclose(variance, np.mean([y.var((0, 1, 2)) for y in outputs], 0), rtol=0.04)
+    assert layer.momentum == pytest.approx(0.99)
+    for now, then in zip(model.get_weights(), kept, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def diagnosed(model, batches, edit):
+    """The logs of an epoch in which `edit` stands for training."""
+    diagnosis = callbacks.Diagnosis(batches, batches)
+    diagnosis.set_model(model)
+    diagnosis.on_train_begin()
+    diagnosis.on_epoch_begin(0)
+    edit()
+    logs = {}
+    diagnosis.on_epoch_end(0, logs)
+    return logs
+
+
+def test_stale_statistics_are_seen():
+    model, batches = network(), data()
+    images = np.concatenate([batches[index][0] for index in range(len(batches))])
+    with batch_statistics.fresh(model, [batches[index][0] for index in range(len(batches))]):
+        logits = model.predict(images, verbose=0)
+    labels = (logits[:, 1] - logits[:, 0] > np.median(logits[:, 1] - logits[:, 0])).astype(int)
+    head, _ = model.get_layer("head").get_weights()
+    model.get_layer("head").set_weights([head, np.array([np.median(logits[:, 1] - logits[:, 0]), 0])])  # now it is right
+    labelled = Data(images, labels)
+    gamma, beta, mean, variance = model.get_layer("bn").get_weights()
+    logs = diagnosed(model, labelled, lambda: model.get_layer("bn").set_weights([gamma, beta, mean + 100, variance]))
+    stale = np.mean(np.argmax(model.predict(images, verbose=0), axis=-1) == labels)
+    assert stale == 0.5  # all activations are 0, all images one class
+    assert logs["val_top1_fresh"] > 0.95
+    assert logs["kernel_change"] == 0
+
+
+def test_shares_are_those_of_the_weights_and_inputs():
+    model, batches = network(), data()
+    kernel = np.zeros((3, 3, 3, 5), "float32")
+    kernel[..., 0], kernel[..., 1] = 2.0, -0.5
+
+    def edit():
+        model.get_layer("conv").set_weights([kernel, np.zeros(5, "float32")])
+        model.get_layer("bn").set_weights([np.ones(5), np.array([2, -1, 2, 2, 0.5]), np.zeros(5), np.full(5, 1e12)])
+
+    logs = diagnosed(model, batches, edit)
+    assert logs["kernel_outside"] == pytest.approx(0.2)
+    assert logs["kernel_max"] == pytest.approx(2.0)
+    assert logs["kernel_mean"] == pytest.approx(0.5)
+    assert logs["inputs_outside"] == pytest.approx(0.8)  # of the constants 2, -1, 2, 2 and 0.5, the last is within [0, 1]
+    assert logs["kernel_change"] > 0
+
+
+def test_the_flag_adds_the_figures_and_changes_no_training(tmp_path):
+    flags = ["--flagfile=configs/dorefa_g.cfg", *TINY, "--epochs=2", "--deterministic"]
+    trained(*flags, f"--run_dir={tmp_path / 'plain'}")
+    trained(*flags, "--diagnose", f"--run_dir={tmp_path / 'diagnosed'}")
+    plain, rows = history(tmp_path / "plain"), history(tmp_path / "diagnosed")
+    for name in ("val_top1_fresh", "kernel_change", "kernel_mean", "kernel_max", "kernel_outside", "inputs_outside"):
+        assert all(float(row[name]) >= 0 for row in rows), name
+        assert name not in plain[0]
+    for name in ("loss", "val_loss", "val_top1"):
+        assert [row[name] for row in plain] == [row[name] for row in rows], name
