@@ -1,4 +1,4 @@
-"""`python -m tfq.sweep`: train the rows of the accuracy table.   `python -m tfq.sweep table`: render it."""
+"""`python -m tfq.sweep`: train the rows of the accuracy table. `... table`: render it. `... zoo`: test the packed networks."""
 
 import argparse
 import sys
@@ -17,6 +17,10 @@ def main(arguments=None):
         from tfq.sweep import table
 
         return table.main(arguments[1:])
+    if arguments[:1] == ["zoo"]:
+        from tfq.sweep import zoo
+
+        return zoo.main(arguments[1:])
     own, extra = _split(arguments)
     parser = _parser()
     options = parser.parse_args(own)

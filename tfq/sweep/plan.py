@@ -84,6 +84,11 @@ class Job:
         return self.settings.results / self.settings.folder / "weights" / f"{self._stem}.npz"
 
     @property
+    def network(self):
+        """Its best network, packed."""
+        return self.settings.results / self.settings.folder / "networks" / f"{self._stem}.tfq"
+
+    @property
     def is_parent(self):
         """Whether other rows of the recipe start from this one."""
         rows = RECIPES[self.settings.recipe].rows

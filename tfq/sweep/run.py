@@ -1,10 +1,13 @@
 """Runs jobs one after another within a time budget, each by the command train.py in a process of its own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from tfq.sweep import result
 
@@ -80,6 +83,16 @@ def run(job, deadline=None, log=print, clock=time.monotonic):
     log(f"==> {job.name}: {_outcome(made)}, in {made['seconds'] / 60:.0f} min")
     if job.is_parent and not made["stopped"]:
         _pack_weights(job)
+    if made["epochs"] and not job.settings.holdout:
+        _pack_network(job, made)
+
+
+def _pack_network(job, made):
+    """Keep the best network of a run as a `.tfq` file, which the export has compared with the checkpoint."""
+    with tempfile.TemporaryDirectory(dir=job.run_dir) as folder:
+        _call(made, f"{job.name} cannot be packed", "tfq.export", str(job.run_dir), "--formats=tfq", f"--out={folder}")
+        job.network.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(Path(folder) / "model.tfq", job.network)
 
 
 def _pack_weights(parent):
@@ -97,13 +110,17 @@ def _pack_weights(parent):
             f"the weights of {parent.name} are neither in {parent.weights} nor in {checkpoint}: remove {parent.result} to train "
             "it again"
         )
+    _call(made, f"the weights of {parent.name} cannot be packed", "tfq.training.weights", str(checkpoint), str(parent.weights))
+
+
+def _call(made, failure, module, *arguments):
+    """Run a command of tfq on the backend of a run: tf_keras and Keras 3 do not read each other's checkpoints."""
     legacy = made["backend"] == "tf_keras"
-    # Its own backend: tf_keras and Keras 3 do not read each other's checkpoints.
     names = {"KERAS_BACKEND": "tensorflow" if legacy else made["backend"], "TF_USE_LEGACY_KERAS": str(int(legacy))}
-    command = [sys.executable, "-m", "tfq.training.weights", str(checkpoint), str(parent.weights)]
-    packing = subprocess.run(command, env={**os.environ, **names}, capture_output=True, text=True, check=False)
-    if packing.returncode:
-        raise JobError(f"the weights of {parent.name} cannot be packed: {(packing.stderr.splitlines() or ['?'])[-1]}")
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, env={**os.environ, **names}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise JobError(f"{failure}: {(done.stderr.splitlines() or ['?'])[-1]}")
 
 
 def _environment(job):

@@ -1,0 +1,84 @@
+"""`python -m tfq.sweep zoo`: the accuracy of each packed network of the table, measured from its file."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tfq import data, runtime
+from tfq.sweep import result
+from tfq.training import atomic
+
+FILE = "zoo.json"  # under the results
+
+
+def main(arguments=None):
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tfq.sweep zoo", description=__doc__.split(": ", 1)[1])
+    parser.add_argument("--results", type=Path, default=Path("results/sweep"), help="where the runs' JSON files are")
+    parser.add_argument("--dataset", default="cifar10", help=argparse.SUPPRESS)
+    parser.add_argument("--data_dir", help="where the data set is, if it is not to be found in the cache or fetched")
+    parser.add_argument("--runtime_only", action="store_true", help="do not measure the Keras models of the files")
+    options = parser.parse_args(arguments)
+    try:
+        pairs = [(path, made) for path, made in _runs(options.results) if network_of(path).exists()]
+        if not pairs:
+            raise result.ResultError(f"--results={options.results} has no packed network: a sweep leaves one for each run")
+        dataset = data.load(options.dataset, options.data_dir)
+        rows = [_measure(path, made, dataset, options) for path, made in pairs]
+    except (result.ResultError, data.DataError, ImportError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    atomic.write_text(options.results / FILE, json.dumps(rows, indent=1) + "\n")
+    print(options.results / FILE)
+    return 0
+
+
+def network_of(path):
+    """The packed network that belongs to the JSON file of a run."""
+    return path.parent / "networks" / f"{path.stem}.tfq"
+
+
+def read(results):
+    """{path of the JSON file of a run, as text: its row}, of what the command wrote; empty before it ran."""
+    file = Path(results) / FILE
+    rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    return {row["run"]: row for row in rows}
+
+
+def _runs(results):
+    if not results.is_dir():
+        raise result.ResultError(f"--results={results} is no directory")
+    return [(path, result.read(path)) for path in sorted(results.glob("*/[!.]*.json"))]
+
+
+def _measure(path, made, dataset, options):
+    network = network_of(path)
+    engine = runtime.load(network, threads=2)
+    row = {
+        "run": path.relative_to(options.results).as_posix(),
+        "file": network.relative_to(options.results).as_posix(),
+        "bytes": network.stat().st_size,
+        "best_top1": made["best_top1"],
+        "runtime_top1": _top1(engine.predict(dataset.x_test), dataset.y_test),
+    }
+    if not options.runtime_only:
+        row["keras_top1"] = _keras_top1(network, dataset)
+    print(", ".join(f"{name} {value}" for name, value in row.items() if name != "run"), flush=True)
+    return row
+
+
+def _keras_top1(network, dataset):
+    from tfq import load_packed
+
+    batches = data.Batches(dataset.x_test, dataset.y_test, 500, dataset.mean, dataset.std)
+    model = load_packed(network)
+    logits = [np.asarray(model.predict_on_batch(batches[index][0])) for index in range(len(batches))]
+    return _top1(np.concatenate(logits), dataset.y_test)
+
+
+def _top1(logits, labels):
+    """In %."""
+    return round(100 * float(np.mean(np.argmax(logits, axis=-1) == labels)), 3)
