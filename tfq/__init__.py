@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _MODULES = ("callbacks", "constraints", "data", "export", "layers", "quantizers", "runtime")
 
-__all__ = [*_MODULES, "export_model"]
+__all__ = [*_MODULES, "export_model", "load_packed"]
 
 registration.with_keras()
 
@@ -22,4 +22,6 @@ def __getattr__(name):
         return importlib.import_module(f"tfq.{name}")
     if name == "export_model":
         return importlib.import_module("tfq.export").export_model
+    if name == "load_packed":
+        return importlib.import_module("tfq.export.unpacked").load_packed
     raise AttributeError(f"module 'tfq' has no attribute {name!r}")
