@@ -12,7 +12,7 @@ import pytest
 from running import BACKEND, ROOT, SLICE, TINY
 
 from tfq import plot
-from tfq.sweep import plan, result, run, table
+from tfq.sweep import plan, result, run, table, zoo
 from tfq.sweep.goals import GOALS
 from tfq.sweep.plan import Settings
 from tfq.sweep.recipes import RECIPES
@@ -68,6 +68,7 @@ def test_flags_of_a_row_with_a_parent():
     assert flags_of("resnet20/dorefa_a2w2", backend="jax", extra=("--data_dir=x",)) == [
         "--flagfile=configs/dorefa_a2w2.cfg",
         "--epochs=12",
+        "--bfloat16",
         "--seed=0",
         "--init_from=results/sweep/short/weights/resnet20_float_seed0.npz",
         "--backend=jax",
@@ -197,7 +198,7 @@ def test_no_time_starts_nothing(settings):
 @once
 def test_finished_runs_are_passed_by_whatever_the_time(settings):
     jobs = plan.jobs(settings, ["nin/xnor"])
-    flags = {"method": "xnor", "model": "nin", "epochs": "12", "seed": "0"}
+    flags = {"method": "xnor", "model": "nin", "epochs": "12", "bfloat16": "true", "seed": "0"}
     result.write(jobs[0].result, made("nin", final=71.5, flags=flags))
     lines = []
     assert run.sweep(jobs, seconds=0, log=lines.append) == run.DONE
@@ -252,9 +253,9 @@ def rows_of(text):
 def test_table_has_every_row_and_what_is_not_there_is_a_dash():
     rows = rows_of(table.markdown([made(seed=0, final=80.0), made(seed=1, final=82.0)]))
     assert len(rows) == 2 * 2 + 6 + 23
-    assert rows[2] == ["resnet20", "float", "93.45", "91.0", *["-"] * 6]
+    assert rows[2] == ["resnet20", "float", "93.45", "91.0", *["-"] * 8]
     assert rows[3] == [
-        *("resnet20", "xnor", "80.60", "77.0", "**81.00 ± 1.41**", "82.00 ± 1.41", "12", "12", "0, 1", "2 cores of X")
+        *("resnet20", "xnor", "80.60", "77.0", "**81.00 ± 1.41**", "82.00 ± 1.41", "12", "12", "0, 1", "2 cores of X", "-", "-")
     ]
     assert [row[1] for row in rows[8:]].count("xnor") == 3
 
@@ -310,7 +311,7 @@ def test_table_replaces_what_is_between_the_markers(tmp_path):
         assert table.main([str(page), f"--results={tmp_path}"]) == 0
     expected = table.markdown(result.read_final(tmp_path))
     assert page.read_text() == f"before\n<!-- accuracy -->\n{expected}<!-- /accuracy -->\nafter\n"
-    assert "| nin | xnor | 77.26 (81.22) | 74.0 | **80.00** | 81.00 | - | 12 | 0 | 2 cores of X |" in expected
+    assert "| nin | xnor | 77.26 (81.22) | 74.0 | **80.00** | 81.00 | - | 12 | 0 | 2 cores of X | - | - |" in expected
     assert {path.name for path in tmp_path.glob("*.png")} == {"short_train.png", "short_test.png"}
 
 
@@ -338,7 +339,7 @@ def test_the_table_in_the_readme_is_that_of_the_committed_results():
     readme = (ROOT / "README.md").read_text()
     if table.BEGIN not in readme:
         pytest.skip("the README has no table yet")
-    assert table.markdown(result.read_final(ROOT / "results/sweep")) in readme
+    assert table.markdown(result.read_final(ROOT / "results/sweep"), zoo.read(ROOT / "results/sweep")) in readme
 
 
 # The real thing.
@@ -384,6 +385,17 @@ def test_a_killed_sweep_goes_on_and_leaves_table_and_pictures(tmp_path):
     rendered = sweep("table", str(page), f"--results={tmp_path / 'results'}")
     assert rendered.returncode == 0, rendered.stderr
     assert "| resnet20 | xnor, tiny | 80.60 | 77.0 |" in page.read_text()
+
+    measured = sweep("zoo", f"--results={tmp_path / 'results'}", "--dataset=npz", f"--data_dir={SLICE[1].split('=')[1]}")
+    assert measured.returncode == 0, measured.stderr
+    rows = zoo.read(tmp_path / "results")
+    assert [row["file"] for row in rows] == [f"short_tiny/networks/resnet20_{method}_seed0.tfq" for method in ("float", "xnor")]
+    for row, made in zip(rows, (first, second), strict=True):
+        assert row["keras_top1"] == pytest.approx(made["best_top1"], abs=1.0)
+        assert row["runtime_top1"] == pytest.approx(made["best_top1"], abs=1.0)
+    assert rows[1]["bytes"] < rows[0]["bytes"] / 4
+    assert sweep("table", str(page), f"--results={tmp_path / 'results'}").returncode == 0
+    assert f"| {rows[1]['bytes'] / 1000:.0f} | {rows[1]['keras_top1']:.2f} |" in page.read_text()
 
 
 @once

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tfq import plot
-from tfq.sweep import result
+from tfq.sweep import result, zoo
 from tfq.sweep.goals import GOALS, Goal
 from tfq.sweep.recipes import NETWORKS, RECIPES
 from tfq.training import atomic
@@ -24,6 +24,8 @@ _HEADER = (
     "epochs",
     "seeds",
     "hardware",
+    "packed, kB",
+    "top-1 of the file",
 )
 
 
@@ -40,7 +42,7 @@ def main(arguments=None):
     try:
         results = result.read_final(options.results)
         _check_rows(results)
-        fill(options.file, markdown(results))
+        fill(options.file, markdown(results, zoo.read(options.results)))
         for path in pictures(results, options.results):
             print(path)
     except (TableError, result.ResultError, plot.PlotError, ImportError) as error:
@@ -65,27 +67,29 @@ def fill(path, table):
     atomic.write_text(path, f"{before}{BEGIN}\n{table}{END}{rest.split(END)[1]}")
 
 
-def markdown(results):
+def markdown(results, packed=()):
     """A table for each recipe: every row of it, whether it was run or not, and the variants that were.
 
     Figures of several seeds are their mean and standard deviation. A final accuracy that reaches its goal is bold.
 
     Args:
         results: what `result.read_final` gave.
+        packed: what `zoo.read` gave.
     """
     parts = []
     for name, recipe in RECIPES.items():
         lines = [_line(_HEADER), _line("---" for _ in _HEADER)]
         for row in recipe.rows:
             of_row = [made for made in results if _key(made)[:3] == (name, row.network, row.method)]
-            lines += [_row(row, name, [], "")] if not any(not made["tag"] for made in of_row) else []
+            lines += [_row(row, name, [], "", [])] if not any(not made["tag"] for made in of_row) else []
             for tag in sorted({made["tag"] for made in of_row}):
-                lines.append(_row(row, name, [made for made in of_row if made["tag"] == tag], tag))
+                of_tag = [made for made in of_row if made["tag"] == tag]
+                lines.append(_row(row, name, of_tag, tag, [one for one in packed if _key(one) == _key(of_tag[0])]))
         parts.append(f"Recipe `{name}`, {recipe.epochs} epochs:\n\n" + "\n".join(lines) + "\n")
     note = (
         "CIFAR-10 test top-1 in %. *final* is that of the last epoch, bold where it reaches the goal; *best* is that of the best "
-        "epoch, which is picked\non the test images. *epochs before* are those of the float run that a row starts from. Several "
-        "seeds: mean ± standard deviation.\n"
+        "epoch, which is picked\non the test images, and whose network is kept packed: *top-1 of the file* is measured from it. "
+        "*epochs before* are those of the\nfloat run that a row starts from. Several seeds: mean ± standard deviation.\n"
     )
     return "\n".join([*parts, note])
 
@@ -141,7 +145,7 @@ def _label(method, tag):
     return f"{method}, {tag}" if tag else method
 
 
-def _row(row, recipe, made, tag):
+def _row(row, recipe, made, tag, packed):
     goal = GOALS.get(row.name, Goal())
     aim = getattr(goal, recipe)
     finals = [one["final_top1"] for one in made]
@@ -162,6 +166,8 @@ def _row(row, recipe, made, tag):
             _distinct(one["epochs"] for one in made),
             _distinct(one["seed"] for one in made),
             _distinct(one["hardware"] for one in made),
+            _distinct(f"{one['bytes'] / 1000:.0f}" for one in packed),
+            _figure([one.get("keras_top1", one["runtime_top1"]) for one in packed]),
         )
     )
 

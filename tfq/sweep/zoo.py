@@ -18,7 +18,7 @@ def main(arguments=None):
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m tfq.sweep zoo", description=__doc__.split(": ", 1)[1])
     parser.add_argument("--results", type=Path, default=Path("results/sweep"), help="where the runs' JSON files are")
-    parser.add_argument("--dataset", default="cifar10", help=argparse.SUPPRESS)
+    parser.add_argument("--dataset", default="cifar10", help="default: %(default)s")
     parser.add_argument("--data_dir", help="where the data set is, if it is not to be found in the cache or fetched")
     parser.add_argument("--runtime_only", action="store_true", help="do not measure the Keras models of the files")
     options = parser.parse_args(arguments)
@@ -42,10 +42,9 @@ def network_of(path):
 
 
 def read(results):
-    """{path of the JSON file of a run, as text: its row}, of what the command wrote; empty before it ran."""
+    """What the command wrote; empty before it ran."""
     file = Path(results) / FILE
-    rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    return {row["run"]: row for row in rows}
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
 
 
 def _runs(results):
@@ -58,7 +57,7 @@ def _measure(path, made, dataset, options):
     network = network_of(path)
     engine = runtime.load(network, threads=2)
     row = {
-        "run": path.relative_to(options.results).as_posix(),
+        **{name: made[name] for name in ("model", "method", "recipe", "tag", "seed")},
         "file": network.relative_to(options.results).as_posix(),
         "bytes": network.stat().st_size,
         "best_top1": made["best_top1"],
@@ -66,7 +65,8 @@ def _measure(path, made, dataset, options):
     }
     if not options.runtime_only:
         row["keras_top1"] = _keras_top1(network, dataset)
-    print(", ".join(f"{name} {value}" for name, value in row.items() if name != "run"), flush=True)
+    measured = [f"{name} {value}" for name, value in row.items() if name.endswith("top1")]
+    print(f"{network}, {row['bytes']} bytes: {', '.join(measured)}", flush=True)
     return row
 
 
