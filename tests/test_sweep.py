@@ -43,7 +43,7 @@ def test_recipes_are_those_of_the_table():
     short = {row.name: row.parent for row in RECIPES["short"].rows}
     assert short.pop("nin/xnor") is short.pop("resnet20/float") is None
     assert short == dict.fromkeys([f"resnet20/{m}" for m in ("xnor", "ternary", "dorefa_a1w1", "dorefa_a2w2")], "float")
-    assert {name: recipe.epochs for name, recipe in RECIPES.items()} == {"short": 12, "full": 100}
+    assert {name: recipe.epochs for name, recipe in RECIPES.items()} == {"short": 12, "full": 100, "questions": 10}
     for recipe in ("short", "full"):
         assert {name for name, goal in GOALS.items() if getattr(goal, recipe)} <= {row.name for row in RECIPES[recipe].rows}
 

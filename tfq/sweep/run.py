@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from tfq.sweep import result
+from tfq.sweep.recipes import TABLE
 
 DONE, FAILED, TIME_IS_UP = 0, 1, 3
 
@@ -83,7 +84,7 @@ def run(job, deadline=None, log=print, clock=time.monotonic):
     log(f"==> {job.name}: {_outcome(made)}, in {made['seconds'] / 60:.0f} min")
     if job.is_parent and not made["stopped"]:
         _pack_weights(job)
-    if made["epochs"] and not job.settings.holdout:
+    if made["epochs"] and not job.settings.holdout and job.settings.recipe in TABLE:
         _pack_network(job, made)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tfq import plot
 from tfq.sweep import result, zoo
 from tfq.sweep.goals import GOALS, Goal
-from tfq.sweep.recipes import NETWORKS, RECIPES
+from tfq.sweep.recipes import NETWORKS, RECIPES, TABLE
 from tfq.training import atomic
 
 BEGIN, END = "<!-- accuracy -->", "<!-- /accuracy -->"
@@ -40,7 +40,7 @@ def main(arguments=None):
     parser.add_argument("--results", type=Path, default=Path("results/sweep"), help="JSON files, and where the pictures go")
     options = parser.parse_args(arguments)
     try:
-        results = result.read_final(options.results)
+        results = [made for made in result.read_final(options.results) if made["recipe"] != "questions"]
         _check_rows(results)
         fill(options.file, markdown(results, zoo.read(options.results)))
         for path in pictures(results, options.results):
@@ -77,7 +77,8 @@ def markdown(results, packed=()):
         packed: what `zoo.read` gave.
     """
     parts = []
-    for name, recipe in RECIPES.items():
+    for name in TABLE:
+        recipe = RECIPES[name]
         lines = [_line(_HEADER), _line("---" for _ in _HEADER)]
         for row in recipe.rows:
             of_row = [made for made in results if _key(made)[:3] == (name, row.network, row.method)]
@@ -107,7 +108,7 @@ def pictures(results, folder):
         The paths.
     """
     paths = []
-    for name in RECIPES:
+    for name in TABLE:
         for part in ("train", "test"):
             panels = {network: _lines(results, name, network, f"{part}_top1") for network in NETWORKS}
             panels = {f"{network}, {part}": lines for network, lines in panels.items() if lines}
