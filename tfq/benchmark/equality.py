@@ -1,11 +1,11 @@
 """`python -m tfq.benchmark equality --run_dir=RUN`: whether the packed runtime computes what the Keras model computes.
 
-Layer by layer, fed Keras' own tensors: integer accumulators equal exactly, and a sign or level of the next layer differs only where
-Keras' value lies within 1e-5 standard deviations of its channel of the boundary. End to end, each engine on its own: an image has a
-flip where a sign or level of the runtime's run is not that of Keras' run; without one, logits agree within 1e-4 of the largest
-absolute logit of the image; top-1 is the same on 99.5 % of the images, and where it is not, there is a flip. LCE and TFLite float32
-are held to the same, but since their signs and levels cannot be read, a value of Keras within 1e-5 of a boundary stands for a flip.
-Ends with status 1 and a line for each violation.
+Layer by layer, fed Keras' own tensors: integer accumulators equal exactly, and a sign or level of the next layer differs only
+where Keras' value lies within 1e-5 standard deviations of its channel of the boundary. End to end, each engine on its own: an
+image has a flip where a sign or level of the runtime's run is not that of Keras' run; without one, logits agree within 1e-4 of
+the largest absolute logit of the image; top-1 is the same on 99.5 % of the images, and where it is not, there is a flip, which
+starts at a value that close to the boundary. LCE and TFLite float32 are held to the same, but their signs and levels cannot be
+read: a value of Keras within 1e-5 of a boundary stands for a flip. Ends with status 1 and a line for each violation.
 """
 
 import argparse

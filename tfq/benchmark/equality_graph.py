@@ -144,7 +144,7 @@ def _select(lengths):
 
 
 def _show(name, source, quantizer, shape):
-    """The integers of a quantizer: a product on its bits with the identity, in the way that the network's own products read them."""
+    """The integers of a quantizer: a product on its bits with the identity, read as the network's own products read them."""
     channels, n = shape[-1], highest(quantizer)
     if channels > _MOST_SHOWN:
         factor = np.full(channels, n, np.float32)

@@ -1,4 +1,4 @@
-"""What the Keras model computes: its tensors by the names they have in the packed graph, and its quantized numbers as integers."""
+"""What the Keras model computes: its tensors by their names in the packed graph, and its quantized numbers as integers."""
 
 import numpy as np
 

@@ -36,7 +36,7 @@ def deviations(reference, graph, images):
 
 
 def relative_distance(values, site, deviation):
-    """Distance of Keras' values from the nearest boundary over the deviation of their channel; 0 at one, of a channel without any."""
+    """Distance of Keras' values from the nearest boundary over the deviation of their channel; 0 on the boundary itself."""
     distance = boundary_distance(values, site.quantizer)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.nan_to_num(distance / deviation, nan=0.0, posinf=np.inf)
@@ -79,8 +79,8 @@ def violations(layers, sites):
         if not row["largest_difference"] <= TOLERANCE
     ]
     lines += [
-        f"inputs of {row['site']}: {row['beyond']:,} of {row['values']:,} signs or levels differ where Keras' value is farther than "
-        f"{NEAR:g} deviations from the boundary ({row['farthest']:.1e} at most)"
+        f"inputs of {row['site']}: {row['beyond']:,} of {row['values']:,} signs or levels differ where Keras' value is "
+        f"farther than {NEAR:g} deviations from the boundary ({row['farthest']:.1e} at most)"
         for row in sites
         if row["beyond"]
     ]

@@ -47,8 +47,9 @@ class Comparison:
 
     def __init__(self, engine, traced):
         self.engine, self.traced = engine, traced
-        self._difference, self._explained, self._same, self._right, self._keras_right = [], [], [], [], []
-        self.by_layer, self.disagreements, self.farthest_origin = {}, [], 0.0
+        self._difference, self._distance, self._explained = [], [], []
+        self._same, self._right, self._keras_right = [], [], []
+        self._by_layer, self._disagreements = {}, []
 
     def add(self, logits, expected, labels, where, distance):
         """Add images.
@@ -67,21 +68,23 @@ class Comparison:
         own, theirs = logits.argmax(axis=1), expected.argmax(axis=1)
         first = len(self._same)
         self._difference += list(np.where(np.isnan(difference), np.inf, difference))
+        self._distance += list(distance)
         self._explained += [site is not None for site in where]
         self._same += list(own == theirs)
         self._right += list(own == labels)
         self._keras_right += list(theirs == labels)
         for index, site in enumerate(where):
             if site is not None:
-                self.by_layer[site] = self.by_layer.get(site, 0) + 1
-                self.farthest_origin = max(self.farthest_origin, float(distance[index]))
+                self._by_layer[site] = self._by_layer.get(site, 0) + 1
             if own[index] != theirs[index]:
-                self.disagreements.append({"image": first + index, "layer": site, "distance": float(distance[index])})
+                self._disagreements.append({"image": first + index, "layer": site, "distance": float(distance[index])})
 
     def row(self):
         """The figures as a dictionary; its differences are over the largest absolute logit of the image."""
-        difference, explained = np.array(self._difference), np.array(self._explained)
+        difference, distance, explained = np.array(self._difference), np.array(self._distance), np.array(self._explained)
         counted = "images_with_flip" if self.traced else "images_near_boundary"
+        beyond = ~(difference <= TOLERANCE)
+        farthest = float(distance[explained if self.traced else beyond & explained].max(initial=0.0))
         return {
             "engine": self.engine,
             "images": len(difference),
@@ -89,14 +92,16 @@ class Comparison:
             "largest_difference_without": float(difference[~explained].max(initial=0.0)),
             "largest_difference": float(difference.max()),
             "median_difference": float(np.median(difference)),
-            "images_beyond_tolerance": int((difference > TOLERANCE).sum()),
-            "beyond_tolerance_unexplained": int((~explained & ~(difference <= TOLERANCE)).sum()),
+            "images_beyond_tolerance": int(beyond.sum()),
+            "beyond_tolerance_unexplained": int((beyond & ~explained).sum()),
             "top1_agreement": float(np.mean(self._same)),
             "top1": float(np.mean(self._right)),
             "top1_keras": float(np.mean(self._keras_right)),
-            "farthest_origin": self.farthest_origin,
-            "by_layer": self.by_layer,
-            "disagreements": self.disagreements,
+            # How far from the boundary flips start; or what differs has its nearest value, and how many images have one so near.
+            "farthest": farthest,
+            "images_as_near": int((distance <= farthest).sum()) if farthest and not self.traced else None,
+            "by_layer": self._by_layer,
+            "disagreements": self._disagreements,
         }
 
 
@@ -140,18 +145,18 @@ def violations(row):
     cause = "a flip" if "images_with_flip" in row else f"a value within {NEAR:g} deviations of a boundary"
     if row["beyond_tolerance_unexplained"]:
         lines.append(
-            f"{name}: on {row['beyond_tolerance_unexplained']} of {row['images']} images the logits differ by more than {TOLERANCE:g} "
-            f"without {cause} ({row['largest_difference_without']:.1e} at most)"
+            f"{name}: on {row['beyond_tolerance_unexplained']} of {row['images']} images the logits differ by more than "
+            f"{TOLERANCE:g} without {cause} ({row['largest_difference_without']:.1e} at most)"
         )
     if row["top1_agreement"] < TOP1:
         lines.append(f"{name}: the same top-1 on {row['top1_agreement']:.2%} of {row['images']} images, less than {TOP1:.1%}")
     untraced = [found["image"] for found in row["disagreements"] if found["layer"] is None]
     if untraced:
         lines.append(f"{name}: another top-1 without {cause} on images {', '.join(map(str, untraced[:10]))}")
-    if "images_with_flip" in row and row["farthest_origin"] > NEAR:
+    if "images_with_flip" in row and row["farthest"] > NEAR:
         layer = max(row["by_layer"], key=row["by_layer"].get)
         lines.append(
-            f"{name}: an image's first flip lies {row['farthest_origin']:.1e} deviations from the boundary, more than {NEAR:g}; "
+            f"{name}: an image's first flip lies {row['farthest']:.1e} deviations from the boundary, more than {NEAR:g}; "
             f"most images flip first at the inputs of {layer}"
         )
     if not row.get("same_without_trace", True):
@@ -170,7 +175,7 @@ class _Seen:
         self._nearest = None
 
     def flips(self, found):
-        """For each image the site of its first flip, or None, and the largest distance from the boundary among the flips there."""
+        """For each image the site of its first flip, or None, and the largest distance from the boundary of the flips there."""
         count = self._images
         where, distance = [None] * count, np.zeros(count)
         for site, integers in zip(self._sites, found, strict=True):

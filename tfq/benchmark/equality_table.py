@@ -36,20 +36,28 @@ def _sites(rows):
 
 
 def _engine(row):
-    if "images_with_flip" in row:
-        counted, what = row["images_with_flip"], "with a flip"
-    else:
-        counted, what = row["images_near_boundary"], f"with a value within {NEAR:g} of a boundary"
+    name, traced = row["engine"], "images_with_flip" in row
+    counted = row["images_with_flip"] if traced else row["images_near_boundary"]
+    what = "a flip" if traced else f"a value within {NEAR:g} deviations of a boundary"
     yield (
-        f"{row['engine']}: {row['images']:,} images, {counted:,} {what}; on the others logits differ by "
-        f"{row['largest_difference_without']:.1e} at most (allowed {equality_network.TOLERANCE:g} of the image's largest); "
-        f"{row['images_beyond_tolerance']:,} images by more, {row['beyond_tolerance_unexplained']:,} of them not {what}"
+        f"{name}: {row['images']:,} images, {counted:,} with {what}; logits differ, over the image's largest, by "
+        f"{row['largest_difference_without']:.1e} at most without it (allowed {equality_network.TOLERANCE:g}), "
+        f"{row['largest_difference']:.1e} in all, {row['median_difference']:.1e} in the median"
     )
+    yield f"{name}: {row['images_beyond_tolerance']:,} images differ by more, {row['beyond_tolerance_unexplained']:,} without it"
+    if row["farthest"] and traced:
+        yield f"{name}: flips start {row['farthest']:.1e} deviations from the boundary at most; images by layer: {_counts(row)}"
+    elif row["farthest"]:
+        yield f"{name}: each has a value within {row['farthest']:.1e}; {row['images_as_near']:,} of all images have one so near"
     yield (
-        f"{row['engine']}: the same top-1 on {row['top1_agreement']:.2%}; right on {row['top1']:.2%}, Keras on {row['top1_keras']:.2%}; "
+        f"{name}: the same top-1 on {row['top1_agreement']:.2%}; right on {row['top1']:.2%}, Keras on {row['top1_keras']:.2%}; "
         f"{len(row['disagreements'])} disagreements"
-        + "".join(f"\n  image {d['image']}: {_cause(d)}" for d in row["disagreements"])
     )
+    yield from (f"  image {found['image']}: {_cause(found)}" for found in row["disagreements"])
+
+
+def _counts(row):
+    return ", ".join(f"{layer} {count:,}" for layer, count in row["by_layer"].items())
 
 
 def _cause(disagreement):
