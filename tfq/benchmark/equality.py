@@ -38,6 +38,7 @@ def main(arguments):
         return _fail([" ".join(str(error).split())])
     print(equality_table.text(report))
     if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return _fail(report["violations"]) if report["violations"] else 0
 
@@ -50,7 +51,10 @@ def compare(options):
     """
     model, _, mean, std = run.read(options.run_dir, images=())
     flags = RunDirectory(options.run_dir).read_flags() or {}
+    if "dataset" not in flags:
+        raise run.RunError(f"the run in {options.run_dir} does not say its data set: equality needs its flags.cfg")
     dataset = data.load(flags["dataset"], options.data_dir or flags.get("data_dir"), log=lambda line: None)
+    mean, std = (dataset.mean, dataset.std) if mean is None else (mean, std)
     sample, labels = Sample(None, mean, std), dataset.y_test[: options.images]
 
     def images(part):
