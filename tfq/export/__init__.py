@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tfq.compat import backend, require
-from tfq.export import keras_file, lce, packed, savedmodel, tflite, tflite_int8
+from tfq.export import accuracy, keras_file, lce, packed, savedmodel, tflite, tflite_int8
+from tfq.export.accuracy import Accuracy
 from tfq.export.layers import Unsupported
 from tfq.export.sample import Sample
 from tfq.export.verify import Agreement, ExportMismatch, check_images, compare
@@ -34,17 +35,22 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Report:
-    """One exported artifact: its size in bytes, that of the model's weights in float32, and how it agrees with the model."""
+    """One exported artifact: its size in bytes, that of the model's weights in float32, and how it agrees with the model.
+
+    `accuracy` says what a format that rounds costs, where the right classes of the images are known.
+    """
 
     format: str
     path: Path
     bytes: int
     float32_bytes: int
     agreement: Agreement
+    accuracy: Accuracy | None = None
 
     def __str__(self):
         share = self.bytes / self.float32_bytes
-        return f"{self.format}: {self.path}, {self.bytes:,} bytes, {share:.1%} of float32; {self.agreement}"
+        text = f"{self.format}: {self.path}, {self.bytes:,} bytes, {share:.1%} of float32; {self.agreement}"
+        return text if self.accuracy is None else f"{text}; {self.accuracy}"
 
 
 def check(formats):
@@ -67,7 +73,9 @@ def check(formats):
         require("tensorflow")
 
 
-def export_model(model_or_run, path, formats=("tfq",), images=None, pixel_mean=None, pixel_std=None, labels=()):
+def export_model(
+    model_or_run, path, formats=("tfq",), images=None, pixel_mean=None, pixel_std=None, labels=(), targets=None, count=None
+):
     """Export a model, or the best checkpoint of a run, to one or more formats.
 
     Args:
@@ -81,6 +89,8 @@ def export_model(model_or_run, path, formats=("tfq",), images=None, pixel_mean=N
             Default for a run: its own.
         pixel_std: likewise.
         labels: names of the classes, kept in a `.tfq` file.
+        targets: the right class of each image, to report what a format that rounds costs. Default for a run: those of its images.
+        count: test images of a run to compare on, where no images are given. Default: 256.
 
     Returns:
         List of `Report`, one a format.
@@ -93,15 +103,18 @@ def export_model(model_or_run, path, formats=("tfq",), images=None, pixel_mean=N
     if isinstance(model_or_run, str | os.PathLike):
         from tfq.export import run
 
-        model, images, pixel_mean, pixel_std = run.read(Path(model_or_run), images, pixel_mean, pixel_std)
+        path_of_run, own_images = Path(model_or_run), images is None
+        model, images, pixel_mean, pixel_std = run.read(path_of_run, images, pixel_mean, pixel_std, count)
+        if own_images and images is not None:
+            targets = run.test_labels(path_of_run, len(images))
     else:
         model = model_or_run
     if images is None:
         raise ValueError("export compares each file with the model on real images: give images=x_test[:256] or more")
-    return save(model, path, formats, images=images, pixel_mean=pixel_mean, pixel_std=pixel_std, labels=labels)
+    return save(model, path, formats, images=images, pixel_mean=pixel_mean, pixel_std=pixel_std, labels=labels, targets=targets)
 
 
-def save(model, directory, formats=("savedmodel", "tflite"), *, images, pixel_mean=None, pixel_std=None, labels=()):
+def save(model, directory, formats=("savedmodel", "tflite"), *, images, pixel_mean=None, pixel_std=None, labels=(), targets=None):
     """Write `model` in each format, load each artifact again and compare its logits with the model's.
 
     An artifact gets its name only after that, replacing one of an earlier export; a failure leaves nothing behind.
@@ -114,12 +127,13 @@ def save(model, directory, formats=("savedmodel", "tflite"), *, images, pixel_me
         pixel_mean: per channel, of pixels scaled to [0, 1], if uint8 images are to be taken: (C,).
         pixel_std: likewise.
         labels: names of the classes.
+        targets: the right class of each image, integers (n,), if known.
 
     Returns:
         List of `Report`, one a format.
 
     Raises:
-        ValueError, ImportError: as `check`; or the images do not fit the model.
+        ValueError, ImportError: as `check`; or the images do not fit the model, or the targets the images.
         Unsupported: the model, or a layer of it, has no form in a format.
         ExportMismatch: an artifact does not compute what the model computes.
     """
@@ -128,13 +142,15 @@ def save(model, directory, formats=("savedmodel", "tflite"), *, images, pixel_me
     if isinstance(images, np.ndarray):
         images = sample.prepared(images)
     check_images(model, images)
+    if targets is not None:
+        targets = accuracy.check_targets(targets, images)
     sample = Sample(images, pixel_mean, pixel_std, tuple(labels))
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    return [_save_one(model, directory, name, sample) for name in formats]
+    return [_save_one(model, directory, name, sample, targets) for name in formats]
 
 
-def _save_one(model, directory, name, sample):
+def _save_one(model, directory, name, sample, targets):
     module = FORMATS[name]
     path = directory / module.FILENAME
     partial = directory / f".partial-{path.name}"
@@ -143,11 +159,13 @@ def _save_one(model, directory, name, sample):
         with quiet(passing=(Unsupported, ImportError)):
             module.write(model, partial, sample)
             predict = module.load(partial)
-        agreement = compare(name, model, predict, sample.images, lossy=getattr(module, "LOSSY", None))
+        lossy = getattr(module, "LOSSY", None)
+        agreement = compare(name, model, predict, sample.images, lossy=lossy)
+        cost = accuracy.measure(model, predict, sample.images, targets) if lossy and targets is not None else None
         _replace(partial, path)
     finally:
         _remove(partial)
-    return Report(name, path, _size(path), 4 * model.count_params(), agreement)
+    return Report(name, path, _size(path), 4 * model.count_params(), agreement, cost)
 
 
 def _replace(source, target):

@@ -30,7 +30,7 @@ def main(arguments):
     source = Path(options.source)
     out = Path(options.out) if options.out else (source if source.is_dir() else source.parent) / "export"
     try:
-        reports = export.export_model(source, out, options.formats.split(","), **_images(source, options.images))
+        reports = export.export_model(source, out, options.formats.split(","), **_images(source, options))
     except _ERRORS as error:
         print(f"python -m tfq.export: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
@@ -42,13 +42,13 @@ def main(arguments):
     return 0
 
 
-def _images(source, path):
+def _images(source, options):
     """Images to compare on from an `.npz` file; a model file, other than a run, does not say how they are to be prepared."""
-    if path is None:
-        return {}
-    dataset = npz.load(path)
+    if options.images is None:
+        return {"count": options.count}
+    dataset = npz.load(options.images)
     pixels = {} if source.is_dir() else {"pixel_mean": dataset.mean, "pixel_std": dataset.std}
-    return {"images": dataset.x_test[: run.IMAGES], **pixels}
+    return {"images": dataset.x_test[: options.count], "targets": dataset.y_test[: options.count], **pixels}
 
 
 def _parser():
@@ -57,6 +57,7 @@ def _parser():
     parser.add_argument("--formats", default="tfq", help=f"with commas between: {', '.join(export.FORMATS)} (default: tfq)")
     parser.add_argument("--out", help="directory to write to (default: export/ beside the model)")
     parser.add_argument("--images", metavar="FILE.npz", help="data set to compare on (default: that of the run)")
+    parser.add_argument("--count", type=int, default=run.IMAGES, help=f"images to compare on (default: {run.IMAGES})")
     return parser
 
 

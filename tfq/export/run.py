@@ -17,7 +17,7 @@ class RunError(ValueError):
     """There is no run, or no model, to export; the message says what was looked for."""
 
 
-def read(path, images=None, pixel_mean=None, pixel_std=None):
+def read(path, images=None, pixel_mean=None, pixel_std=None, count=None):
     """The model of a run or of a file, with what the run says of its images.
 
     Args:
@@ -25,6 +25,7 @@ def read(path, images=None, pixel_mean=None, pixel_std=None):
         images: batch to compare on; None for test images of the run's data set.
         pixel_mean: as in `export_model`; None for the run's.
         pixel_std: likewise.
+        count: how many test images, if those; None for 256.
 
     Returns:
         The model, images, mean and deviation.
@@ -47,7 +48,7 @@ def read(path, images=None, pixel_mean=None, pixel_std=None):
         summary = json.loads(directory.summary.read_text(encoding="utf-8"))
         pixel_mean, pixel_std = (np.asarray(summary[name], np.float32) for name in ("pixel_mean", "pixel_std"))
     if images is None:
-        images, pixel_mean, pixel_std = _test_images(flags, path, pixel_mean, pixel_std)
+        images, pixel_mean, pixel_std = _test_images(flags, path, pixel_mean, pixel_std, count or IMAGES)
     return model, images, pixel_mean, pixel_std
 
 
@@ -74,10 +75,19 @@ def _reading(path):
     return require("tensorflow_model_optimization").quantization.keras.quantize_scope()
 
 
-def _test_images(flags, path, mean, std):
+def _test_images(flags, path, mean, std, count):
     """Test images of the run's data set, with the statistics that they are to be prepared with."""
+    dataset = _dataset(flags, path)
+    mean, std = (dataset.mean, dataset.std) if mean is None else (mean, std)
+    return dataset.x_test[:count], mean, std
+
+
+def test_labels(path, count):
+    """The right classes of the first `count` test images of a run's data set, integers (count,)."""
+    return _dataset(RunDirectory(path).read_flags() or {}, path).y_test[:count]
+
+
+def _dataset(flags, path):
     if "dataset" not in flags:
         raise RunError(f"the run in {path} does not say its data set: give images")
-    dataset = data.load(flags["dataset"], flags.get("data_dir"), log=lambda line: None)
-    mean, std = (dataset.mean, dataset.std) if mean is None else (mean, std)
-    return dataset.x_test[:IMAGES], mean, std
+    return data.load(flags["dataset"], flags.get("data_dir"), log=lambda line: None)

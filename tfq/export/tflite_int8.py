@@ -16,7 +16,8 @@ def write(model, path, sample):
 
     Kernels of k bits are rounded to the nearest of the 255 steps that int8 has for a filter: of no consequence for one bit or
     ternary, up to half a step of 1/127 for DoReFa's, whose levels (2 q - n) / n lie elsewhere. Inputs of 8 bits (DoReFa) keep the
-    grid they were trained with; the ranges of all other activations are measured.
+    grid they were trained with, q / 255, with zero at -128; the ranges of all other activations (images, residual sums, logits)
+    are measured. What all of this costs is in the report: `Report.accuracy` on labelled images, `Report.agreement` on others.
 
     Args:
         model: built Keras model of one input and one output, on TensorFlow.

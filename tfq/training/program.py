@@ -212,7 +212,7 @@ def test_accuracy(model, dataset):
 def export_best(directory, dataset, formats):
     """Export the best checkpoint and print what each file holds."""
     model, _ = checkpoint.load(directory.best)
-    images = dataset.x_test[:EXPORT_IMAGES]
+    images, targets = dataset.x_test[:EXPORT_IMAGES], dataset.y_test[:EXPORT_IMAGES]
     pixels = {"pixel_mean": dataset.mean, "pixel_std": dataset.std}
-    for report in export.save(model, directory.exports, formats=formats, images=images, **pixels):
+    for report in export.save(model, directory.exports, formats=formats, images=images, targets=targets, **pixels):
         log(f"==> {report}")

@@ -1,0 +1,133 @@
+"""`python -m tfq.benchmark equality --run_dir=RUN`: whether the packed runtime computes what the Keras model computes.
+
+Layer by layer, fed Keras' own tensors: integer accumulators equal exactly, and a sign or level of the next layer differs only
+where Keras' value lies within 1e-5 standard deviations of its channel of the boundary. End to end, each engine on its own: an
+image has a flip where a sign or level of the runtime's run is not that of Keras' run; without one, logits agree within 1e-4 of
+the largest absolute logit of the image; top-1 is the same on 99.5 % of the images, and where it is not, there is a flip, which
+starts at a value that close to the boundary. LCE and TFLite float32 are held to the same, but their signs and levels cannot be
+read: a value of Keras within 1e-5 of a boundary stands for a flip. Ends with status 1 and a line for each violation.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from tfq import data, export
+from tfq.benchmark import equality_layers, equality_network, equality_table
+from tfq.benchmark.equality_keras import Reference
+from tfq.export import lce, run, tflite
+from tfq.export.graph import from_keras
+from tfq.export.sample import Sample
+from tfq.quiet import quiet
+from tfq.runtime import file
+from tfq.training.checkpoint import CheckpointError
+from tfq.training.run_directory import RunDirectory
+
+# What a user can come upon; each is one line.
+ERRORS = (run.RunError, CheckpointError, data.DataError, file.FileError, export.Unsupported, ImportError, ValueError, OSError)
+
+
+def main(arguments):
+    """Compare, print tables, write the figures where `--json` says; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        report = compare(options)
+    except ERRORS as error:
+        return _fail([" ".join(str(error).split())])
+    print(equality_table.text(report))
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return _fail(report["violations"]) if report["violations"] else 0
+
+
+def compare(options):
+    """The figures of a run, as `--json` writes them.
+
+    Args:
+        options: those of the command line.
+    """
+    model, _, mean, std = run.read(options.run_dir, images=())
+    flags = RunDirectory(options.run_dir).read_flags() or {}
+    if "dataset" not in flags:
+        raise run.RunError(f"the run in {options.run_dir} does not say its data set: equality needs its flags.cfg")
+    dataset = data.load(flags["dataset"], options.data_dir or flags.get("data_dir"), log=lambda line: None)
+    mean, std = (dataset.mean, dataset.std) if mean is None else (mean, std)
+    sample, labels = Sample(None, mean, std), dataset.y_test[: options.images]
+
+    def images(part):
+        return sample.prepared(dataset.x_test[part])
+
+    with tempfile.TemporaryDirectory() as directory:
+        graph = _packed(model, options.tfq, Path(directory))
+        others, left_out = _others(model, options, Path(directory))
+        reference = Reference(model, graph)
+        few = images(slice(0, min(options.layer_images, len(labels))))
+        deviation = equality_layers.deviations(reference, graph, few)
+        layers, sites = equality_layers.check(reference, graph, few, deviation)
+        engines = equality_network.check(reference, graph, images, labels, deviation, others)
+    network = {name: flags.get(name) for name in ("model", "method", "w_bits", "a_bits", "kmap", "depth", "width", "epochs")}
+    found = equality_layers.violations(layers, sites) + [line for row in engines for line in equality_network.violations(row)]
+    return {
+        **{name: value for name, value in network.items() if value is not None},
+        **{"layer_images": len(few), "layers": layers, "activations": sites, "engines": engines},
+        **{"left_out": left_out, "violations": found},
+    }
+
+
+def _packed(model, path, directory):
+    """The network of a `.tfq` file: the one at `path`, or a new one of the model."""
+    if path is None:
+        path = directory / "model.tfq"
+        file.write(from_keras(model), path)
+    return file.read(path)
+
+
+def _others(model, options, directory):
+    """Engines whose signs and levels cannot be read, and what is left out and why."""
+    found, left_out = [], {}
+    for name, module, count in (("tflite_float32", tflite, options.tflite_images), ("lce", lce, options.lce_images)):
+        if not count:
+            continue
+        try:
+            with quiet(passing=(export.Unsupported, ImportError)):
+                module.write(model, directory / module.FILENAME)
+                found.append((name, module.load(directory / module.FILENAME), count))
+        except (export.Unsupported, ImportError) as error:
+            left_out[name] = str(error)
+    return found, left_out
+
+
+def _fail(lines):
+    for line in lines:
+        print(f"python -m tfq.benchmark equality: {line}", file=sys.stderr)
+    return 1
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m tfq.benchmark equality", description=__doc__.split("\n\n", 1)[1])
+    parser.add_argument(
+        "--run_dir", metavar="RUN", type=Path, required=True, help="run of train.py; its best checkpoint is taken"
+    )
+    parser.add_argument("--images", type=_count, default=10000, help="test images, end to end (default 10000)")
+    parser.add_argument("--layer_images", type=_count, default=300, help="of them, layer by layer (default 300)")
+    parser.add_argument(
+        "--tflite_images", type=_none_or_count, default=10000, help="of them, on TFLite; 0 for none (default 10000)"
+    )
+    parser.add_argument("--lce_images", type=_none_or_count, default=1000, help="of them, on LCE; 0 for none (default 1000)")
+    parser.add_argument("--tfq", metavar="PATH", type=Path, help="packed file to judge (default: exported anew)")
+    parser.add_argument("--data_dir", help="where the data set is (default: as the run has it)")
+    parser.add_argument("--json", metavar="PATH", type=Path, help="write the figures here")
+    return parser
+
+
+def _count(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more; got {text}")
+    return int(text)
+
+
+def _none_or_count(text):
+    return 0 if text == "0" else _count(text)
