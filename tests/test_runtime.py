@@ -501,5 +501,5 @@ def test_code_on_disk_is_as_old_as_any_of_its_sources():
 
     # numba itself would compare the time of kernels.py alone.
     assert len(kernels.run._cache._cache_file._source_stamp) == 64
-    modules = {name for name in ("tile", "vector", "kernels", "jit") if (ROOT / f"tfq/runtime/{name}.py").exists()}
+    modules = {name for name in ("dot", "tile", "vector", "kernels", "jit") if (ROOT / f"tfq/runtime/{name}.py").exists()}
     assert {f"{name}.py" for name in modules} == set(jit._SOURCES)
