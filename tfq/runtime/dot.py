@@ -83,8 +83,8 @@ def _in_parts(builder, name, kind, lanes, *vectors):
 def products():
     """How sums of products of bytes are computed on this processor.
 
-    An object with `inputs(builder, word)`, four unsigned bytes for all lanes, `weights(builder, vector)`, four signed bytes a lane,
-    and `add(builder, total, inputs, weights)`, the int32 lanes of `total` plus the four products of each, exact.
+    An object with `inputs(builder, word)`, four unsigned bytes for all lanes, `weights(builder, vector)`, four signed bytes a
+    lane, and `add(builder, total, inputs, weights)`, the int32 lanes of `total` plus the four products of each, exact.
     """
     triple, features = target()
     if "avx512vnni" in features:

@@ -7,14 +7,17 @@ from tfq.runtime import check
 from tfq.runtime import graph as g
 from tfq.runtime import shapes as s
 
-# Bit planes of inputs times those of weights up to which popcounts are faster than products of bytes (binary: 1 x 1).
-MOST_PLANES = 8
+# Bit planes of inputs times those of weights up to which popcounts are faster than products of bytes (binary: 1 x 1), and
+# than float32 where the inputs are signs, which bytes do not hold.
+MOST_PLANES = 4
+MOST_PLANES_OF_SIGNS = 8
 _BYTE = 8
 
 
 def on_bits(node):
     """Whether a convolution or product is computed by popcounts of packed words."""
-    return _on_integers(node) and input_bits(node.quantizer) * kernel_planes(node.kernel) <= MOST_PLANES
+    most = MOST_PLANES_OF_SIGNS if isinstance(node.quantizer, g.Sign) else MOST_PLANES
+    return _on_integers(node) and input_bits(node.quantizer) * kernel_planes(node.kernel) <= most
 
 
 def on_bytes(node):

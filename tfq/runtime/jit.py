@@ -13,7 +13,19 @@ try:
 except ImportError as error:
     raise ImportError("this needs `numba`, which is not installed: pip install 'tfq[runtime]'") from error
 
-__all__ = ["PrimitiveModel", "cached", "cgutils", "intrinsic", "ir", "njit", "overload", "register_model", "target", "types", "wide"]
+__all__ = [
+    "PrimitiveModel",
+    "cached",
+    "cgutils",
+    "intrinsic",
+    "ir",
+    "njit",
+    "overload",
+    "register_model",
+    "target",
+    "types",
+    "wide",
+]
 
 # No `fastmath`: products and sums that meet a sign must be rounded one by one, as float32 arithmetic does it.
 _OPTIONS = {"nogil": True, "error_model": "numpy"}

@@ -152,8 +152,8 @@ def accumulator(node, geometry, fill):
     """The `Accumulator` of an operation on bits or bytes.
 
     For signs x and w of n weights that are not 0, sum x w = n - 2 popcount(x ^ w). A bit x of a level and a sign w give
-    sum x w = (number of w that are +1) - popcount(x ^ w). Bytes give -sum x w as it is. Taps outside read the bits `fill`; where those do not stand for the
-    value padded, the base sets it right.
+    sum x w = (number of w that are +1) - popcount(x ^ w). Bytes give -sum x w as it is. Taps outside read the bits `fill`; where
+    those do not stand for the value padded, the base sets it right.
     Windows are of few kinds: those alike in the rows and the columns that fall outside.
     """
     signs, whole = packing.signs(node.kernel), packing.integers(node.kernel)
