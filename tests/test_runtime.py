@@ -11,8 +11,10 @@ import pytest
 import runtime_oracle as oracle
 from conftest import ROOT
 
+from tfq.runtime import dot, vector
 from tfq.runtime import graph as g
 from tfq.runtime.engine import Engine
+from tfq.runtime.jit import intrinsic, njit, target, types
 
 # Nothing here depends on Keras: once is enough.
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
@@ -75,18 +77,68 @@ def test_sums_of_signs_are_exact(coding, seed):
 @pytest.mark.parametrize("seed", range(40))
 def test_sums_of_bit_planes_are_exact(seed):
     rng = np.random.default_rng(seed)
-    quantizer, bits = pick(rng, (g.Levels(1), 1), (g.Levels(2), 2), (g.Levels(1), 4), (g.Levels(3), 2), (SIGN, 3))
+    quantizer, bits = pick(rng, (g.Levels(1), 1), (g.Levels(2), 2), (g.Levels(1), 4), (g.Levels(2), 1), (SIGN, 3), (SIGN, 8))
     coding = pick(rng, "levels", "levels", "binary", "ternary")
     graph, images = random_convolution(rng, coding, quantizer, bits if coding == "levels" else 1)
     assert "popcount" in Engine(graph).layers()[0][1]
+    assert_whole(graph, images)
+
+
+def assert_whole(graph, images):
+    """The engine's results are the float32 next to the oracle's, which are whole numbers but for the last bits of n (1 / n)."""
     results, wanted = Engine(graph).predict(images), oracle.run(graph, images)
-    np.testing.assert_allclose(results, np.rint(wanted), rtol=1e-6)  # n * (1 / n) is not 1 for every n
+    np.testing.assert_array_equal(results, np.rint(wanted).astype(np.float32))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_sums_of_bytes_are_exact(seed):
+    rng = np.random.default_rng(seed)
+    coding, bits = pick(rng, ("levels", 8), ("levels", int(rng.integers(3, 8))), ("levels", 2), ("binary", 1), ("ternary", 2))
+    quantizer = g.Levels(int(rng.integers({8: 1, 2: 3, 1: 5}.get(bits if coding == "levels" else 1, 2), 9)))
+    graph, images = random_convolution(rng, coding, quantizer, bits)
+    assert Engine(graph).layers()[0][1] == f"{quantizer.bits}x{1 if coding != 'levels' else bits} bits, int8"
+    assert_whole(graph, images)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+@pytest.mark.parametrize("weight", [-255, -1, 1, 255])
+def test_the_largest_bytes_do_not_saturate(level, weight):
+    values = np.full((3, 3, 20, 3), weight)
+    conv = g.Conv2D("conv", ("input",), oracle.pack(values, "levels", 8, 255 * 255), padding="valid", quantizer=g.Levels(8))
+    images = np.full((1, 3, 3, 20), level, np.float32)
+    assert Engine(one(conv, (3, 3, 20))).predict(images).tolist() == [[[[180 * 255 * level * weight] * 3]]]
+
+
+def test_products_of_bytes_are_exact():
+    rng = np.random.default_rng(0)
+    for channels, filters in ((1, 1), (100, 37), (64, 16)):
+        kernel = oracle.pack(oracle.random_values(rng, (channels, filters), "levels", 8), "levels", 8, 255 * 255)
+        node = g.Dense("dense", ("input",), kernel, None, g.Levels(8))
+        assert_whole(one(node, (channels,)), normal(rng, 5, channels))
+        assert_whole(one(node, (2, 3, channels)), normal(rng, 5, 2, 3, channels))
+
+
+@pytest.mark.parametrize(("quantizer", "bits"), [(g.Levels(8), 9), (g.Levels(9), 8), (g.Levels(1), 16), (SIGN, 9)])
+def test_what_fits_neither_bits_nor_bytes_is_computed_in_float(quantizer, bits):
+    rng = np.random.default_rng(0)
+    kernel = oracle.pack(oracle.random_values(rng, (3, 3, 5, 7), "levels", bits), "levels", bits)
+    graph = one(g.Conv2D("conv", ("input",), kernel, quantizer=quantizer), (6, 7, 5))
+    assert Engine(graph).layers() == [("conv", "float32")]
+    same(graph, normal(rng, 2, 6, 7, 5))
+
+
+@pytest.mark.parametrize(("channels", "path"), [(2**14, "8x8 bits, int8"), (2**15, "float32")])
+def test_sums_beyond_32_bits_are_computed_in_float(channels, path):
+    kernel = oracle.pack(np.full((channels, 1), 255), "levels", 8)
+    graph = one(g.Dense("dense", ("input",), kernel, None, g.Levels(8)), (channels,))
+    assert Engine(graph).layers() == [("dense", path)]
+    np.testing.assert_allclose(Engine(graph).predict(np.ones((1, channels), np.float32)), channels, rtol=2e-5)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_wider_levels_and_floats_are_convolved_in_float(seed):
+def test_float_inputs_are_convolved_in_float(seed):
     rng = np.random.default_rng(seed)
-    quantizer, coding, bits = pick(rng, (g.Levels(8), "levels", 8), (g.Levels(4), "levels", 4), (None, "ternary", 2))
+    quantizer, coding, bits = pick(rng, (None, "binary", 1), (None, "levels", 4), (None, "ternary", 2))
     quantizer_or_levels = quantizer or g.Levels(1)
     graph, images = random_convolution(rng, coding, quantizer_or_levels, bits, channels=int(rng.integers(1, 40)))
     node = graph.nodes[0]
@@ -101,15 +153,28 @@ def test_wider_levels_and_floats_are_convolved_in_float(seed):
     same(graph, images)
 
 
-@pytest.mark.parametrize("batch", [1, 2, 5, 33])
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_every_batch_size_and_number_of_threads_gives_the_same(batch, threads):
-    graph = small_network(np.random.default_rng(0))
-    images = normal(np.random.default_rng(batch), batch, *graph.input_shape)
-    np.testing.assert_array_equal(Engine(graph, threads).predict(images), same(graph, images))
+METHODS = [
+    (SIGN, "binary", 1),
+    (SIGN, "ternary", 2),
+    (None, "ternary", 2),
+    (g.Levels(2), "levels", 2),
+    (g.Levels(4), "levels", 4),
+    (g.Levels(8), "levels", 8),
+]
 
 
-@pytest.mark.parametrize("quantizer", [SIGN, g.Levels(2), None])
+@pytest.mark.parametrize(("quantizer", "coding", "bits"), METHODS)
+def test_every_batch_size_and_number_of_threads_gives_the_same(quantizer, coding, bits):
+    graph = small_network(np.random.default_rng(1), quantizer, coding, bits)
+    images = normal(np.random.default_rng(2), 33, *graph.input_shape)
+    wanted = same(graph, images)
+    for threads in (1, 2, 3):
+        engine = Engine(graph, threads)
+        for batch in range(1, 34):
+            np.testing.assert_array_equal(engine.predict(images[-batch:]), wanted[-batch:])
+
+
+@pytest.mark.parametrize("quantizer", [SIGN, g.Levels(2), g.Levels(8), None])
 def test_groups(quantizer):
     rng = np.random.default_rng(0)
     kernel = oracle.pack(oracle.random_values(rng, (3, 3, 5, 24), "binary"), "binary", scale=rng.uniform(0.1, 1, 24))
@@ -128,7 +193,7 @@ def test_the_map_k(pad_value, strides):
 
 
 @pytest.mark.parametrize("features", [(1,), (100,), (2, 3, 64)])
-@pytest.mark.parametrize("quantizer", [SIGN, g.Levels(2), None])
+@pytest.mark.parametrize("quantizer", [SIGN, g.Levels(2), g.Levels(8), None])
 def test_products(features, quantizer):
     rng = np.random.default_rng(0)
     kernel = oracle.pack(oracle.random_values(rng, (features[-1], 37), "levels", 2), "levels", 2)
@@ -236,10 +301,7 @@ def small_network(rng, quantizer=SIGN, coding="binary", bits=1, pad_value=0, kma
     return g.Graph((12, 11, 3), nodes, np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.3, 0.25]))
 
 
-@pytest.mark.parametrize(
-    ("quantizer", "coding", "bits"),
-    [(SIGN, "binary", 1), (SIGN, "ternary", 2), (None, "ternary", 2), (g.Levels(2), "levels", 2), (g.Levels(8), "levels", 8)],
-)
+@pytest.mark.parametrize(("quantizer", "coding", "bits"), METHODS)
 @pytest.mark.parametrize("pad_value", [0, 1, -1])
 def test_a_network(quantizer, coding, bits, pad_value):
     rng = np.random.default_rng(3)
@@ -277,7 +339,7 @@ def random_graph(rng):
         match rng.integers(10):
             case 0 | 1 | 2:
                 kinds = [(SIGN, "binary", 1), (SIGN, "ternary", 2), (g.Levels(2), "levels", 2), (None, "binary", 1)]
-                quantizer, coding, bits = pick(rng, *kinds, kinds[0])
+                quantizer, coding, bits = pick(rng, *kinds, kinds[0], (g.Levels(4), "levels", 8), (g.Levels(3), "levels", 2))
                 outer, size = pick(rng, 5, 16, 32), pick(rng, 1, 3)
                 kernel = oracle.pack(
                     oracle.random_values(rng, (size, size, channels, outer), coding, bits),
@@ -317,8 +379,9 @@ def away_from_boundaries(graph, images):
         if isinstance(quantizer, g.Sign) and np.any(near):
             return False
         if isinstance(quantizer, g.Levels):
-            steps = x * (2**quantizer.bits - 1) - 0.5
-            if np.any(np.abs(steps - np.rint(steps)) < edge):
+            n = 2**quantizer.bits - 1
+            steps = n * x[(x > -edge) & (x < 1 + edge)] - 0.5
+            if np.any(np.abs(steps - np.rint(steps)) < edge * n / 3):
                 return False
     return True
 
@@ -469,6 +532,44 @@ except ImportError as error:
     assert run_python(program).strip() == "this needs `numba`, which is not installed: pip install 'tfq[runtime]'"
 
 
+WAYS_OF_BYTES = [
+    (dot._OneProduct(), None),
+    (dot._TwoProducts("llvm.x86.sse2.pmadd.wd", 4), "sse2"),
+    (dot._TwoProducts("llvm.x86.avx2.pmadd.wd", 8), "avx2"),
+    (dot._TwoProducts("llvm.x86.avx512.pmaddw.d.512", 16), "avx512bw"),
+    (dot._FourProducts(8), "avx512vnni"),
+    (dot._FourProducts(16), "avx512vnni"),
+]
+
+
+@pytest.mark.parametrize(("way", "needed"), WAYS_OF_BYTES)
+def test_every_way_to_multiply_bytes_is_exact(way, needed):
+    triple, features = target()
+    if needed and not (triple.startswith("x86_64") and needed in features):
+        pytest.skip(f"this processor has no {needed}")
+
+    @intrinsic
+    def add_products(typingctx, total, word, weights):
+        def codegen(context, builder, signature, args):
+            return way.add(builder, args[0], way.inputs(builder, args[1]), way.weights(builder, args[2]))
+
+        return vector.ints(vector.ints, types.uint32, vector.ints), codegen
+
+    @njit
+    def compute(words, weights, totals):
+        for i in range(len(words)):
+            result = add_products(vector.load_ints(totals, 16 * i), words[i], vector.load_ints(weights, 16 * i))
+            vector.store_ints(totals, 16 * i, result)
+
+    rng = np.random.default_rng(0)
+    x, w = rng.integers(0, 256, (300, 4), np.uint8), rng.integers(-128, 128, (300, 16, 4), np.int8)
+    x[0], w[0], x[1], w[1] = 255, -128, 255, 127
+    totals = rng.integers(-(2**20), 2**20, (300, 16)).astype(np.int32)
+    wanted = totals + np.einsum("ij,ikj->ik", x.astype(np.int32), w.astype(np.int32))
+    compute(x.view("<u4").reshape(-1), w.view("<i4").reshape(-1), totals.reshape(-1))
+    np.testing.assert_array_equal(totals, wanted)
+
+
 BASELINE = """
 import sys
 sys.modules["conftest"] = type(sys)("conftest")
@@ -479,21 +580,33 @@ for seed in range(6):
     for coding in ("binary", "ternary"):
         t.test_sums_of_signs_are_exact(coding, seed)
     t.test_sums_of_bit_planes_are_exact(seed)
-    t.test_wider_levels_and_floats_are_convolved_in_float(seed)
+    t.test_sums_of_bytes_are_exact(seed)
+    t.test_float_inputs_are_convolved_in_float(seed)
     t.test_a_threshold_agrees_with_float32_to_the_last_bit(seed)
 t.test_levels_round_ties_to_even()
 t.test_a_network(t.SIGN, "binary", 1, 0)
 t.test_a_network(t.g.Levels(2), "levels", 2, 1)
+t.test_a_network(t.g.Levels(8), "levels", 8, -1)
+t.test_the_largest_bytes_do_not_saturate(1.0, -255)
 from tfq.runtime import kernels
 (assembly,) = kernels.run.inspect_asm().values()
-print("popcnt" in assembly, "zmm" in assembly, "ymm" in assembly)
+print(*[name for name in ("popcnt", "vpdpbusd", "zmm", "ymm", "pmaddwd") if name in assembly])
 """
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="names an x86-64 processor")
-def test_a_processor_without_avx_and_popcnt(tmp_path):
-    environment = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
-    assert run_python(BASELINE, **environment).split() == ["False"] * 3
+@pytest.mark.parametrize(
+    ("name", "features", "used"),
+    [
+        ("x86-64", "", ["pmaddwd"]),
+        ("haswell", "+avx,+avx2,+fma,+popcnt,+sse4.2,+ssse3", ["ymm", "pmaddwd"]),
+    ],
+)
+def test_a_processor_without_avx_512_and_one_without_avx_and_popcnt(name, features, used, tmp_path):
+    if "avx2" in features and "avx2" not in target()[1]:
+        pytest.skip("this processor has no AVX2")
+    environment = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    assert run_python(BASELINE, **environment).split() == used
 
 
 def test_code_on_disk_is_as_old_as_any_of_its_sources():
@@ -501,5 +614,5 @@ def test_code_on_disk_is_as_old_as_any_of_its_sources():
 
     # numba itself would compare the time of kernels.py alone.
     assert len(kernels.run._cache._cache_file._source_stamp) == 64
-    modules = {name for name in ("tile", "vector", "kernels", "jit") if (ROOT / f"tfq/runtime/{name}.py").exists()}
+    modules = {name for name in ("dot", "tile", "vector", "kernels", "jit") if (ROOT / f"tfq/runtime/{name}.py").exists()}
     assert {f"{name}.py" for name in modules} == set(jit._SOURCES)

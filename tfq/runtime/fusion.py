@@ -1,23 +1,46 @@
 """Which operations of a graph are computed together, and what is never computed at all."""
 
+import math
 from dataclasses import dataclass, field, replace
 
 from tfq.runtime import check
 from tfq.runtime import graph as g
 from tfq.runtime import shapes as s
 
-# Bit planes of inputs times those of weights up to which popcounts are faster than float32 (binary: 1 x 1).
-MOST_PLANES = 8
+# Bit planes of inputs times those of weights up to which popcounts are faster than products of bytes (binary: 1 x 1), and
+# than float32 where the inputs are signs, which bytes do not hold.
+MOST_PLANES = 4
+MOST_PLANES_OF_SIGNS = 8
+_BYTE = 8
 
 
 def on_bits(node):
-    """Whether a convolution or product is computed on packed words."""
+    """Whether a convolution or product is computed by popcounts of packed words."""
+    most = MOST_PLANES_OF_SIGNS if isinstance(node.quantizer, g.Sign) else MOST_PLANES
+    return _on_integers(node) and input_bits(node.quantizer) * kernel_planes(node.kernel) <= most
+
+
+def on_bytes(node):
+    """Whether a convolution or product is computed on levels of 8 bits or fewer, a byte each."""
     return (
-        isinstance(node.kernel, g.PackedKernel)
-        and node.quantizer is not None
-        and getattr(node, "groups", 1) == 1
-        and input_bits(node.quantizer) * kernel_planes(node.kernel) <= MOST_PLANES
+        _on_integers(node)
+        and not on_bits(node)
+        and isinstance(node.quantizer, g.Levels)
+        and max(node.quantizer.bits, kernel_planes(node.kernel)) <= _BYTE
     )
+
+
+def packed(node):
+    """Whether a convolution or product reads an `Image`."""
+    return on_bits(node) or on_bytes(node)
+
+
+def _on_integers(node):
+    """Whether both factors are whole numbers whose sums fit 32 bits, twice as large in passing."""
+    if not isinstance(node.kernel, g.PackedKernel) or node.quantizer is None or getattr(node, "groups", 1) != 1:
+        return False
+    weights = math.prod(node.kernel.shape[:-1])
+    return weights * (2 ** input_bits(node.quantizer) - 1) * (2 ** kernel_planes(node.kernel) - 1) < 2**30
 
 
 def input_bits(quantizer):
@@ -37,7 +60,8 @@ class Image:
     source: str
     affine: str | None
     quantizer: object
-    fill: int  # the bits of its margin
+    bytes: bool  # a level is a byte, and not a bit in each of some planes
+    fill: int  # the bits of its margin; 1 is the highest level
 
 
 @dataclass
@@ -62,7 +86,7 @@ class Plan:
         shapes: of all tensors.
         fused: `Fused` by the name of the convolution or product.
         inside: names of the operations that are part of a `Fused`.
-        images: the `Image` that a convolution on bits reads, by its name.
+        images: the `Image` that a convolution of integers reads, by its name.
         margins: (top, left, bottom, right) of each `Image`.
         needed: names of the tensors that are wanted in float32.
         activated: the `ScaleShift` that is computed together with an activation, by the name of that.
@@ -164,8 +188,8 @@ def _fuse(plan):
 
 
 def _threshold(plan, consumers, node):
-    """The operations between a convolution on bits and the signs of others, if nobody else takes its result."""
-    if not on_bits(node) or getattr(node, "kmap", False):
+    """The operations between a convolution of integers and the signs of others, if nobody else takes its result."""
+    if not packed(node) or getattr(node, "kmap", False):
         return None
     chain, name = [], node.name
     while True:
@@ -222,13 +246,13 @@ def _choose_images(plan):
     by_name = {node.name: node for node in plan.nodes}
     requests = {}
     for node in plan.nodes:
-        if is_product(node) and on_bits(node):
+        if is_product(node) and packed(node):
             name = node.inputs[0]
             affine = by_name.get(name)
             if not isinstance(affine, g.ScaleShift) or name in plan.inside:
-                key = (name, None, node.quantizer)
+                key = (name, None, node.quantizer, on_bytes(node))
             else:
-                key = (affine.inputs[0], name, node.quantizer)
+                key = (affine.inputs[0], name, node.quantizer, on_bytes(node))
             requests.setdefault(key, []).append(node)
     for key, nodes in requests.items():
         margins = {node.name: margin(node, plan.shapes[node.inputs[0]]) for node in nodes}

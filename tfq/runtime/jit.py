@@ -13,19 +13,36 @@ try:
 except ImportError as error:
     raise ImportError("this needs `numba`, which is not installed: pip install 'tfq[runtime]'") from error
 
-__all__ = ["PrimitiveModel", "cached", "cgutils", "intrinsic", "ir", "njit", "overload", "register_model", "types", "wide"]
+__all__ = [
+    "PrimitiveModel",
+    "cached",
+    "cgutils",
+    "intrinsic",
+    "ir",
+    "njit",
+    "overload",
+    "register_model",
+    "target",
+    "types",
+    "wide",
+]
 
 # No `fastmath`: products and sums that meet a sign must be rounded one by one, as float32 arithmetic does it.
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
-_SOURCES = ("jit.py", "kernels.py", "tile.py", "vector.py")
+_SOURCES = ("dot.py", "jit.py", "kernels.py", "tile.py", "vector.py")
 
 njit = numba.njit(**_OPTIONS)
 
 
+def target():
+    """What code is compiled for: the triple of LLVM, and the set of the processor's features."""
+    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return triple, {feature[1:] for feature in features.split(",") if feature.startswith("+")}
+
+
 def wide():
     """Whether code is compiled for 32 registers of 512 bits."""
-    *_, features = cpu_target.target_context.codegen().magic_tuple()
-    return "+avx512f" in features.split(",")
+    return "avx512f" in target()[1]
 
 
 def cached(function):

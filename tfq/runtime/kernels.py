@@ -7,7 +7,8 @@ and -1 stands for "none" where one is optional. The rows are written by `tfq.run
 
 A plain tensor is (height, width, channels) of float32. A frame is a tensor with a margin of padding around it. An image of bits
 is a frame whose pixels are `words` 32-bit words, channel c in bit c mod 32 of word c // 32, unused bits 0; an image of b bits
-a value is b of them, the lowest bit first.
+a value is b of them, the lowest bit first. An image of bytes holds levels, channel c in byte c of its pixel, whose words are a
+multiple of 4 and whose unused bytes may be anything; where a step has the distance of its planes, that is 0.
 """
 
 import numpy as np
@@ -26,15 +27,20 @@ from tfq.runtime.vector import (
     load_ints,
     signs,
     smaller,
+    store_bytes,
     store_floats,
     store_half,
     store_ints,
     to_floats,
     to_ints,
     total,
+    total_ints,
 )
 
-FILL, PACK, WINDOWS, CONVOLVE, FRAME, MAP, ADD, KMAP, MAX_POOL, MEAN_POOL, COPY = range(11)
+FILL, PACK, WINDOWS, BOX, CONVOLVE, FRAME, MAP, ADD, KMAP, MAX_POOL, MEAN_POOL, COPY = range(12)
+
+# The distance of the planes of an image that has bytes instead.
+BYTES = 0
 
 # Values of a step's `quantizer`: none, the sign, or the number of bits of levels.
 NONE, SIGN = -1, 0
@@ -53,13 +59,22 @@ def _levels(x, bits):
 
 @njit
 def _put_bits(mi, half, plane, x, quantizer, valid):
-    """Write 16 values, quantized, to the half word `half` of each plane; lanes not in `valid` give 0."""
+    """Write 16 values, quantized, to the half word `half` of each plane, or as bytes; of bits, lanes not in `valid` give 0."""
+    if plane == BYTES:
+        store_bytes(mi, half, to_ints(_levels(x, quantizer)))
+        return
     if quantizer == SIGN:
         store_half(mi, half, at_least(x, fill_floats(np.float32(0.0))) & valid)
         return
     level = to_ints(_levels(x, quantizer))
     for bit in range(quantizer):
         store_half(mi, half + 2 * plane * bit, any_common(level, fill_ints(np.int32(1 << bit))) & valid)
+
+
+@njit
+def _halves(plane):
+    """Half words that 16 values of an image take."""
+    return 8 if plane == BYTES else 1
 
 
 @njit
@@ -107,8 +122,8 @@ def pack(row, cf, mi, mf):
                 values = load_floats(mf, pixel + v * LANES)
                 if scale >= 0:
                     values = values * load_floats(cf, scale + v * LANES) + load_floats(cf, shift + v * LANES)
-                _put_bits(mi, half + v, plane, values, quantizer, _valid_lanes(v, channels))
-            if vectors % 2:
+                _put_bits(mi, half + v * _halves(plane), plane, values, quantizer, _valid_lanes(v, channels))
+            if vectors % 2 and plane != BYTES:
                 _clear_half(mi, half + vectors, plane, quantizer)
 
 
@@ -139,11 +154,45 @@ def windows(row, mi):
 
 
 @njit
+def box(row, ci, mi):
+    """The sum of all bytes of each window: of each pixel by itself, and then of the pixels of a window."""
+    source, pixels, words, masks, chunks, sums = row[1], row[2], row[3], row[4], row[5], row[6]
+    row_step, step, height, width = row[7], row[8], row[9], row[10]
+    kernel_height, kernel_width, tap_row, tap_step, first, target = row[11], row[12], row[13], row[14], row[15], row[16]
+    pairs, low = fill_ints(np.int32(0x00FF00FF)), fill_ints(np.int32(0xFFFF))
+    byte, half = fill_ints(np.int32(8)), fill_ints(np.int32(16))
+    for pixel in range(pixels):
+        result = fill_ints(np.int32(0))
+        for i in range(0, chunks * LANES, LANES):
+            values = load_ints(mi, source + pixel * words + i) & load_ints(ci, masks + i)
+            values = (values & pairs) + ((values >> byte) & pairs)
+            result = result + (values & low) + (values >> half)
+        mi[sums + pixel] = total_ints(result)
+    for y in range(height):
+        for x in range(0, width, LANES):
+            result = fill_ints(np.int32(0))
+            for i in range(kernel_height):
+                for j in range(kernel_width):
+                    at = first + y * row_step + x * step + i * tap_row + j * tap_step
+                    result = result + (load_ints(mi, at) if step == 1 else load_apart(mi, at, step))
+            # What the last vector of a row writes too much, the next row overwrites.
+            store_ints(mi, target + y * width + x, result)
+
+
+@njit
+def _accumulator(mi, base, sums, boxes, position):
+    """a = base - sums, or base - sums - the sum of the inputs where bytes need that."""
+    a = base - load_ints(mi, sums)
+    return a - fill_ints(np.int32(mi[boxes + position])) if boxes >= 0 else a
+
+
+@njit
 def _thresholds(row, ci, mi, top, bottom, vector, sums, step):
     """bits = (a >= threshold) ^ flip, of 16 filters and the windows of some rows."""
     width, vectors = row[4], row[5]
     base, row_classes, column_classes, classes = row[16], row[17], row[18], row[19]
     thresholds, flips, filters, bits, bits_row, bits_words = row[20], row[21], row[31], row[32], row[33], row[34]
+    boxes = row[41]
     threshold = load_ints(ci, thresholds + vector * LANES)
     flip, valid = np.uint32(ci[flips + vector]), _valid_lanes(vector, filters)
     clear = vector == vectors - 1 and vectors % 2 == 1
@@ -151,7 +200,8 @@ def _thresholds(row, ci, mi, top, bottom, vector, sums, step):
         first = base + (ci[row_classes + y] * classes * vectors + vector) * LANES
         half = 2 * (bits + y * bits_row) + vector
         for x in range(width):
-            a = load_ints(ci, first + ci[column_classes + x] * vectors * LANES) - load_ints(mi, sums)
+            at_border = load_ints(ci, first + ci[column_classes + x] * vectors * LANES)
+            a = _accumulator(mi, at_border, sums, boxes, y * width + x)
             store_half(mi, half, (at_least(a, threshold) ^ flip) & valid)
             if clear:
                 store_half(mi, half + 1, np.uint32(0))
@@ -161,13 +211,14 @@ def _thresholds(row, ci, mi, top, bottom, vector, sums, step):
 
 @njit
 def _to_floats(row, ci, mi, mf, top, bottom, vector, sums, step):
-    """The integer accumulator a = base - sums, in place of the sums."""
-    width, vectors = row[4], row[5]
+    """The integer accumulator, in place of the sums."""
+    width, vectors, boxes = row[4], row[5], row[41]
     base, row_classes, column_classes, classes = row[16], row[17], row[18], row[19]
     for y in range(top, bottom):
         first = base + (ci[row_classes + y] * classes * vectors + vector) * LANES
         for x in range(width):
-            a = load_ints(ci, first + ci[column_classes + x] * vectors * LANES) - load_ints(mi, sums)
+            at_border = load_ints(ci, first + ci[column_classes + x] * vectors * LANES)
+            a = _accumulator(mi, at_border, sums, boxes, y * width + x)
             store_floats(mf, sums, to_floats(a))
             sums += step
 
@@ -208,12 +259,12 @@ def _quantize(row, cf, mi, mf, top, bottom, vector, sums, step):
     width, vectors, filters, bits, bits_row, bits_words = row[4], row[5], row[31], row[32], row[33], row[34]
     plane, quantizer, scale_at, shift_at = row[35], row[36], row[37], row[38]
     valid = _valid_lanes(vector, filters)
-    clear = vector == vectors - 1 and vectors % 2 == 1
+    clear = plane != BYTES and vector == vectors - 1 and vectors % 2 == 1
     scale, shift = fill_floats(np.float32(1.0)), fill_floats(np.float32(0.0))
     if scale_at >= 0:
         scale, shift = load_floats(cf, scale_at + vector * LANES), load_floats(cf, shift_at + vector * LANES)
     for y in range(top, bottom):
-        half = 2 * (bits + y * bits_row) + vector
+        half = 2 * (bits + y * bits_row) + vector * _halves(plane)
         for _ in range(width):
             _put_bits(mi, half, plane, load_floats(mf, sums) * scale + shift, quantizer, valid)
             if clear:
@@ -226,7 +277,7 @@ def _quantize(row, cf, mi, mf, top, bottom, vector, sums, step):
 def convolve(row, ci, cf, mi, mf):
     """A convolution (or a product of matrices), and all that is folded into it, some rows of windows times 32 filters at a time.
 
-    a = base - sums                                     the integer accumulator, of bits; of floats, a = sums
+    a = base - sums [- box]                             the integer accumulator, of bits or bytes; of floats, a = sums
     bits = (a >= threshold) ^ flip                      or:
     y = clamp((a scale [K] + bias) [scale' + shift']) [+ residual];   bits = quantizer(y [scale'' + shift''])
     """
@@ -383,6 +434,8 @@ def run(program, ci, cf, mi, mf, images, source, outputs, target):
                 fill(row, mi)
             elif step == WINDOWS:
                 windows(row, mi)
+            elif step == BOX:
+                box(row, ci, mi)
             elif step == FRAME:
                 frame(row, mf)
             elif step == MAP:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tfq.runtime import fusion, packing
 from tfq.runtime import graph as g
-from tfq.runtime.tile import FLOAT, MASKED, XOR
+from tfq.runtime.tile import BYTES, FLOAT, MASKED, XOR
 from tfq.runtime.vector import LANES
 
 
@@ -100,6 +100,28 @@ def bit_sums(node, tap_offsets, plane):
     )
 
 
+def needs_box(kernel):
+    """Whether weights w, of 8 bits, are 9 bits with their sign, so that bytes hold -(w + 1) / 2: see `byte_sums`."""
+    return fusion.kernel_planes(kernel) == 8
+
+
+def byte_sums(node, tap_offsets):
+    """`Sums` of -x w on bytes, levels x.
+
+    Where a byte does not hold the odd number -w = 2 s + 1, it holds s: sums of x s, doubled by one more segment, an empty one.
+    What is missing is the sum of x in the window, the same for all filters (`kernels.box`).
+
+    Args:
+        node: the operation.
+        tap_offsets: offset of each word of a window.
+    """
+    values, ends = -packing.integers(node.kernel), [0, len(tap_offsets)]
+    if needs_box(node.kernel):
+        values, ends = (values - 1) // 2, [*ends, len(tap_offsets)]
+    weights = packing.interleave(packing.signed_bytes(values))
+    return Sums(BYTES, tap_offsets.astype(np.int32), np.array(ends, np.int32), weights, None)
+
+
 def float_sums(values, geometry, first_channel):
     """`Sums` in float32, of the kernel `values` (taps, in, out) on the channels from `first_channel` on."""
     taps, channels, filters = values.shape
@@ -111,7 +133,7 @@ def float_sums(values, geometry, first_channel):
 
 @dataclass(frozen=True)
 class Accumulator:
-    """How the integer accumulator follows from the sums of popcounts: a = base - sums.
+    """How the integer accumulator follows from the sums of popcounts or bytes: a = base - sums.
 
     Attributes:
         base: int32 (classes of rows, classes of columns, vectors, 16).
@@ -127,11 +149,11 @@ class Accumulator:
 
 
 def accumulator(node, geometry, fill):
-    """The `Accumulator` of an operation on bits.
+    """The `Accumulator` of an operation on bits or bytes.
 
     For signs x and w of n weights that are not 0, sum x w = n - 2 popcount(x ^ w). A bit x of a level and a sign w give
-    sum x w = (number of w that are +1) - popcount(x ^ w). Taps outside read the bits `fill`; where those do not stand for the
-    value padded, the base sets it right.
+    sum x w = (number of w that are +1) - popcount(x ^ w). Bytes give -sum x w as it is. Taps outside read the bits `fill`; where
+    those do not stand for the value padded, the base sets it right.
     Windows are of few kinds: those alike in the rows and the columns that fall outside.
     """
     signs, whole = packing.signs(node.kernel), packing.integers(node.kernel)
@@ -143,7 +165,7 @@ def accumulator(node, geometry, fill):
     else:
         read = fill * highest
         terms = (plane.weight * highest * plane.positive for plane in signs)
-    total = sum(term.sum(axis=(0, 1)) for term in terms)
+    total = 0 if fusion.on_bytes(node) else sum(term.sum(axis=(0, 1)) for term in terms)
     wrong = getattr(node, "pad_value", 0) * highest - read
     by_tap = whole.sum(axis=1).reshape(*geometry.size, -1)
     row_kinds, rows = np.unique(geometry.outside(0), axis=0, return_inverse=True)
@@ -152,8 +174,6 @@ def accumulator(node, geometry, fill):
     base = total + wrong * np.einsum("rcij,ijf->rcf", outside, by_tap)
     base = np.pad(base, [(0, 0), (0, 0), (0, -base.shape[2] % LANES)])
     bound = int(np.abs(whole).sum(axis=(0, 1)).max()) * highest
-    if bound >= 2**30:
-        raise ValueError(f"{node.name}: sums up to {bound} do not fit the accumulator")
     return Accumulator(base.astype(np.int32), rows.reshape(-1).astype(np.int32), columns.reshape(-1).astype(np.int32), bound)
 
 

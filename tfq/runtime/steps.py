@@ -12,7 +12,8 @@ from tfq.runtime.tile import POSITIONS, VECTORS, largest_tile
 from tfq.runtime.vector import LANES
 
 _NOWHERE = -1
-_ROW = 41  # numbers of the longest step
+_ROW = 42  # numbers of the longest step
+_BYTE_WORDS = 4  # words of 16 bytes, and bytes of a word
 _STRIP = 64  # windows whose sums, 8 KiB of them, are finished together
 
 
@@ -49,7 +50,7 @@ class Program:
     """What `kernels.run` needs, and what its steps are.
 
     Attributes:
-        rows: int64 (steps, 41).
+        rows: int64 (steps, 42).
         labels: (name of the operation, path) of each step.
         paths: (name, path) of each convolution and product.
         constants: int32.
@@ -145,14 +146,15 @@ class _Writer:
     def _node(self, name):
         return next((node for node in self.plan.nodes if node.name == name), None)
 
-    # Frames and images of bits
+    # Frames, and images of bits or bytes
 
     def _image(self, image):
         height, width, channels = shapes.as_image(self.plan.shapes[image.source])
-        words, margin = -(-channels // packing.WORD), self.plan.margins[image]
+        margin = self.plan.margins[image]
+        words = -(-channels // LANES) * _BYTE_WORDS if image.bytes else -(-channels // packing.WORD)
         top, left, bottom, right = margin
         plane = (top + height + bottom) * (left + width + right) * words
-        planes = fusion.input_bits(image.quantizer)
+        planes = 1 if image.bytes else fusion.input_bits(image.quantizer)
         self.memory.use(image, plane * planes, len(self.rows))
         return _Frame(image, (height, width, channels), margin, words, plane, planes)
 
@@ -164,13 +166,18 @@ class _Writer:
 
     def _fill_image(self, image):
         frame = self._image(image)
+        if image.bytes:
+            words = image.fill * (2**image.quantizer.bits - 1) * 0x01010101
+            self._fill_margin(image.source, frame, words, words)
+            return
         used = frame.shape[2] % packing.WORD or packing.WORD
         self._fill_margin(image.source, frame, -image.fill & 0xFFFFFFFF, -image.fill & (1 << used) - 1)
 
     def _image_row(self, image):
-        """Where a step writes an image of bits, and how."""
+        """Where a step writes an image, and how."""
         frame = self._image(image)
-        return _At(image, frame.inside), frame.row, frame.pixel, frame.plane, _code(image.quantizer)
+        plane = kernels.BYTES if image.bytes else frame.plane
+        return _At(image, frame.inside), frame.row, frame.pixel, plane, _code(image.quantizer)
 
     def _pack_images(self, source, packed):
         """Write the images of a tensor, but for the one that has been `packed` in passing."""
@@ -206,7 +213,10 @@ class _Writer:
     def _product(self, fused):
         if fused.image is not None:
             self._fill_image(fused.image)
-        path = self._on_bits(fused) if fusion.on_bits(fused.node) else self._in_float(fused)
+        if fusion.on_bits(fused.node):
+            path = self._on_bits(fused)
+        else:
+            path = self._on_bytes(fused) if fusion.on_bytes(fused.node) else self._in_float(fused)
         self.paths.append((fused.node.name, path))
         if fused.chain is None:
             self._pack_images(fused.result, packed=fused.image)
@@ -238,12 +248,46 @@ class _Writer:
             steps = dense * line, 1
             sums = product.bit_sums(node, np.arange(dense) * line, height * dense * line)
         path += ", ternary" if sums.masks is not None else ""
+        return self._on_integers(fused, path, geometry, (start, *steps), sums)
+
+    def _on_bytes(self, fused):
+        node = fused.node
+        frame = self._image(self.plan.images[node.name])
+        geometry = self._geometry(node, frame)
+        words = np.arange(-(-frame.shape[2] // _BYTE_WORDS))
+        sums = product.byte_sums(node, (geometry.taps[:, None] + words).reshape(-1))
+        steps = geometry.strides[0] * frame.row, geometry.strides[1] * frame.pixel
+        path = f"{node.quantizer.bits}x{fusion.kernel_planes(node.kernel)} bits, int8"
+        box = self._box(node, frame, geometry) if product.needs_box(node.kernel) else _NOWHERE
+        return self._on_integers(fused, path, geometry, (self._start(geometry, frame), *steps), sums, box)
+
+    def _box(self, node, frame, geometry):
+        """Emit the sums of the inputs of each window."""
+        sums, target = _Frame(("pixel sums", node.name), frame.shape, frame.margin, 1), ("box", node.name)
+        height, width = (window.out for window in geometry.windows)
+        pixels = frame.plane // frame.pixel
+        channels = -(-frame.shape[2] // LANES) * LANES
+        used = (np.arange(channels + -channels % (4 * LANES)) < frame.shape[2]) * np.uint8(255)
+        strides, step = geometry.strides, len(self.rows)
+        # Vectors reach past the end of a row of windows, and past the last pixel.
+        self.memory.use(sums.buffer, pixels + LANES * strides[1], step)
+        self.memory.use(target, height * width, step)
+        self.memory.use(frame.buffer, frame.plane + LANES, step)
+        self._emit(
+            *(node.name, "box", kernels.BOX, _At(frame.buffer), pixels, frame.pixel, self.constants.add(used.view("<i4"))),
+            *(used.size // (4 * LANES), _At(sums.buffer), strides[0] * sums.row, strides[1], height, width, *geometry.size),
+            *(geometry.dilations[0] * sums.row, geometry.dilations[1], self._start(geometry, sums), _At(target)),
+        )
+        return _At(target)
+
+    def _on_integers(self, fused, path, geometry, where, sums, box=_NOWHERE):
+        node = fused.node
         path += ", threshold" if fused.chain is not None else ""
         total = product.accumulator(node, geometry, self.plan.images[node.name].fill)
         table = [self.constants.add(values) for values in (total.base, total.rows, total.columns)]
         accumulator = (*table, total.base.shape[1])
-        kmap = self._kmap(node)
-        self._convolve(fused, path, geometry, (start, *steps), sums, accumulator, product.kernel_scale(node), kmap, total.bound)
+        kmap, scale = self._kmap(node), product.kernel_scale(node)
+        self._convolve(fused, path, geometry, where, sums, accumulator, scale, kmap, total.bound, box=box)
         return path
 
     def _pack_windows(self, node, frame, geometry, start, words):
@@ -284,7 +328,7 @@ class _Writer:
             self._convolve(fused, "float32", geometry, (start, *steps), sums, nothing, scale[part], kmap, None, part)
         return "float32"
 
-    def _convolve(self, fused, path, geometry, where, sums, accumulator, scale, kmap, bound, part=None):
+    def _convolve(self, fused, path, geometry, where, sums, accumulator, scale, kmap, bound, part=None, box=_NOWHERE):
         node, constants = fused.node, self.constants
         channels = node.kernel.shape[-1]
         part = part or slice(0, channels)
@@ -302,7 +346,7 @@ class _Writer:
             *(weights, masks, words, _At("sums"), *accumulator),
             *self._results(fused, scale, kmap, bound, part, channels),
             *self._bits_of(fused, channels),
-            *(strip, most_vectors),
+            *(strip, most_vectors, box),
         ]
         self._emit(node.name, path, *row)
 

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+from tfq.runtime import dot
 from tfq.runtime.jit import cgutils, intrinsic, ir, types, wide
 from tfq.runtime.vector import FLOATS, INTS, LANES, multiply_add, pointer, popcount, splat
 
@@ -9,9 +10,9 @@ from tfq.runtime.vector import FLOATS, INTS, LANES, multiply_add, pointer, popco
 XOR = 0  # popcount(x ^ w)
 MASKED = 1  # popcount((x ^ w) & m)
 FLOAT = 2  # x w
+BYTES = 3  # x w of four unsigned bytes x and signed bytes w
 
-
-KINDS = (XOR, MASKED, FLOAT)
+KINDS = (XOR, MASKED, FLOAT, BYTES)
 # Numbers of positions and of vectors that there are tiles of.
 POSITIONS = (8, 4, 1)
 VECTORS = (2, 1)
@@ -36,7 +37,7 @@ def accumulate(
 
     Args:
         typingctx: numba's.
-        kind: XOR, MASKED or FLOAT.
+        kind: one of `KINDS`.
         positions: windows side by side, one of `POSITIONS`.
         vectors: vectors of filters, one of `VECTORS`.
         ci: constants as int32: offsets, ends of segments, words of kernels.
@@ -97,6 +98,7 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
     offset_table = element(table_type, table, offsets, ir.IntType(32))
     end_table = element(table_type, table, ends, ir.IntType(32))
     sums = [[cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(vectors)] for _ in range(positions)]
+    products = dot.products()
 
     def load_vector(begin, k):
         where = builder.gep(begin, [builder.mul(k, _index(LANES))])
@@ -104,13 +106,17 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
 
     def add_word(k):
         offset = builder.sext(builder.load(builder.gep(offset_table, [k])), ir.IntType(64))
-        inputs_k = [splat(builder, builder.load(builder.gep(window, [offset]))) for window in windows]
+        numbers = [builder.load(builder.gep(window, [offset])) for window in windows]
+        inputs_k = [products.inputs(builder, x) if kind == BYTES else splat(builder, x) for x in numbers]
         for v in range(vectors):
             weight = [load_vector(begins[v], k) for begins in kernels]
+            weight = products.weights(builder, weight[0]) if kind == BYTES else weight
             for p in range(positions):
                 total = builder.load(sums[p][v])
                 if kind == FLOAT:
                     total = multiply_add(builder, inputs_k[p], weight[0], total)
+                elif kind == BYTES:
+                    total = products.add(builder, total, inputs_k[p], weight)
                 else:
                     differ = builder.xor(inputs_k[p], weight[0])
                     differ = builder.and_(differ, weight[1]) if kind == MASKED else differ

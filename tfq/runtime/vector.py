@@ -132,6 +132,20 @@ def store_half(typingctx, array, index, bits):
 
 
 @intrinsic
+def store_bytes(typingctx, array, half, vector):
+    """Write 16 integers below 256, a byte each, to the half word `half` of an array of 32-bit words and on."""
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        kind = ir.VectorType(ir.IntType(8), LANES)
+        at = builder.gep(builder.bitcast(data, ir.IntType(16).as_pointer()), [args[1]])
+        builder.store(builder.trunc(args[2], kind), builder.bitcast(at, kind.as_pointer()), align=2)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, ints), codegen
+
+
+@intrinsic
 def fill_floats(typingctx, scalar):
     """The vector whose lanes all are the float32 `scalar`."""
     return floats(types.float32), lambda context, builder, signature, args: splat(builder, args[0])
@@ -204,6 +218,18 @@ def total(typingctx, vector):
     return types.float32(floats), codegen
 
 
+@intrinsic
+def total_ints(typingctx, vector):
+    """Sum of the lanes."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.IntType(32), [INTS])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.vector.reduce.add.v16i32")
+        return builder.call(function, [args[0]])
+
+    return types.int32(ints), codegen
+
+
 def _chooser(comparison):
     @intrinsic
     def choose(typingctx, a, b):
@@ -236,7 +262,9 @@ _operator(operator.add, floats, "fadd")
 _operator(operator.sub, floats, "fsub")
 _operator(operator.mul, floats, "fmul")
 _operator(operator.truediv, floats, "fdiv")
+_operator(operator.add, ints, "add")
 _operator(operator.sub, ints, "sub")
+_operator(operator.and_, ints, "and_")
 _operator(operator.or_, ints, "or_")
 _operator(operator.lshift, ints, "shl")
 _operator(operator.rshift, ints, "lshr")

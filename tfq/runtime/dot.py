@@ -1,0 +1,98 @@
+"""Sums of four products of bytes a lane, by the best instruction that the processor has."""
+
+from tfq.runtime.jit import cgutils, ir, target
+from tfq.runtime.vector import INTS, LANES, splat
+
+_I32 = ir.IntType(32)
+
+
+class _FourProducts:
+    """`vpdpbusd`: four products of unsigned and signed bytes and the sums, one instruction."""
+
+    def __init__(self, lanes):
+        self._function, self._lanes = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", lanes
+
+    def inputs(self, builder, word):
+        return [splat(builder, word)]
+
+    def weights(self, builder, vector):
+        return [vector]
+
+    def add(self, builder, total, inputs, weights):
+        part = ir.VectorType(_I32, self._lanes)
+        kind = ir.FunctionType(part, [part] * 3)
+        return _in_parts(builder, self._function, kind, self._lanes, total, inputs[0], weights[0])
+
+
+class _TwoProducts:
+    """`pmaddwd`: the even bytes and the odd ones, widened to 16 bits, two products of each at once."""
+
+    def __init__(self, function, lanes):
+        self._function, self._lanes = function, lanes
+
+    def inputs(self, builder, word):
+        mask = ir.Constant(_I32, 0x00FF00FF)
+        return [splat(builder, builder.and_(part, mask)) for part in (word, builder.lshr(word, ir.Constant(_I32, 8)))]
+
+    def weights(self, builder, vector):
+        kind = ir.VectorType(ir.IntType(16), 2 * LANES)
+        halves, byte = builder.bitcast(vector, kind), ir.Constant(kind, [8] * (2 * LANES))
+        return [builder.bitcast(builder.ashr(part, byte), INTS) for part in (builder.shl(halves, byte), halves)]
+
+    def add(self, builder, total, inputs, weights):
+        part = ir.VectorType(ir.IntType(16), 2 * self._lanes)
+        kind = ir.FunctionType(ir.VectorType(_I32, self._lanes), [part] * 2)
+        for pair in zip(inputs, weights, strict=True):
+            total = builder.add(total, _in_parts(builder, self._function, kind, self._lanes, *pair))
+        return total
+
+
+class _OneProduct:
+    """Each byte by itself, in 32 bits: for any processor."""
+
+    def inputs(self, builder, word):
+        shifted = [builder.lshr(word, ir.Constant(_I32, 8 * i)) for i in range(4)]
+        return [splat(builder, builder.and_(byte, ir.Constant(_I32, 255))) for byte in shifted]
+
+    def weights(self, builder, vector):
+        def bits(count):
+            return ir.Constant(INTS, [count] * LANES)
+
+        return [builder.ashr(builder.shl(vector, bits(24 - 8 * i)), bits(24)) for i in range(4)]
+
+    def add(self, builder, total, inputs, weights):
+        for pair in zip(inputs, weights, strict=True):
+            total = builder.add(total, builder.mul(*pair))
+        return total
+
+
+def _in_parts(builder, name, kind, lanes, *vectors):
+    """A function on `lanes` lanes, applied to all 16."""
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    results = []
+    for first in range(0, LANES, lanes):
+        which = ir.Constant(ir.VectorType(_I32, lanes), list(range(first, first + lanes)))
+        parts = [builder.shuffle_vector(vector, ir.Constant(INTS, ir.Undefined), which) for vector in vectors]
+        results.append(builder.call(function, [builder.bitcast(*pair) for pair in zip(parts, kind.args, strict=True)]))
+    while len(results) > 1:
+        joined = ir.Constant(ir.VectorType(_I32, 2 * results[0].type.count), list(range(2 * results[0].type.count)))
+        results = [builder.shuffle_vector(*pair, joined) for pair in zip(results[::2], results[1::2], strict=True)]
+    return results[0]
+
+
+def products():
+    """How sums of products of bytes are computed on this processor.
+
+    An object with `inputs(builder, word)`, four unsigned bytes for all lanes, `weights(builder, vector)`, four signed bytes a
+    lane, and `add(builder, total, inputs, weights)`, the int32 lanes of `total` plus the four products of each, exact.
+    """
+    triple, features = target()
+    if "avx512vnni" in features:
+        return _FourProducts(16)
+    if "avxvnni" in features:
+        return _FourProducts(8)
+    if not triple.startswith("x86_64"):
+        return _OneProduct()
+    if "avx512bw" in features:
+        return _TwoProducts("llvm.x86.avx512.pmaddw.d.512", 16)
+    return _TwoProducts("llvm.x86.avx2.pmadd.wd", 8) if "avx2" in features else _TwoProducts("llvm.x86.sse2.pmadd.wd", 4)
