@@ -6,6 +6,7 @@ import sys
 # Name of each benchmark and what it compares; its module has the same name and a `main(arguments)`.
 _BENCHMARKS = {
     "train": "training throughput of resnet20: tfq, stock Keras, larq",
+    "concurrency": "one packed network called from many threads at once: results, memory",
     "infer": "latency and throughput of a network: tfq, larq-compute-engine, TFLite, Keras",
     "equality": "signs, levels and logits of a trained network: tfq.runtime, LCE and TFLite against Keras",
 }
@@ -14,7 +15,7 @@ _BENCHMARKS = {
 def main():
     """Run the benchmark that the command line names."""
     if len(sys.argv) < 2 or sys.argv[1] not in _BENCHMARKS:
-        known = "\n".join(f"  {name:<8} {what}" for name, what in _BENCHMARKS.items())
+        known = "\n".join(f"  {name:<12} {what}" for name, what in _BENCHMARKS.items())
         print(f"usage: python -m tfq.benchmark WHAT [--help]\n{known}", file=sys.stderr)
         return 2
     return importlib.import_module(f"tfq.benchmark.{sys.argv[1]}").main(sys.argv[2:])

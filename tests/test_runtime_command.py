@@ -1,0 +1,251 @@
+"""The command that names what is on the images of a folder."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from tfq import runtime
+from tfq.runtime import __main__ as command
+from tfq.runtime import file, pictures
+from tfq.runtime import graph as g
+
+# Nothing here depends on Keras: once is enough.
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
+
+HEIGHT, WIDTH = 6, 8
+
+
+def network(channels=3, classes=5, pixels=True, labels=(), seed=0):
+    rng = np.random.default_rng(seed)
+    kernel = g.FloatKernel(rng.normal(size=(HEIGHT * WIDTH * channels, classes)).astype(np.float32) / 10)
+    statistics = {name: np.full(channels, 0.5, np.float32) for name in ("pixel_mean", "pixel_std")} if pixels else {}
+    nodes = (g.Reshape("flat", ("input",), (HEIGHT * WIDTH * channels,)), g.Dense("head", ("flat",), kernel))
+    return g.Graph((HEIGHT, WIDTH, channels), nodes, **statistics, labels=labels)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return write(tmp_path)
+
+
+def write(tmp_path, **options):
+    path = tmp_path / "model.tfq"
+    file.write(network(**options), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Seven images, by name; no file says anything else than its pixels."""
+    directory = tmp_path / "images"
+    directory.mkdir()
+    rng = np.random.default_rng(1)
+    for i in range(7):
+        Image.fromarray(rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)).save(directory / f"{i}.png")
+    return directory
+
+
+def run(*arguments):
+    return command.main([str(argument) for argument in arguments])
+
+
+def softmax(logits):
+    powers = np.exp(logits.astype(np.float64))
+    return powers / powers.sum()
+
+
+def test_a_line_a_file_with_the_classes_and_scores_of_the_engine(model, folder, capsys):
+    assert run(model, folder, "--top=2", "--threads=2") == 0
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
+    assert len(lines) == 7
+    for i, line in enumerate(lines):
+        pixels = np.asarray(Image.open(folder / f"{i}.png"))
+        scores = softmax(runtime.load(model).predict(pixels[None])[0])
+        first, second = np.argsort(-scores)[:2]
+        assert line.split("\t") == [f"{i}.png", str(first), f"{scores[first]:.4f}", str(second), f"{scores[second]:.4f}"]
+    assert output.err.startswith("ready after ")
+    assert len(output.err.splitlines()) == 1
+
+
+def test_more_images_than_are_read_at_a_time(model, folder, capsys, monkeypatch):
+    run(model, folder)
+    whole = capsys.readouterr().out
+    monkeypatch.setattr(command, "_BATCH", 3)
+    assert run(model, folder) == 0
+    assert capsys.readouterr().out == whole
+
+
+def test_rows_in_json_and_csv(model, folder, tmp_path, capsys):
+    assert run(model, folder, "--top=3", f"--json={tmp_path / 'rows.json'}", f"--csv={tmp_path / 'rows.csv'}") == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["file"] for row in rows] == [f"{i}.png" for i in range(7) for _ in range(3)]
+    assert [row["rank"] for row in rows] == [1, 2, 3] * 7
+    assert all(a["score"] >= b["score"] for a, b in pairwise(rows) if a["file"] == b["file"])
+    assert all(tuple(row) == command.KEYS and row["label"] is None and row["error"] is None for row in rows)
+    with (tmp_path / "rows.csv").open(newline="") as lines:
+        table = list(csv.DictReader(lines))
+    assert [(row["file"], int(row["index"]), float(row["score"])) for row in table] == [
+        (row["file"], row["index"], row["score"]) for row in rows
+    ]
+
+
+def test_names_of_classes_from_the_model_and_from_a_file(tmp_path, folder, capsys):
+    plain = write(tmp_path)
+    assert run(plain, folder) == 0
+    indices = [int(line.split("\t")[1]) for line in capsys.readouterr().out.splitlines()]
+    named = write(tmp_path, labels=tuple("abcde"))
+    assert run(named, folder) == 0
+    assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == ["abcde"[index] for index in indices]
+    names = tmp_path / "names.txt"
+    names.write_text("ä b\nc\nd\ne\nf\n", encoding="utf-8")
+    assert run(named, folder, f"--labels={names}") == 0
+    wanted = [["ä b", "c", "d", "e", "f"][index] for index in indices]
+    assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == wanted
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_is_done(model, folder, tmp_path, capsys):
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:60])
+    (folder / "3.jpg").write_bytes(b"no image at all")
+    (folder / "3.png").unlink()
+    Image.new("RGB", (WIDTH + 1, HEIGHT)).save(folder / "4.png")
+    Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint16)).save(folder / "5.png")
+    (folder / "notes.txt").write_text("not an image, and not meant as one")
+    (folder / "more").mkdir()
+    assert run(model, folder, f"--json={tmp_path / 'rows.json'}") == 1
+    output = capsys.readouterr()
+    assert [line.split("\t")[0] for line in output.out.splitlines()] == ["0.png", "1.png", "6.png"]
+    errors = output.err.splitlines()[1:]
+    assert errors[0].startswith("2.png: cannot be read: ")
+    assert errors[1].startswith("3.jpg: cannot be read: cannot identify image file")
+    assert errors[2] == "4.png: is 9 x 6 pixels, the network takes 8 x 6 (--resize scales it)"
+    assert errors[3] == "5.png: its pixels are of kind I;16; expected 8 bits a channel"
+    assert errors[4:] == ["4 of 7 files gave no result"]
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["file"] for row in rows if row["error"]] == ["2.png", "3.jpg", "4.png", "5.png"]
+
+
+def test_resize_scales_what_has_another_size_and_nothing_else(model, folder, capsys):
+    run(model, folder)
+    before = capsys.readouterr().out.splitlines()
+    Image.open(folder / "0.png").resize((WIDTH * 3, HEIGHT * 2), Image.Resampling.NEAREST).save(folder / "large.png")
+    assert run(model, folder, "--resize") == 0
+    after = capsys.readouterr().out.splitlines()
+    assert after[:7] == before
+    assert after[7].startswith("large.png\t")
+
+
+def test_pixels_are_grey_or_rgb_as_the_network_takes_them(tmp_path):
+    pixels = np.random.default_rng(2).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    color = Image.fromarray(pixels)
+    color.save(tmp_path / "rgb.png")
+    color.convert("L").save(tmp_path / "grey.png")
+    color.convert("RGBA").save(tmp_path / "rgba.png")
+    grey, rgb = pictures.Reader((HEIGHT, WIDTH, 1)), pictures.Reader((HEIGHT, WIDTH, 3))
+    np.testing.assert_array_equal(rgb.read(tmp_path / "rgb.png"), pixels)
+    np.testing.assert_array_equal(rgb.read(tmp_path / "rgba.png"), pixels)
+    luma = np.asarray(color.convert("L"))
+    np.testing.assert_array_equal(grey.read(tmp_path / "rgb.png"), luma[..., None])
+    np.testing.assert_array_equal(grey.read(tmp_path / "grey.png"), luma[..., None])
+    np.testing.assert_array_equal(rgb.read(tmp_path / "grey.png"), np.repeat(luma[..., None], 3, axis=2))
+
+
+def test_a_picture_stored_on_its_side_is_turned(tmp_path):
+    pixels = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    Image.fromarray(np.ascontiguousarray(np.rot90(pixels))).save(tmp_path / "side.png", exif=exif)
+    np.testing.assert_array_equal(pictures.Reader((HEIGHT, WIDTH, 3)).read(tmp_path / "side.png"), pixels)
+
+
+def test_a_picture_as_large_as_an_attack_is_refused(tmp_path, monkeypatch):
+    Image.new("RGB", (40, 40)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(pictures.PictureError, match=r"cannot be read: Image size \(1600 pixels\) exceeds limit"):
+        pictures.Reader((HEIGHT, WIDTH, 3), resize=True).read(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize(
+    ("options", "flags", "message"),
+    [
+        ({"pixels": False}, (), "holds no mean and deviation of its training images, without which pixels cannot be prepared"),
+        ({"channels": 4}, (), "the network takes inputs of shape (6, 8, 4); image files give (height, width, 1 or 3)"),
+        ({}, ("--top=6",), "--top must be from 1 to 5, the number of classes; got --top=6"),
+        ({}, ("--top=0",), "--top must be from 1 to 5, the number of classes; got --top=0"),
+        ({}, ("--threads=0",), "threads must be a positive integer; got threads=0"),
+        ({}, ("--labels=pyproject.toml",), "the network has 5 classes; pyproject.toml names "),
+        ({}, ("--labels=nowhere.txt",), "No such file or directory: 'nowhere.txt'"),
+        ({"labels": ("a", "b")}, (), "model.tfq names 2"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(options, flags, message, tmp_path, folder, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert run(write(tmp_path, **options), folder, *flags) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("python -m tfq.runtime: error: ")
+    assert message in line
+
+
+def test_folders_and_models_that_are_none(model, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for arguments, message in (
+        ((model, tmp_path / "empty"), "there are no image files in "),
+        ((model, tmp_path / "nowhere"), "No such file or directory"),
+        ((model, model), "Not a directory"),
+        ((tmp_path / "no.tfq", tmp_path / "empty"), "No such file or directory"),
+        ((ROOT / "pyproject.toml", tmp_path / "empty"), "is not a .tfq file"),
+    ):
+        assert run(*arguments) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
+
+
+PROGRAM = """
+import sys
+from tfq.runtime import __main__ as command
+status = command.main(sys.argv[1:])
+loaded = {name.split(".")[0] for name in sys.modules}
+print(status, sorted({"keras", "tensorflow", "jax", "torch", "tf_keras"} & loaded), "PIL" in loaded)
+"""
+
+
+def python(program, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_it_loads_no_framework(model, folder):
+    result = python(PROGRAM, model, folder)
+    assert result.stdout.splitlines()[-1] == "0 [] True", result.stderr
+
+
+def test_a_missing_pil_is_an_error_that_names_the_extra(model, folder):
+    result = python("import sys; sys.modules['PIL'] = None\n" + PROGRAM, model, folder)
+    assert result.stdout.splitlines()[-1].startswith("1 ")
+    assert result.stderr.splitlines() == [
+        "python -m tfq.runtime: error: reading image files needs `PIL`, which is not installed: pip install 'tfq[train]'"
+    ]
+
+
+@pytest.mark.slow
+def test_the_first_start_compiles_and_the_second_does_not(model, folder, tmp_path):
+    command = "import runpy; runpy.run_module('tfq.runtime', run_name='__main__')"
+    first, second = (python(command, model, folder, NUMBA_CACHE_DIR=str(tmp_path / "code")) for _ in range(2))
+    assert first.returncode == second.returncode == 0
+    assert "compiled; the code is kept on disk for later starts" in first.stderr
+    assert "compiled code was on disk" in second.stderr
+    assert first.stdout == second.stdout

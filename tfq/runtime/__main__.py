@@ -1,0 +1,152 @@
+"""`python -m tfq.runtime MODEL.tfq FOLDER`: names what a packed network sees on each image file of a folder.
+
+A line a file: its name, then class and score, the best first. The score is the softmax of the network's results. What cannot be
+read is said in a line each, and makes the exit status 1 once the rest is done.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tfq.runtime.pictures import PictureError, Reader
+
+# Images in memory at a time.
+_BATCH = 64
+KEYS = ("file", "rank", "index", "label", "score", "error")
+
+
+def main(arguments):
+    """Run by the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        engine, labels = _engine(options)
+        reader = Reader(engine.graph.input_shape, options.resize)
+        paths = reader.find(options.folder)
+        if not paths:
+            raise PictureError(f"there are no image files in {options.folder}")
+        _print_start(engine)
+        rows = []
+        for first in range(0, len(paths), _BATCH):
+            rows += _classify(engine, reader, paths[first : first + _BATCH], options.top, labels)
+        _write(options, rows)
+    except (ValueError, ImportError, OSError) as error:
+        print(f"python -m tfq.runtime: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    failed = sum(row["error"] is not None for row in rows)
+    if failed:
+        print(f"{failed} of {len(paths)} files gave no result", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m tfq.runtime", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", metavar="MODEL.tfq", type=Path, help="packed network")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="image files, of any format that PIL reads")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads that share the images (default 1)")
+    parser.add_argument("--top", type=int, default=1, metavar="K", help="name the K best classes (default 1)")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="names of the classes, one a line (default: the model's)")
+    parser.add_argument("--resize", action="store_true", help="scale images of another size than the network's; else refused")
+    parser.add_argument("--json", type=Path, metavar="PATH", help=f"write the rows {{{', '.join(KEYS)}}} here")
+    parser.add_argument("--csv", type=Path, metavar="PATH", help="likewise, with commas between")
+    return parser
+
+
+def _engine(options):
+    """The engine, and the name of each class or None."""
+    from tfq import runtime
+    from tfq.runtime import check
+
+    engine = runtime.load(options.model, options.threads)
+    graph = engine.graph
+    if graph.pixel_mean is None:
+        raise ValueError(
+            f"{options.model} holds no mean and deviation of its training images, without which pixels cannot be prepared: "
+            "export it with pixel_mean and pixel_std"
+        )
+    shape = check.infer(graph)[graph.nodes[-1].name]
+    if len(shape) != 1:
+        raise ValueError(f"{options.model} gives results of shape {shape} an image; expected one number a class")
+    if not 1 <= options.top <= shape[0]:
+        raise ValueError(f"--top must be from 1 to {shape[0]}, the number of classes; got --top={options.top}")
+    return engine, _labels(options, graph, shape[0])
+
+
+def _labels(options, graph, classes):
+    if options.labels is None and not graph.labels:
+        return [None] * classes
+    labels, source = list(graph.labels), options.model
+    if options.labels is not None:
+        labels, source = options.labels.read_text(encoding="utf-8").splitlines(), options.labels
+    if len(labels) != classes:
+        raise ValueError(f"the network has {classes} classes; {source} names {len(labels)}")
+    return labels
+
+
+def _print_start(engine):
+    from tfq.runtime import start
+
+    seconds, compiled = start.warm_up(engine)
+    what = "compiled; the code is kept on disk for later starts" if compiled else "compiled code was on disk"
+    print(f"ready after {seconds:.2f} s: {what}", file=sys.stderr)
+
+
+def _classify(engine, reader, paths, top, labels):
+    """Rows of some files, in their order; prints a line a file."""
+    images, errors = {}, {}
+    for path in paths:
+        try:
+            images[path] = reader.read(path)
+        except PictureError as error:
+            errors[path] = str(error)
+    scores = dict(zip(images, _softmax(engine.predict(np.stack(list(images.values())))), strict=True)) if images else {}
+    rows = []
+    for path in paths:
+        if path in errors:
+            print(f"{path.name}: {errors[path]}", file=sys.stderr)
+            rows.append(_row(path, error=errors[path]))
+        else:
+            best = _best(path, scores[path], top, labels)
+            print("\t".join([path.name, *(f"{_name(row)}\t{row['score']:.4f}" for row in best)]))
+            rows += best
+    return rows
+
+
+def _best(path, scores, top, labels):
+    order = np.argsort(-scores, kind="stable")[:top]
+    return [
+        _row(path, rank=rank, index=int(index), label=labels[index], score=float(scores[index]))
+        for rank, index in enumerate(order, start=1)
+    ]
+
+
+def _row(path, **values):
+    return {**dict.fromkeys(KEYS), "file": path.name, **values}
+
+
+def _name(row):
+    return str(row["index"]) if row["label"] is None else row["label"]
+
+
+def _softmax(results):
+    powers = np.exp(results.astype(np.float64) - results.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _write(options, rows):
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    if options.csv:
+        with options.csv.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, KEYS)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,88 @@
+"""Image files as the pixels that a network takes."""
+
+import importlib
+import warnings
+
+import numpy as np
+
+# Kinds of pixels of 8 bits a channel; of wider ones PIL would cut off what is brighter than 255.
+_MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+_MODE_OF_CHANNELS = {1: "L", 3: "RGB"}
+
+
+class PictureError(ValueError):
+    """A file that gives no image for the network; one line."""
+
+
+class Reader:
+    """Reads image files as uint8 (height, width, channels), grey or RGB as the network takes them.
+
+    Args:
+        shape: (height, width, channels) that the network takes.
+        resize: whether to scale images of another size to it, the whole image and without keeping its proportions.
+
+    Raises:
+        PictureError: no file holds images of that shape.
+        ImportError: PIL is not installed.
+    """
+
+    def __init__(self, shape, resize=False):
+        if len(shape) != 3 or shape[2] not in _MODE_OF_CHANNELS:
+            raise PictureError(f"the network takes inputs of shape {tuple(shape)}; image files give (height, width, 1 or 3)")
+        self._pil = _pil("PIL.Image")
+        self._upright = _pil("PIL.ImageOps").exif_transpose
+        self._size = (shape[1], shape[0])
+        self._mode = _MODE_OF_CHANNELS[shape[2]]
+        self._resize = resize
+
+    def find(self, folder):
+        """The files of a folder that have the ending of an image, by name; what is in folders of its own is left out.
+
+        Raises:
+            OSError: it is no folder, or cannot be read.
+        """
+        self._pil.init()
+        endings = {ending for ending, name in self._pil.registered_extensions().items() if name in self._pil.OPEN}
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
+
+    def read(self, path):
+        """The pixels of a file.
+
+        Raises:
+            PictureError: it cannot be read, has another size and none is asked for, or pixels of more than 8 bits a channel.
+        """
+        try:
+            with warnings.catch_warnings():
+                # So large that it may be an attack.
+                warnings.simplefilter("error", self._pil.DecompressionBombWarning)
+                return self._pixels(path)
+        except PictureError:
+            raise
+        except Exception as error:  # a damaged file can raise almost anything in a decoder
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise PictureError(f"cannot be read: {' '.join(reason.split())}") from error
+
+    def _pixels(self, path):
+        with self._pil.open(path) as image:
+            if image.mode not in _MODES:
+                raise PictureError(f"its pixels are of kind {image.mode}; expected 8 bits a channel")
+            # Cameras store the picture as it fell on the sensor, and beside it how to turn it.
+            image = self._upright(image)
+            if image.size != self._size and not self._resize:
+                raise PictureError(f"is {_by(image.size)} pixels, the network takes {_by(self._size)} (--resize scales it)")
+            image = image.convert(self._mode)
+            if image.size != self._size:
+                image = image.resize(self._size, self._pil.Resampling.BILINEAR)
+            pixels = np.asarray(image, np.uint8)
+        return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _by(size):
+    return f"{size[0]} x {size[1]}"
+
+
+def _pil(module):
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ImportError("reading image files needs `PIL`, which is not installed: pip install 'tfq[train]'") from error

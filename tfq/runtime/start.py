@@ -1,0 +1,22 @@
+"""What the start of an engine costs: compiling, the first time on a machine; later, reading the code from disk."""
+
+
+def warm_up(engine):
+    """Make an engine ready.
+
+    Args:
+        engine: `tfq.runtime.Engine`.
+
+    Returns:
+        The seconds it took, and whether anything had to be compiled.
+    """
+    from tfq.runtime import kernels
+
+    compiled = [function for function in vars(kernels).values() if hasattr(function, "stats")]
+    before = _compilations(compiled)
+    seconds = engine.warm_up()
+    return seconds, _compilations(compiled) > before
+
+
+def _compilations(functions):
+    return sum(sum(function.stats.cache_misses.values()) for function in functions)
