@@ -115,9 +115,12 @@ class Grower:
         filters = filters or self.pick(self.between(1, 40), self.between(1, 40), self.between(1, _MOST_CHANNELS), 16, 32, 64)
         size = self.pick((1, 1), (3, 3), (3, 3), (2, 3), (5, 1), (4, 4))
         options = {"padding": self.pick("same", "valid"), "strides": self.pick(1, 1, 1, 2, (1, 2), 3)}
+        options.update(fixed)
         if options["strides"] == 1 and self.chance(0.3):
             options["dilation_rate"] = self.pick(2, (1, 3))
-        options.update(fixed)
+        if x.shape[2] <= 8:
+            # Where one column comes out, TensorFlow's convolution on CPUs takes the stride of columns for that of rows as well.
+            options["strides"] = int(np.max(options["strides"]))
         dilations = np.broadcast_to(options.get("dilation_rate", 1), 2)
         covered = [(length - 1) * dilation + 1 for length, dilation in zip(size, dilations, strict=True)]
         if covered[0] > height or covered[1] > width:
@@ -127,13 +130,23 @@ class Grower:
         if channels % groups == 0 and filters % groups == 0:
             options["groups"] = groups
         if self.chance(0.25):
+            options.pop("input_quantizer", None)
             return L.Conv2D(filters, size, **options)(x)
-        options.update(self.quantizers())
+        options = {**self.quantizers(), **options}
         if options["padding"] == "same":
             options["pad_values"] = self.pick(0, 1, -1)
-        if options.get("groups", 1) == 1 and options["input_quantizer"] is not None:
+        if options.get("groups", 1) == 1 and getattr(options["input_quantizer"], "bits", 32) < 32:
             options["kmap"] = self.chance(0.4)
-        return QuantConv2D(filters, size, **options)(x)
+        return self.generic(QuantConv2D(filters, size, **options), x)
+
+    def generic(self, layer, x):
+        """A quantized layer on values of both signs (most often: signs of a ReLU's are all +1), whose own are no whole multiples.
+
+        Sums of levels, with nothing added, lie on the boundaries of the next quantizer, and rounding says on which side they fall.
+        """
+        y = layer(self.normalization(x) if self.chance(0.7) else x)
+        has_levels = not layer.use_bias or isinstance(layer.activation, XnorInputs | DoReFaInputs)
+        return L.BatchNormalization()(y) if has_levels else y
 
     def normalization(self, x):
         kind = self.pick(BatchNormalization, L.BatchNormalization)
@@ -146,7 +159,10 @@ class Grower:
         return self.pick(*kinds)(x)
 
     def quantization(self, x):
-        return QuantActivation(self.input_quantizer())(x)
+        y = QuantActivation(self.input_quantizer())(x)
+        if len(y.shape) == 4 and self.chance(0.5):
+            return L.BatchNormalization()(self.convolution(y, input_quantizer=None))
+        return L.BatchNormalization()(y)
 
     def rescaling(self, x):
         channels = x.shape[-1]
@@ -219,4 +235,6 @@ class Grower:
 
     def dense(self, x, units):
         options = {"use_bias": self.chance(0.6), "activation": self.function()}
-        return L.Dense(units, **options)(x) if self.chance(0.25) else QuantDense(units, **options, **self.quantizers())(x)
+        if self.chance(0.25):
+            return L.Dense(units, **options)(x)
+        return self.generic(QuantDense(units, **options, **self.quantizers()), x)

@@ -161,6 +161,11 @@ def _hard_tanh(node, name):
     return keras.layers.Activation(function, name=name), []
 
 
+def _zero_pad(node, name):
+    top, bottom, left, right = node.widths
+    return keras.layers.ZeroPadding2D(((top, bottom), (left, right)), name=name), []
+
+
 def _pool(cls):
     return lambda node, name: (cls(node.pool_size, node.strides, node.padding, name=name), [])
 
@@ -177,6 +182,7 @@ _LAYERS = {
     g.ReLU: lambda node, name: (keras.layers.ReLU(node.max_value, name=name), []),
     g.HardTanh: _hard_tanh,
     g.Quantize: lambda node, name: (layers.QuantActivation(_quantizer(node.quantizer), name=name), []),
+    g.ZeroPad: _zero_pad,
     g.MaxPool: _pool(keras.layers.MaxPooling2D),
     g.AveragePool: _pool(keras.layers.AveragePooling2D),
     g.GlobalMaxPool: _global_pool(keras.layers.GlobalMaxPooling2D),
