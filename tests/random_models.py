@@ -15,18 +15,27 @@ def random_model(seed):
     grower = Grower(seed)
     model = grower.model()
     randomize(model, grower.rng)
+    keras.utils.set_random_seed(seed)
+    # With a momentum of 0, one step of training gives batch normalization the statistics of these images.
+    model(images_for(model, grower.rng), training=True)
+    disturb(model, grower.rng)
     return model
 
 
+def images_for(model, rng, count=16):
+    """Images of noise."""
+    return rng.normal(size=(count, *model.inputs[0].shape[1:])).astype("float32")
+
+
 def randomize(model, rng):
-    """Give the layers weights of all kinds: filters and gammas of zero, negative gammas, moving statistics."""
+    """Give the layers weights of all kinds: filters and gammas of zero, negative gammas."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             randomize(layer, rng)
         elif isinstance(layer, L.BatchNormalization):
             *affine, mean, variance = layer.get_weights()
             affine = [rng.normal(0.2, 1, w.shape) * (rng.random(w.shape) > 0.05) for w in affine]
-            layer.set_weights([*affine, rng.normal(0, 0.5, mean.shape), rng.uniform(0.1, 3, variance.shape)])
+            layer.set_weights([*affine, mean, variance])
         elif isinstance(layer, L.Conv2D | L.Dense):
             kernel, *bias = layer.get_weights()[: 1 + layer.use_bias]
             # A layer with a quantizer of gradients has the key of its noise behind these.
@@ -35,6 +44,17 @@ def randomize(model, rng):
             if rng.random() < 0.1:
                 values[..., rng.integers(kernel.shape[-1])] = 0
             layer.set_weights([values, *[rng.normal(0, 0.3, b.shape) for b in bias], *rest])
+
+
+def disturb(model, rng):
+    """Change the moving statistics, each by its own share."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            disturb(layer, rng)
+        elif isinstance(layer, L.BatchNormalization):
+            *affine, mean, variance = layer.get_weights()
+            mean = mean + rng.normal(0, 0.3, mean.shape) * np.sqrt(variance)
+            layer.set_weights([*affine, mean, variance * rng.uniform(0.3, 3, variance.shape)])
 
 
 class Grower:
@@ -146,12 +166,12 @@ class Grower:
         """
         y = layer(self.normalization(x) if self.chance(0.7) else x)
         has_levels = not layer.use_bias or isinstance(layer.activation, XnorInputs | DoReFaInputs)
-        return L.BatchNormalization()(y) if has_levels else y
+        return self.normalization(y) if has_levels else y
 
     def normalization(self, x):
         kind = self.pick(BatchNormalization, L.BatchNormalization)
         options = {"scale": self.chance(0.8), "center": self.chance(0.8), "epsilon": self.pick(1e-3, 1e-5)}
-        return kind(**options)(x)
+        return kind(momentum=0.0, **options)(x)
 
     def activation(self, x):
         kinds = [L.ReLU(), L.ReLU(6.0), L.ReLU(0.75), L.Activation("relu"), L.Activation("linear")]
@@ -159,10 +179,10 @@ class Grower:
         return self.pick(*kinds)(x)
 
     def quantization(self, x):
-        y = QuantActivation(self.input_quantizer())(x)
+        y = QuantActivation(self.input_quantizer())(self.normalization(x) if self.chance(0.7) else x)
         if len(y.shape) == 4 and self.chance(0.5):
-            return L.BatchNormalization()(self.convolution(y, input_quantizer=None))
-        return L.BatchNormalization()(y)
+            return self.normalization(self.convolution(y, input_quantizer=None))
+        return self.normalization(y)
 
     def rescaling(self, x):
         channels = x.shape[-1]
@@ -188,7 +208,7 @@ class Grower:
         self.rng.shuffle(parts)
         if self.chance(0.5):
             return L.Add()(parts)
-        if self.chance(0.4):
+        if self.chance(0.4) and not is_legacy:
             return sum(parts[1:], parts[0])  # `x + y`
         return L.Concatenate()(parts)
 

@@ -13,8 +13,8 @@ from tfq.runtime import graph as g
 
 # Added to a variance of 1 - epsilon it is 1 exactly, so that gamma and beta are the scale and shift of the file.
 _EPSILON = 2.0**-10
-# A quantizer computes the scale of a filter as a mean, in float32.
-_ROUNDING = 1e-6
+# Largest relative error of a kernel that is quantized again; its scale is a mean in float32.
+_ROUNDING = 1e-5
 
 
 def load_packed(path):
@@ -114,7 +114,10 @@ def _latent(kernel):
     values = kernel_values(kernel)
     quantizer, latent = _QUANTIZERS[kernel.coding](kernel, values)
     again = array(quantizer(ops.convert_to_tensor(latent)))
-    is_same = np.allclose(again, values, rtol=_ROUNDING, atol=_ROUNDING * abs(values).max())
+    # The mean of many equal values is not quite that value: some backends lose 1e-3 of a large kernel.
+    latent = latent * np.divide(values, again, out=np.ones_like(values), where=again != 0)
+    again = array(quantizer(ops.convert_to_tensor(latent)))
+    is_same = np.allclose(again, values, rtol=_ROUNDING, atol=0.1 * _ROUNDING * abs(values).max())
     return (quantizer, latent) if is_same else (None, values)
 
 
