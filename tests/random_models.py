@@ -77,7 +77,8 @@ class Grower:
         steps = [
             *[self.convolution] * 6,
             *[self.normalization, self.activation, self.pool, self.branches] * 2,
-            *[self.rescaling, self.quantization, self.shared, self.nested, self.reshaped, self.nothing, self.padded, self.on_pixels],
+            *(self.rescaling, self.quantization, self.shared, self.nested),
+            *(self.reshaped, self.nothing, self.padded, self.on_pixels),
         ]
         for _ in range(count):
             x = self.pick(*steps)(x)
@@ -104,7 +105,8 @@ class Grower:
         return options[self.rng.integers(len(options))]
 
     def input_quantizer(self):
-        return self.pick(None, XnorInputs(), XnorInputs(), DoReFaInputs(self.between(1, 4)), DoReFaInputs(self.pick(5, 8, 16, 32)))
+        bits = self.pick(self.between(1, 4), self.pick(5, 8, 16, 32))
+        return self.pick(None, XnorInputs(), DoReFaInputs(bits))
 
     def quantizers(self):
         kernel_quantizer = self.pick(
@@ -160,9 +162,9 @@ class Grower:
         return self.generic(QuantConv2D(filters, size, **options), x)
 
     def generic(self, layer, x):
-        """A quantized layer on values of both signs (most often: signs of a ReLU's are all +1), whose own are no whole multiples.
+        """A quantized layer, most often on values of both signs (those of a ReLU have one), with something added to its sums.
 
-        Sums of levels, with nothing added, lie on the boundaries of the next quantizer, and rounding says on which side they fall.
+        Bare sums of levels lie on the boundaries of the next quantizer, and rounding says on which side they fall.
         """
         y = layer(self.normalization(x) if self.chance(0.7) else x)
         has_levels = not layer.use_bias or isinstance(layer.activation, XnorInputs | DoReFaInputs)
@@ -186,8 +188,8 @@ class Grower:
 
     def rescaling(self, x):
         channels = x.shape[-1]
-        options = self.pick((0.7, 0.1), (-1.5,), (self.rng.normal(size=channels).tolist(), self.rng.normal(size=channels).tolist()))
-        return L.Rescaling(*options)(x)
+        by_channel = self.rng.normal(size=(2, channels)).tolist()
+        return L.Rescaling(*self.pick((0.7, 0.1), (-1.5,), by_channel))(x)
 
     def pool(self, x):
         kind, padding = self.pick(L.MaxPooling2D, L.AveragePooling2D), self.pick("same", "valid")

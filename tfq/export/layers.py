@@ -87,7 +87,7 @@ def _activation(call):
     if type(function) in (XnorInputs, DoReFaInputs):
         return _quantize(call, function)
     name = getattr(function, "__name__", type(function).__name__)
-    hint = ": let the model give logits" if name == "softmax" else ""
+    hint = ": let the model give logits, which rank the classes alike" if name == "softmax" else ""
     raise call.refuse(
         f"its activation is {name}; supported are linear, relu, relu6, hard_tanh, XnorInputs and DoReFaInputs{hint}"
     )
