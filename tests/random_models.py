@@ -15,18 +15,27 @@ def random_model(seed):
     grower = Grower(seed)
     model = grower.model()
     randomize(model, grower.rng)
+    keras.utils.set_random_seed(seed)
+    # With a momentum of 0, one step of training gives batch normalization the statistics of these images.
+    model(images_for(model, grower.rng), training=True)
+    disturb(model, grower.rng)
     return model
 
 
+def images_for(model, rng, count=16):
+    """Images of noise."""
+    return rng.normal(size=(count, *model.inputs[0].shape[1:])).astype("float32")
+
+
 def randomize(model, rng):
-    """Give the layers weights of all kinds: filters and gammas of zero, negative gammas, moving statistics."""
+    """Give the layers weights of all kinds: filters and gammas of zero, negative gammas."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             randomize(layer, rng)
         elif isinstance(layer, L.BatchNormalization):
             *affine, mean, variance = layer.get_weights()
             affine = [rng.normal(0.2, 1, w.shape) * (rng.random(w.shape) > 0.05) for w in affine]
-            layer.set_weights([*affine, rng.normal(0, 0.5, mean.shape), rng.uniform(0.1, 3, variance.shape)])
+            layer.set_weights([*affine, mean, variance])
         elif isinstance(layer, L.Conv2D | L.Dense):
             kernel, *bias = layer.get_weights()[: 1 + layer.use_bias]
             # A layer with a quantizer of gradients has the key of its noise behind these.
@@ -35,6 +44,17 @@ def randomize(model, rng):
             if rng.random() < 0.1:
                 values[..., rng.integers(kernel.shape[-1])] = 0
             layer.set_weights([values, *[rng.normal(0, 0.3, b.shape) for b in bias], *rest])
+
+
+def disturb(model, rng):
+    """Change the moving statistics, each by its own share."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            disturb(layer, rng)
+        elif isinstance(layer, L.BatchNormalization):
+            *affine, mean, variance = layer.get_weights()
+            mean = mean + rng.normal(0, 0.3, mean.shape) * np.sqrt(variance)
+            layer.set_weights([*affine, mean, variance * rng.uniform(0.3, 3, variance.shape)])
 
 
 class Grower:
@@ -57,7 +77,8 @@ class Grower:
         steps = [
             *[self.convolution] * 6,
             *[self.normalization, self.activation, self.pool, self.branches] * 2,
-            *[self.rescaling, self.quantization, self.shared, self.nested, self.reshaped, self.nothing, self.padded, self.on_pixels],
+            *(self.rescaling, self.quantization, self.shared, self.nested),
+            *(self.reshaped, self.nothing, self.padded, self.on_pixels),
         ]
         for _ in range(count):
             x = self.pick(*steps)(x)
@@ -84,7 +105,8 @@ class Grower:
         return options[self.rng.integers(len(options))]
 
     def input_quantizer(self):
-        return self.pick(None, XnorInputs(), XnorInputs(), DoReFaInputs(self.between(1, 4)), DoReFaInputs(self.pick(5, 8, 16, 32)))
+        bits = self.pick(self.between(1, 4), self.pick(5, 8, 16, 32))
+        return self.pick(None, XnorInputs(), DoReFaInputs(bits))
 
     def quantizers(self):
         kernel_quantizer = self.pick(
@@ -115,9 +137,12 @@ class Grower:
         filters = filters or self.pick(self.between(1, 40), self.between(1, 40), self.between(1, _MOST_CHANNELS), 16, 32, 64)
         size = self.pick((1, 1), (3, 3), (3, 3), (2, 3), (5, 1), (4, 4))
         options = {"padding": self.pick("same", "valid"), "strides": self.pick(1, 1, 1, 2, (1, 2), 3)}
+        options.update(fixed)
         if options["strides"] == 1 and self.chance(0.3):
             options["dilation_rate"] = self.pick(2, (1, 3))
-        options.update(fixed)
+        if x.shape[2] <= 8:
+            # Where one column comes out, TensorFlow's convolution on CPUs takes the stride of columns for that of rows as well.
+            options["strides"] = int(np.max(options["strides"]))
         dilations = np.broadcast_to(options.get("dilation_rate", 1), 2)
         covered = [(length - 1) * dilation + 1 for length, dilation in zip(size, dilations, strict=True)]
         if covered[0] > height or covered[1] > width:
@@ -127,18 +152,28 @@ class Grower:
         if channels % groups == 0 and filters % groups == 0:
             options["groups"] = groups
         if self.chance(0.25):
+            options.pop("input_quantizer", None)
             return L.Conv2D(filters, size, **options)(x)
-        options.update(self.quantizers())
+        options = {**self.quantizers(), **options}
         if options["padding"] == "same":
             options["pad_values"] = self.pick(0, 1, -1)
-        if options.get("groups", 1) == 1 and options["input_quantizer"] is not None:
+        if options.get("groups", 1) == 1 and getattr(options["input_quantizer"], "bits", 32) < 32:
             options["kmap"] = self.chance(0.4)
-        return QuantConv2D(filters, size, **options)(x)
+        return self.generic(QuantConv2D(filters, size, **options), x)
+
+    def generic(self, layer, x):
+        """A quantized layer, most often on values of both signs (those of a ReLU have one), with something added to its sums.
+
+        Bare sums of levels lie on the boundaries of the next quantizer, and rounding says on which side they fall.
+        """
+        y = layer(self.normalization(x) if self.chance(0.7) else x)
+        has_levels = not layer.use_bias or isinstance(layer.activation, XnorInputs | DoReFaInputs)
+        return self.normalization(y) if has_levels else y
 
     def normalization(self, x):
         kind = self.pick(BatchNormalization, L.BatchNormalization)
         options = {"scale": self.chance(0.8), "center": self.chance(0.8), "epsilon": self.pick(1e-3, 1e-5)}
-        return kind(**options)(x)
+        return kind(momentum=0.0, **options)(x)
 
     def activation(self, x):
         kinds = [L.ReLU(), L.ReLU(6.0), L.ReLU(0.75), L.Activation("relu"), L.Activation("linear")]
@@ -146,12 +181,15 @@ class Grower:
         return self.pick(*kinds)(x)
 
     def quantization(self, x):
-        return QuantActivation(self.input_quantizer())(x)
+        y = QuantActivation(self.input_quantizer())(self.normalization(x) if self.chance(0.7) else x)
+        if len(y.shape) == 4 and self.chance(0.5):
+            return self.normalization(self.convolution(y, input_quantizer=None))
+        return self.normalization(y)
 
     def rescaling(self, x):
         channels = x.shape[-1]
-        options = self.pick((0.7, 0.1), (-1.5,), (self.rng.normal(size=channels).tolist(), self.rng.normal(size=channels).tolist()))
-        return L.Rescaling(*options)(x)
+        by_channel = self.rng.normal(size=(2, channels)).tolist()
+        return L.Rescaling(*self.pick((0.7, 0.1), (-1.5,), by_channel))(x)
 
     def pool(self, x):
         kind, padding = self.pick(L.MaxPooling2D, L.AveragePooling2D), self.pick("same", "valid")
@@ -172,7 +210,7 @@ class Grower:
         self.rng.shuffle(parts)
         if self.chance(0.5):
             return L.Add()(parts)
-        if self.chance(0.4):
+        if self.chance(0.4) and not is_legacy:
             return sum(parts[1:], parts[0])  # `x + y`
         return L.Concatenate()(parts)
 
@@ -219,4 +257,6 @@ class Grower:
 
     def dense(self, x, units):
         options = {"use_bias": self.chance(0.6), "activation": self.function()}
-        return L.Dense(units, **options)(x) if self.chance(0.25) else QuantDense(units, **options, **self.quantizers())(x)
+        if self.chance(0.25):
+            return L.Dense(units, **options)(x)
+        return self.generic(QuantDense(units, **options, **self.quantizers()), x)

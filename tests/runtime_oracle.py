@@ -136,6 +136,9 @@ def apply(node, x, *others):
             return np.clip(x, -1, 1)
         case g.Quantize():
             return quantize(x, node.quantizer)
+        case g.ZeroPad():
+            top, bottom, left, right = node.widths
+            return np.pad(x, [(0, 0), (top, bottom), (left, right), (0, 0)])
         case g.MaxPool():
             return pool(node, x, np.nanmax)
         case g.AveragePool():

@@ -93,6 +93,7 @@ RUN = {
     g.ReLU: lambda node, x: ops.clip(x, 0.0, np.inf if node.max_value is None else node.max_value),
     g.HardTanh: lambda node, x: ops.clip(x, -1.0, 1.0),
     g.Quantize: lambda node, x: quantized(x, node.quantizer),
+    g.ZeroPad: lambda node, x: ops.pad(x, [(0, 0), node.widths[:2], node.widths[2:], (0, 0)]),
     g.MaxPool: pool(ops.max_pool),
     g.AveragePool: pool(ops.average_pool),
     g.GlobalMaxPool: lambda node, x: ops.max(x, axis=(1, 2), keepdims=node.keepdims),

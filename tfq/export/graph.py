@@ -4,7 +4,7 @@ import numpy as np
 
 from tfq.compat import keras
 from tfq.complexity.graph import has_graph, inputs_of, layer_of, nodes, options_of, outputs_of
-from tfq.export.layers import CONVERTERS, Call, Unsupported
+from tfq.export.layers import CONVERTERS, Call, Unsupported, converter_of
 from tfq.runtime import graph as g
 from tfq.runtime.check import GraphError, infer
 
@@ -87,14 +87,15 @@ class _Builder:
     def _add_layer(self, name, node, inputs):
         """Add the operations of one layer, one after another; returns the name of the last."""
         layer = layer_of(node)
-        if type(layer) not in CONVERTERS:
+        convert = converter_of(layer)
+        if convert is None:
             raise Unsupported(
                 f"layer {name!r} is a {type(layer).__name__}, which has no packed form; supported are {supported()}"
             )
         self._check_options(name, node)
         shapes = [_known(tensor, f"the input of layer {name!r}") for tensor in inputs_of(node)]
         call = Call(name, layer, shapes, _known(outputs_of(node)[0], f"the output of layer {name!r}"))
-        for position, (operation, attributes) in enumerate(CONVERTERS[type(layer)](call)):
+        for position, (operation, attributes) in enumerate(convert(call)):
             own = self._unique(name if position == 0 else f"{name}/activation")
             self.nodes.append(operation(own, tuple(inputs), **attributes))
             inputs = [own]

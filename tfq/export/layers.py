@@ -87,7 +87,7 @@ def _activation(call):
     if type(function) in (XnorInputs, DoReFaInputs):
         return _quantize(call, function)
     name = getattr(function, "__name__", type(function).__name__)
-    hint = ": let the model give logits" if name == "softmax" else ""
+    hint = ": let the model give logits, which rank the classes alike" if name == "softmax" else ""
     raise call.refuse(
         f"its activation is {name}; supported are linear, relu, relu6, hard_tanh, XnorInputs and DoReFaInputs{hint}"
     )
@@ -165,6 +165,18 @@ def _global_pool(operation):
     return convert
 
 
+def _zero_padding(call):
+    _check_channels_last(call)
+    (top, bottom), (left, right) = call.layer.padding
+    return [(g.ZeroPad, {"widths": (top, bottom, left, right)})]
+
+
+def _add(call):
+    if len(call.input_shapes) < 2:
+        raise call.refuse("it adds a constant; supported are sums of two tensors or more, and Rescaling for constants")
+    return [(g.Add, {})]
+
+
 def _concatenate(call):
     rank = len(call.output_shape)
     if call.layer.axis not in (-1, rank):
@@ -217,9 +229,20 @@ CONVERTERS = {
     keras.layers.AveragePooling2D: _pool(g.AveragePool),
     keras.layers.GlobalMaxPooling2D: _global_pool(g.GlobalMaxPool),
     keras.layers.GlobalAveragePooling2D: _global_pool(g.GlobalAveragePool),
-    keras.layers.Add: lambda call: [(g.Add, {})],
+    keras.layers.ZeroPadding2D: _zero_padding,
+    keras.layers.Add: _add,
     keras.layers.Concatenate: _concatenate,
     keras.layers.Flatten: _flatten,
     keras.layers.Reshape: _reshape,
     **{getattr(keras.layers, name): _nothing for name in _DO_NOTHING},
 }
+
+# What `x + y` of Keras 3 makes: operations, which are no layers, and whose classes are not public.
+_OPERATIONS = {"Add": _add}
+
+
+def converter_of(layer):
+    """The function from a `Call` of this layer, or operation, to its operations in a graph; None where it has none."""
+    if isinstance(layer, keras.layers.Layer):
+        return CONVERTERS.get(type(layer))
+    return _OPERATIONS.get(type(layer).__name__)

@@ -13,8 +13,10 @@ from tfq.runtime import graph as g
 
 # Added to a variance of 1 - epsilon it is 1 exactly, so that gamma and beta are the scale and shift of the file.
 _EPSILON = 2.0**-10
-# A quantizer computes the scale of a filter as a mean, in float32.
+# Largest relative error of a kernel that is quantized again.
 _ROUNDING = 1e-6
+# Bits of a sum that float32 holds exactly.
+_EXACT_BITS = 24
 
 
 def load_packed(path):
@@ -124,11 +126,33 @@ def _of_levels(kernel, values):
     return DoReFaWeights(kernel.bits), latent.astype(np.float32)
 
 
-_QUANTIZERS = {
-    "binary": lambda kernel, values: (XnorWeights(), values),
-    "ternary": lambda kernel, values: (TernaryWeights(per_filter=len(kernel.scale) > 1), values),
-    "levels": _of_levels,
-}
+def _of_binary(kernel, values):
+    return XnorWeights(), _with_exact_mean(values.reshape(-1, values.shape[-1])).reshape(values.shape)
+
+
+def _of_ternary(kernel, values):
+    per_filter = len(kernel.scale) > 1
+    columns = values.reshape(-1, values.shape[-1] if per_filter else 1)
+    return TernaryWeights(per_filter), _with_exact_mean(columns).reshape(values.shape)
+
+
+def _with_exact_mean(columns):
+    """Columns of 0 and +-s as two sizes next to s, whose float32 sum has no rounding error, and whose mean is s.
+
+    The float32 sum of n values s is off by up to n / 2^24, as the backend adds them; the mean of these by 1 / 2^24 or so.
+    """
+    size, is_used = np.abs(columns).astype(np.float64), columns != 0
+    count, scale = is_used.sum(axis=0), size.max(axis=0)
+    bits = np.maximum(_EXACT_BITS - 1 - np.ceil(np.log2(count + 1)), 1)
+    step = 2.0 ** (np.frexp(scale)[1] - bits)
+    lower = np.floor(scale / step)
+    # So many of them are larger by a step.
+    larger = np.rint((scale / step - lower) * count)
+    size = (lower + (np.cumsum(is_used, axis=0) <= larger)) * step
+    return (np.sign(columns) * size).astype(np.float32)
+
+
+_QUANTIZERS = {"binary": _of_binary, "ternary": _of_ternary, "levels": _of_levels}
 
 
 def kernel_values(kernel):
@@ -161,6 +185,11 @@ def _hard_tanh(node, name):
     return keras.layers.Activation(function, name=name), []
 
 
+def _zero_pad(node, name):
+    top, bottom, left, right = node.widths
+    return keras.layers.ZeroPadding2D(((top, bottom), (left, right)), name=name), []
+
+
 def _pool(cls):
     return lambda node, name: (cls(node.pool_size, node.strides, node.padding, name=name), [])
 
@@ -177,6 +206,7 @@ _LAYERS = {
     g.ReLU: lambda node, name: (keras.layers.ReLU(node.max_value, name=name), []),
     g.HardTanh: _hard_tanh,
     g.Quantize: lambda node, name: (layers.QuantActivation(_quantizer(node.quantizer), name=name), []),
+    g.ZeroPad: _zero_pad,
     g.MaxPool: _pool(keras.layers.MaxPooling2D),
     g.AveragePool: _pool(keras.layers.AveragePooling2D),
     g.GlobalMaxPool: _global_pool(keras.layers.GlobalMaxPooling2D),

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfq.compat import ops
+from tfq.export.kernels import array
+from tfq.quantizers.base import Quantizer
+
 # Largest difference of two logits, over the largest logit, that the order of float32 sums explains: measured 3e-5 at most.
 TOLERANCE = 1e-4
 # Relative size of the rounding that a correct artifact may do differently, and how much worse than it one may come out.
@@ -62,7 +66,8 @@ def compare(name, model, predict, images, lossy=None):
     step of a quantizer may fall to its other side by a rounding difference alone, and its logits then differ by a step, not by
     a rounding error: with 4 and 8 bit activations that happens in every other image. So the model itself says what a rounding
     does to it: where more than 1 % of the images (more than one) deviate, median and top-1 changes are compared with those of
-    the model under a rounding noise in its images and weights. A wrong artifact deviates in most images, and much more.
+    the model under a rounding noise in its images, its weights and what its quantizers take. A wrong artifact deviates in most
+    images, and much more.
 
     Args:
         name: name of the format, for the error.
@@ -83,8 +88,7 @@ def compare(name, model, predict, images, lossy=None):
     if lossy is not None:
         _check_lossy(name, agreement, *lossy)
     elif not _is_close(agreement):
-        with _rounded_differently(model, images) as noisy_images:
-            own = agree(_keras_logits(model, noisy_images), expected)
+        own = agree(_noisy_logits(model, images), expected)
         _check_against_rounding(name, agreement, own)
     return agreement
 
@@ -133,9 +137,8 @@ def _check_lossy(name, agreement, least_top1, most_difference):
         )
 
 
-@contextlib.contextmanager
-def _rounded_differently(model, images):
-    """The images with rounding noise; the weights of `model` have it too, as long as the context lasts."""
+def _noisy_logits(model, images):
+    """Logits of the model with rounding noise in the images, the weights, and what the quantizers take."""
     generator = np.random.default_rng(0)
 
     def noisy(values):
@@ -146,9 +149,49 @@ def _rounded_differently(model, images):
     weights = model.get_weights()
     try:
         model.set_weights([noisy(values) for values in weights])
-        yield noisy(images)
+        with _noisy_quantizers(model, generator):
+            # Layer by layer: what Keras has compiled for `predict` does not see other quantizers.
+            batches = (noisy(images[start : start + _BATCH_SIZE]) for start in range(0, len(images), _BATCH_SIZE))
+            return np.concatenate([array(model(batch, training=False)) for batch in batches])
     finally:
         model.set_weights(weights)
+
+
+@contextlib.contextmanager
+def _noisy_quantizers(model, generator):
+    """As long as the context lasts, a sum that is 0 but for rounding has either sign in the quantizers of inputs."""
+    found = [
+        (layer, name, getattr(layer, name))
+        for layer in _layers(model)
+        for name in ("input_quantizer", "activation")
+        if isinstance(getattr(layer, name, None), Quantizer)
+    ]
+    try:
+        for layer, name, quantizer in found:
+            setattr(layer, name, _Noisy(quantizer, generator))
+        yield
+    finally:
+        for layer, name, quantizer in found:
+            setattr(layer, name, quantizer)
+
+
+def _layers(model):
+    for layer in model.layers:
+        yield layer
+        if hasattr(layer, "layers"):
+            yield from _layers(layer)
+
+
+class _Noisy:
+    """A quantizer whose inputs are rounded differently first, in proportion to their root mean square."""
+
+    def __init__(self, quantizer, generator):
+        self._quantizer, self._generator = quantizer, generator
+
+    def __call__(self, x):
+        values = array(x)
+        noise = ROUNDING * np.sqrt(np.mean(values**2)) * self._generator.uniform(-1, 1, values.shape)
+        return self._quantizer(ops.convert_to_tensor((values + noise).astype(np.float32)))
 
 
 def _keras_logits(model, images):

@@ -131,6 +131,12 @@ def _scale_shift(node, shapes):
     return shape
 
 
+def _zero_pad(node, shapes):
+    height, width, channels = _image(node, shapes)
+    top, bottom, left, right = node.widths
+    return top + height + bottom, left + width + right, channels
+
+
 def _pool(node, shapes):
     shape = _image(node, shapes)
     return (*_spatial(node, shape, node.pool_size), shape[-1])
@@ -167,6 +173,7 @@ _RULES = {
     g.ReLU: _same_shape,
     g.HardTanh: _same_shape,
     g.Quantize: _same_shape,
+    g.ZeroPad: _zero_pad,
     g.MaxPool: _pool,
     g.AveragePool: _pool,
     g.GlobalMaxPool: _global_pool,

@@ -23,6 +23,7 @@ _OPERATIONS = {
         g.ReLU,
         g.HardTanh,
         g.Quantize,
+        g.ZeroPad,
         g.MaxPool,
         g.AveragePool,
         g.GlobalMaxPool,
@@ -89,8 +90,8 @@ def _one_of(*allowed):
     return decode
 
 
-def _dimensions(*ranks):
-    size = _integer()
+def _dimensions(*ranks, low=1):
+    size = _integer(low)
 
     def decode(value, arrays):
         if type(value) is not list or len(value) not in ranks:
@@ -156,6 +157,7 @@ _DECODERS = {
     "quantizer": _quantizer,
     "strides": _dimensions(2),
     "dilations": _dimensions(2),
+    "widths": _dimensions(4, low=0),
     "pool_size": _dimensions(2),
     "padding": _one_of("same", "valid"),
     "groups": _integer(),

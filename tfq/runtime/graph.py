@@ -119,6 +119,13 @@ class Quantize(Node):
 
 
 @dataclass(frozen=True)
+class ZeroPad(Node):
+    """Zeros around the image: `widths` are (top, bottom, left, right)."""
+
+    widths: tuple
+
+
+@dataclass(frozen=True)
 class MaxPool(Node):
     """Maximum over windows; "same" pads with nothing that could be the maximum."""
 

@@ -421,6 +421,8 @@ class _Writer:
                     self._emit(node.name, path, kernels.ADD, self._tensor(a), self._tensor(b), to, self._size(node.name))
             case g.Concatenate():
                 self._concatenate(node)
+            case g.ZeroPad():
+                self._zero_pad(node, shape)
             case g.MaxPool() | g.AveragePool():
                 axes = zip(shape[:2], node.pool_size, node.strides, strict=True)
                 vertical, horizontal = (shapes.window(*axis, padding=node.padding) for axis in axes)
@@ -446,6 +448,15 @@ class _Writer:
             row = (kernels.COPY, self._tensor(source), size, to, channels, self._size(source) // size, size)
             self._emit(node.name, "Concatenate", *row)
             first += size
+
+    def _zero_pad(self, node, shape):
+        top, bottom, left, right = node.widths
+        to = self._tensor(node.name)
+        frame = _Frame(to.buffer, shape, (top, left, bottom, right), shape[2])
+        inside = _At(to.buffer, frame.inside)
+        self._emit(node.name, "ZeroPad", kernels.FRAME, self._tensor(node.inputs[0]), *shape, inside, frame.row, kernels.NONE)
+        self._tensor(node.name)
+        self._fill_margin(node.name, frame, 0, 0)
 
     def _pool(self, node, out, size, strides, first):
         code = kernels.MEAN_POOL if isinstance(node, g.AveragePool | g.GlobalAveragePool) else kernels.MAX_POOL
