@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from exporting import cifar10_slice
+from running import BACKEND
 
 import models
 from tfq.compat import keras
@@ -251,7 +252,7 @@ def test_distance_from_the_nearest_boundary(quantizer, values, distances):
 @pytest.fixture(scope="module")
 def run_directory(xnor, tmp_path_factory):
     directory = RunDirectory(tmp_path_factory.mktemp("run"))
-    directory.write_flags({"model": "resnet20", "method": "xnor", "dataset": "npz", "data_dir": SLICE})
+    directory.write_flags({"model": "resnet20", "method": "xnor", "dataset": "npz", "data_dir": SLICE, "backend": BACKEND})
     checkpoint.save(xnor, directory.best, History([{"epoch": 0}]))
     return directory.path
 
