@@ -27,11 +27,11 @@ def images_for(model, rng, count=16):
     return rng.normal(size=(count, *model.inputs[0].shape[1:])).astype("float32")
 
 
-def randomize(model, rng):
+def randomize(model, rng, zero_filters=0.1):
     """Give the layers weights of all kinds: filters and gammas of zero, negative gammas."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            randomize(layer, rng)
+            randomize(layer, rng, zero_filters)
         elif isinstance(layer, L.BatchNormalization):
             *affine, mean, variance = layer.get_weights()
             affine = [rng.normal(0.2, 1, w.shape) * (rng.random(w.shape) > 0.05) for w in affine]
@@ -41,7 +41,7 @@ def randomize(model, rng):
             # A layer with a quantizer of gradients has the key of its noise behind these.
             rest = layer.get_weights()[1 + layer.use_bias :]
             values = rng.normal(size=kernel.shape) / np.sqrt(np.prod(kernel.shape[:-1]))
-            if rng.random() < 0.1:
+            if rng.random() < zero_filters:
                 values[..., rng.integers(kernel.shape[-1])] = 0
             layer.set_weights([values, *[rng.normal(0, 0.3, b.shape) for b in bias], *rest])
 

@@ -127,6 +127,36 @@ def test_one_of_two_pixel_statistics_is_refused(floating, data, tmp_path):
         saved(floating, tmp_path, ["keras"], data[0][:16], pixel_mean=MEAN)
 
 
+# --- a file that is wrong
+
+
+@pytest.mark.parametrize("name", list(export.FORMATS))
+def test_a_wrong_file_of_any_format_is_found(name, data, tmp_path, monkeypatch):
+    """Written of a model whose last layer has lost its first row: no name, and one line that says which format and how far."""
+    if name not in choices.ANY_BACKEND_EXPORTS and backend != "tensorflow":
+        pytest.skip("needs TensorFlow")
+    if name == "lce":
+        pytest.importorskip("larq_compute_engine")
+    if name == "tfq":
+        runtime()
+    model = trained("xnor", data)
+    write = export.FORMATS[name].write
+
+    def write_another(model, path, sample):
+        weights = model.get_weights()
+        try:
+            model.set_weights([*weights[:-2], np.roll(weights[-2], 1, axis=1), weights[-1]])
+            write(model, path, sample)
+        finally:
+            model.set_weights(weights)
+
+    monkeypatch.setattr(export.FORMATS[name], "write", write_another)
+    with pytest.raises(export.ExportMismatch, match=f"the exported {name} .*: 128 images, same top-1 on ") as error:
+        saved(model, tmp_path, [name], data[0][:128])
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- larq-compute-engine
 
 
@@ -147,8 +177,9 @@ def test_lce_file_of_the_full_network_is_small(tmp_path):
 
 
 def one_convolution(**options):
-    x = keras.Input((8, 8, 64))
-    y = QuantConv2D(64, 3, name="inner", **{"input_quantizer": XnorInputs(), "kernel_quantizer": XnorWeights(), **options})(x)
+    x = keras.Input((8, 8, 3))
+    y = keras.layers.Conv2D(64, 1)(x)
+    y = QuantConv2D(64, 3, name="inner", **{"input_quantizer": XnorInputs(), "kernel_quantizer": XnorWeights(), **options})(y)
     return keras.Model(x, BatchNormalization()(y))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from tfq.compat import backend, require
 from tfq.export import accuracy, keras_file, lce, packed, savedmodel, tflite, tflite_int8
 from tfq.export.accuracy import Accuracy
+from tfq.export.graph import check_graph
 from tfq.export.layers import Unsupported
 from tfq.export.sample import Sample
 from tfq.export.verify import Agreement, ExportMismatch, check_images, compare
@@ -138,6 +139,7 @@ def save(model, directory, formats=("savedmodel", "tflite"), *, images, pixel_me
         ExportMismatch: an artifact does not compute what the model computes.
     """
     check(formats)
+    check_graph(model)
     sample = Sample(None, pixel_mean, pixel_std, tuple(labels))
     if isinstance(images, np.ndarray):
         images = sample.prepared(images)

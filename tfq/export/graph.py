@@ -29,6 +29,7 @@ def from_keras(model, pixel_mean=None, pixel_std=None, labels=()):
     Raises:
         Unsupported: a layer, or an option of one, that a graph does not have; the message names it.
     """
+    check_graph(model)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise Unsupported(f"a graph has one input and one output; got {len(model.inputs)} inputs, {len(model.outputs)} outputs")
     builder = _Builder()
@@ -45,6 +46,16 @@ def from_keras(model, pixel_mean=None, pixel_std=None, labels=()):
     if shape != tuple(model.outputs[0].shape)[1:]:
         raise Unsupported(f"the packed model gives {shape}, the Keras model {tuple(model.outputs[0].shape)[1:]}")
     return graph
+
+
+def check_graph(model):
+    """Raise Unsupported unless `model` is one of Keras whose layers and tensors can be listed."""
+    if not has_graph(model):
+        hint = ", which computes in its `call`" if isinstance(model, keras.Model) else ""
+        raise Unsupported(
+            f"export takes a functional or a built Sequential model; got {type(model).__name__} "
+            f"{getattr(model, 'name', model)!r}{hint}"
+        )
 
 
 def _known(tensor, what):
@@ -89,9 +100,7 @@ class _Builder:
         layer = layer_of(node)
         convert = converter_of(layer)
         if convert is None:
-            raise Unsupported(
-                f"layer {name!r} is a {type(layer).__name__}, which has no packed form; supported are {supported()}"
-            )
+            raise Unsupported(f"layer {name!r} is a {_kind(layer)}, which has no packed form; supported are {_supported(layer)}")
         self._check_options(name, node)
         shapes = [_known(tensor, f"the input of layer {name!r}") for tensor in inputs_of(node)]
         call = Call(name, layer, shapes, _known(outputs_of(node)[0], f"the output of layer {name!r}"))
@@ -115,6 +124,17 @@ class _Builder:
         return candidate
 
 
-def supported():
-    """Names of the layers that have a packed form."""
-    return ", ".join(sorted({cls.__name__ for cls in CONVERTERS}))
+def _kind(layer):
+    return type(layer).__name__ + (" of larq" if _is_of_larq(layer) else "")
+
+
+def _is_of_larq(layer):
+    return type(layer).__module__.split(".")[0] == "larq"
+
+
+def _supported(layer):
+    """Names of the layers that have a packed form; for one of larq the layer that takes its place."""
+    names = sorted({cls.__name__ for cls in CONVERTERS})
+    if _is_of_larq(layer) and type(layer).__name__ in names:
+        return f"those of tfq: build the model with tfq.layers.{type(layer).__name__}, which takes the same weights"
+    return ", ".join(names)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfq.compat import require
+from tfq.compat import keras, require
 from tfq.complexity.graph import calls
 from tfq.export import savedmodel
 from tfq.export.kernels import array
@@ -54,15 +54,23 @@ def load(path, threads=1):
 def check(model):
     """Number of binary convolutions of a model.
 
+    The first convolution takes pixels: with inputs that are not quantized, as in BinaryNet, it is meant to be one in float.
+
     Raises:
         Unsupported: a quantized convolution cannot be binary; the message names it and why.
     """
-    quantized = [call for call in calls(model) if _is_quantized(call.layer)]
+    convolutions = [call for call in calls(model) if isinstance(call.layer, keras.layers.Conv2D)]
+    inner = convolutions[1:] if _takes_floats(convolutions) else convolutions
+    quantized = [call for call in inner if _is_quantized(call.layer)]
     for call in quantized:
         reason = _why_float(call.layer)
         if reason:
             raise Unsupported(f"layer {call.name!r} would silently stay a float convolution in larq-compute-engine: {reason}")
     return len(quantized)
+
+
+def _takes_floats(convolutions):
+    return bool(convolutions) and getattr(convolutions[0].layer, "input_quantizer", None) is None
 
 
 def _is_quantized(layer):
