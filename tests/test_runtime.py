@@ -242,10 +242,11 @@ def test_groups(quantizer):
 
 @pytest.mark.parametrize("pad_value", [0, 1, -1])
 @pytest.mark.parametrize("strides", [(1, 1), (2, 1)])
-def test_the_map_k(pad_value, strides):
+@pytest.mark.parametrize("quantizer", [SIGN, g.Levels(8)])
+def test_the_map_k(pad_value, strides, quantizer):
     rng = np.random.default_rng(0)
     kernel = oracle.pack(oracle.random_values(rng, (3, 2, 20, 17), "binary"), "binary", scale=rng.uniform(0.1, 1, 17))
-    how = {"strides": strides, "quantizer": SIGN, "pad_value": pad_value, "kmap": True}
+    how = {"strides": strides, "quantizer": quantizer, "pad_value": pad_value, "kmap": True}
     same(one(g.Conv2D("conv", ("input",), kernel, normal(rng, 17), **how), (9, 8, 20)), normal(rng, 3, 9, 8, 20))
 
 
@@ -277,12 +278,12 @@ def test_levels_round_ties_to_even():
     np.testing.assert_array_equal(np.rint(3 * levels), [[0, 0, 0, 2, 2, 3, 3, 3, 0]])
 
 
-def folded(scale, bias, chain, channels=5, filters=None):
+def folded(scale, bias, chain, channels=5, filters=None, quantizer=SIGN, coding="binary", bits=1):
     """conv, chain, and a binary product that shows the signs: (graph, that graph cut before the signs)."""
     filters = filters or len(scale)
     rng = np.random.default_rng(1)
-    values = oracle.random_values(rng, (3, 3, channels, filters), "binary")
-    nodes = [g.Conv2D("conv", ("input",), oracle.pack(values, "binary", scale=scale), bias, quantizer=SIGN)]
+    values = oracle.random_values(rng, (3, 3, channels, filters), coding, bits)
+    nodes = [g.Conv2D("conv", ("input",), oracle.pack(values, coding, bits, scale), bias, quantizer=quantizer)]
     nodes += chain
     shown = g.Conv2D("shown", (nodes[-1].name,), oracle.pack(2 * np.eye(filters)[None, None] - 1, "binary"), quantizer=SIGN)
     return g.Graph((6, 7, channels), (*nodes, shown)), g.Graph((6, 7, channels), tuple(nodes))
@@ -308,6 +309,16 @@ def test_a_threshold_agrees_with_float32_to_the_last_bit(seed):
     if seed % 2:
         chain = [g.ReLU("relu", ("conv",)), g.ScaleShift("bn", ("relu",), factor, shift), g.HardTanh("tanh", ("bn",))]
     assert_signs_follow(*folded(scale, bias, chain), normal(rng, 3, 6, 7, 5))
+
+
+@pytest.mark.parametrize(("quantizer", "bits"), [(g.Levels(2), 2), (g.Levels(4), 4), (g.Levels(8), 8)])
+def test_a_threshold_on_sums_of_levels(quantizer, bits):
+    rng = np.random.default_rng(0)
+    filters = 40
+    chain = [g.ScaleShift("bn", ("conv",), normal(rng, filters), 0.3 * normal(rng, filters))]
+    scale = rng.uniform(0.01, 1, filters)
+    how = {"quantizer": quantizer, "coding": "levels", "bits": bits}
+    assert_signs_follow(*folded(scale, normal(rng, filters), chain, **how), normal(rng, 3, 6, 7, 5))
 
 
 def test_a_scale_of_zero_makes_a_sign_constant():
