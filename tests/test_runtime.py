@@ -11,7 +11,8 @@ import pytest
 import runtime_oracle as oracle
 from conftest import ROOT
 
-from tfq.runtime import dot, vector
+from tfq.runtime import dot, kernels, share, vector
+from tfq.runtime import engine as engine_module
 from tfq.runtime import graph as g
 from tfq.runtime.engine import Engine
 from tfq.runtime.jit import intrinsic, njit, target, types
@@ -174,6 +175,62 @@ def test_every_batch_size_and_number_of_threads_gives_the_same(quantizer, coding
             np.testing.assert_array_equal(engine.predict(images[-batch:]), wanted[-batch:])
 
 
+@pytest.mark.parametrize(("quantizer", "coding", "bits"), METHODS)
+def test_threads_that_share_an_image_compute_the_same(quantizer, coding, bits, monkeypatch):
+    monkeypatch.setattr(engine_module, "SHARED_WORK", 0)
+    taken = []
+    monkeypatch.setattr(Engine, "_run_together", counted(Engine._run_together, taken))
+    graph = small_network(np.random.default_rng(1), quantizer, coding, bits)
+    pixels = np.random.default_rng(2).integers(0, 256, (4, *graph.input_shape), np.uint8)
+    wanted, engine = Engine(graph).predict(pixels), Engine(graph, 4)
+    for _ in range(25):
+        for batch in range(1, 5):
+            np.testing.assert_array_equal(engine.predict(pixels[-batch:]), wanted[-batch:])
+    assert len(taken) == 75
+
+
+def test_a_helper_computes_parts_of_a_step():
+    rng = np.random.default_rng(0)
+    kernel = oracle.pack(oracle.random_values(rng, (3, 3, 64, 64), "levels", 8), "levels", 8)
+    graph = one(g.Conv2D("conv", ("input",), kernel, quantizer=g.Levels(8)), (64, 64, 64))
+    images = normal(rng, 1, 64, 64, 64)
+    wanted, engine = Engine(graph).predict(images).reshape(1, -1), Engine(graph, 2)
+    rows, memory, outputs = engine._program.rows, engine._memory(), np.empty_like(wanted)
+    (convolve,) = rows[rows[:, 0] == kernels.CONVOLVE]
+    # Sums of the helper have a place of their own, behind those of the leader.
+    size = convolve[4] * convolve[39] * convolve[40] * 16
+    of_helper = memory[2][convolve[15] + size :][:size]
+    engine._execute(rows, memory, images.reshape(1, -1), outputs, np.zeros(share.SIZE, np.int64), kernels.LEADER)
+    np.testing.assert_array_equal(outputs, wanted)
+    alone, end = of_helper.copy(), time.monotonic() + 60
+    while np.array_equal(of_helper, alone):
+        assert time.monotonic() < end
+        state = np.zeros(share.SIZE, np.int64)
+        helper = threading.Thread(target=engine._execute, args=(rows, memory, outputs[:0], outputs[:0], state, 1))
+        helper.start()
+        engine._execute(rows, memory, images.reshape(1, -1), outputs, state, kernels.LEADER)
+        helper.join()
+        np.testing.assert_array_equal(outputs, wanted)
+
+
+def counted(function, calls):
+    def call(*args):
+        calls.append(1)
+        return function(*args)
+
+    return call
+
+
+def test_only_images_that_take_long_are_shared():
+    def work(size):
+        kernel = oracle.pack(np.ones((3, 3, 64, 64)), "binary")
+        return Engine(one(g.Conv2D("conv", ("input",), kernel, quantizer=SIGN), (size, size, 64)))._program.work
+
+    # windows, words, vectors of filters
+    assert work(32) == 32 * 32 * 9 * 2 * 4 < engine_module.SHARED_WORK
+    assert work(128) == 128 * 128 * 9 * 2 * 4 > engine_module.SHARED_WORK
+
+
 @pytest.mark.parametrize("quantizer", [SIGN, g.Levels(2), g.Levels(8), None])
 def test_groups(quantizer):
     rng = np.random.default_rng(0)
@@ -185,10 +242,11 @@ def test_groups(quantizer):
 
 @pytest.mark.parametrize("pad_value", [0, 1, -1])
 @pytest.mark.parametrize("strides", [(1, 1), (2, 1)])
-def test_the_map_k(pad_value, strides):
+@pytest.mark.parametrize("quantizer", [SIGN, g.Levels(8)])
+def test_the_map_k(pad_value, strides, quantizer):
     rng = np.random.default_rng(0)
     kernel = oracle.pack(oracle.random_values(rng, (3, 2, 20, 17), "binary"), "binary", scale=rng.uniform(0.1, 1, 17))
-    how = {"strides": strides, "quantizer": SIGN, "pad_value": pad_value, "kmap": True}
+    how = {"strides": strides, "quantizer": quantizer, "pad_value": pad_value, "kmap": True}
     same(one(g.Conv2D("conv", ("input",), kernel, normal(rng, 17), **how), (9, 8, 20)), normal(rng, 3, 9, 8, 20))
 
 
@@ -220,12 +278,12 @@ def test_levels_round_ties_to_even():
     np.testing.assert_array_equal(np.rint(3 * levels), [[0, 0, 0, 2, 2, 3, 3, 3, 0]])
 
 
-def folded(scale, bias, chain, channels=5, filters=None):
+def folded(scale, bias, chain, channels=5, filters=None, quantizer=SIGN, coding="binary", bits=1):
     """conv, chain, and a binary product that shows the signs: (graph, that graph cut before the signs)."""
     filters = filters or len(scale)
     rng = np.random.default_rng(1)
-    values = oracle.random_values(rng, (3, 3, channels, filters), "binary")
-    nodes = [g.Conv2D("conv", ("input",), oracle.pack(values, "binary", scale=scale), bias, quantizer=SIGN)]
+    values = oracle.random_values(rng, (3, 3, channels, filters), coding, bits)
+    nodes = [g.Conv2D("conv", ("input",), oracle.pack(values, coding, bits, scale), bias, quantizer=quantizer)]
     nodes += chain
     shown = g.Conv2D("shown", (nodes[-1].name,), oracle.pack(2 * np.eye(filters)[None, None] - 1, "binary"), quantizer=SIGN)
     return g.Graph((6, 7, channels), (*nodes, shown)), g.Graph((6, 7, channels), tuple(nodes))
@@ -251,6 +309,16 @@ def test_a_threshold_agrees_with_float32_to_the_last_bit(seed):
     if seed % 2:
         chain = [g.ReLU("relu", ("conv",)), g.ScaleShift("bn", ("relu",), factor, shift), g.HardTanh("tanh", ("bn",))]
     assert_signs_follow(*folded(scale, bias, chain), normal(rng, 3, 6, 7, 5))
+
+
+@pytest.mark.parametrize(("quantizer", "bits"), [(g.Levels(2), 2), (g.Levels(4), 4), (g.Levels(8), 8)])
+def test_a_threshold_on_sums_of_levels(quantizer, bits):
+    rng = np.random.default_rng(0)
+    filters = 40
+    chain = [g.ScaleShift("bn", ("conv",), normal(rng, filters), 0.3 * normal(rng, filters))]
+    scale = rng.uniform(0.01, 1, filters)
+    how = {"quantizer": quantizer, "coding": "levels", "bits": bits}
+    assert_signs_follow(*folded(scale, normal(rng, filters), chain, **how), normal(rng, 3, 6, 7, 5))
 
 
 def test_a_scale_of_zero_makes_a_sign_constant():
@@ -450,8 +518,6 @@ def test_operations_that_do_not_fit_together_are_refused(node, message):
 
 
 def test_images_that_may_not_be_written_need_no_other_code():
-    from tfq.runtime import kernels
-
     engine = Engine(small_network(np.random.default_rng(0)))
     images = np.ones((3, 12, 11, 3), np.float32)
     wanted = engine.predict(images)
@@ -467,7 +533,9 @@ def test_an_empty_batch():
     assert Engine(graph, 2).predict(np.zeros((0, 12, 11, 3), np.float32)).shape == (0, 10)
 
 
-def test_eight_threads_share_one_engine():
+@pytest.mark.parametrize("shared_work", [0, engine_module.SHARED_WORK])
+def test_eight_threads_share_one_engine(shared_work, monkeypatch):
+    monkeypatch.setattr(engine_module, "SHARED_WORK", shared_work)
     rng = np.random.default_rng(0)
     graph = small_network(rng)
     engine = Engine(graph, threads=2)
@@ -610,9 +678,11 @@ def test_a_processor_without_avx_512_and_one_without_avx_and_popcnt(name, featur
 
 
 def test_code_on_disk_is_as_old_as_any_of_its_sources():
-    from tfq.runtime import jit, kernels
+    from tfq.runtime import jit
 
     # numba itself would compare the time of kernels.py alone.
     assert len(kernels.run._cache._cache_file._source_stamp) == 64
-    modules = {name for name in ("dot", "tile", "vector", "kernels", "jit") if (ROOT / f"tfq/runtime/{name}.py").exists()}
+    modules = {
+        name for name in ("dot", "share", "tile", "vector", "kernels", "jit") if (ROOT / f"tfq/runtime/{name}.py").exists()
+    }
     assert {f"{name}.py" for name in modules} == set(jit._SOURCES)

@@ -1,5 +1,6 @@
 """Runs a network on images, from any number of threads at once."""
 
+import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -7,11 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from tfq.runtime import kernels, steps
+from tfq.runtime import kernels, share, steps
 from tfq.runtime.memory import aligned
 
 # uint8 images that are decoded at a time.
 _DECODED = 32
+# Least `Program.work` of an image that threads share, about half a millisecond: handing over takes a tenth of that.
+SHARED_WORK = 1_000_000
+_NOBODY = np.zeros(share.SIZE, np.int64)
 
 
 class Engine:
@@ -21,7 +25,8 @@ class Engine:
 
     Args:
         graph: `tfq.runtime.graph.Graph`.
-        threads: threads that share the images of one batch; a single image uses one.
+        threads: threads that share the images of a batch. Of fewer images than threads, each is shared by all of them if it takes
+            about half a millisecond or more, and no other call does the same; smaller ones use a thread each.
 
     Raises:
         ValueError: the operations do not fit together, or `threads` is not a positive integer.
@@ -32,10 +37,11 @@ class Engine:
             raise ValueError(f"threads must be a positive integer; got threads={threads!r}")
         self.graph = graph
         self.threads = threads
-        self._program = steps.write(graph)
+        self._program = steps.write(graph, threads)
         self._pixels = None if graph.pixel_mean is None else _decoder(graph)
         self._idle = deque()
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        self._together = threading.Lock()
 
     def predict(self, images):
         """Results for a batch of images.
@@ -52,15 +58,15 @@ class Engine:
         """
         images = self._checked(images)
         outputs = np.empty((len(images), int(np.prod(self._program.shape))), np.float32)
-        if self._pool is None or len(images) < 2:
+        if self._pool is None or not len(images):
             self._run(images, outputs)
+        elif len(images) < self.threads and self._program.work >= SHARED_WORK and self._together.acquire(blocking=False):
+            try:
+                self._run_together(images, outputs)
+            finally:
+                self._together.release()
         else:
-            bounds = np.linspace(0, len(images), min(self.threads, len(images)) + 1).astype(int)
-            parts = [slice(*pair) for pair in pairwise(bounds)]
-            others = [self._pool.submit(self._run, images[part], outputs[part]) for part in parts[1:]]
-            self._run(images[parts[0]], outputs[parts[0]])
-            for other in others:
-                other.result()
+            self._run_apart(images, outputs)
         return outputs.reshape(len(images), *self._program.shape)
 
     def layers(self):
@@ -100,6 +106,25 @@ class Engine:
         self._execute(rows, memory, images, outputs)
         return time.perf_counter() - begin
 
+    def _run_apart(self, images, outputs):
+        """A part of the images for each thread."""
+        bounds = np.linspace(0, len(images), min(self.threads, len(images)) + 1).astype(int)
+        parts = [slice(*pair) for pair in pairwise(bounds)]
+        others = [self._pool.submit(self._run, images[part], outputs[part]) for part in parts[1:]]
+        self._run(images[parts[0]], outputs[parts[0]])
+        for other in others:
+            other.result()
+
+    def _run_together(self, images, outputs):
+        """All threads on one image after another."""
+        memory, images = self._memory(), self._as_floats(images)
+        state = np.zeros(share.SIZE, np.int64)
+        for worker in range(1, self.threads):
+            self._pool.submit(self._execute, self._program.rows, memory, images[:0], outputs[:0], state, worker)
+        self._execute(self._program.rows, memory, images, outputs, state, kernels.LEADER)
+        # Nobody is waited for: who comes too late finds nothing to do.
+        self._idle.append(memory)
+
     def _run(self, images, outputs):
         memory = self._memory()
         if images.dtype == np.uint8:
@@ -110,9 +135,9 @@ class Engine:
             self._execute(self._program.rows, memory, images, outputs)
         self._idle.append(memory)
 
-    def _execute(self, rows, memory, images, outputs):
+    def _execute(self, rows, memory, images, outputs, state=_NOBODY, worker=kernels.ALONE):
         program = self._program
-        kernels.run(rows, *memory, images, program.source, outputs, program.target)
+        kernels.run(rows, *memory, images, program.source, outputs, program.target, state, worker)
 
     def _memory(self):
         """Constants and working memory, both as int32 and as float32; of the latter there are as many as calls at a time."""

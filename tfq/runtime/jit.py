@@ -29,7 +29,7 @@ __all__ = [
 
 # No `fastmath`: products and sums that meet a sign must be rounded one by one, as float32 arithmetic does it.
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
-_SOURCES = ("dot.py", "jit.py", "kernels.py", "tile.py", "vector.py")
+_SOURCES = ("dot.py", "jit.py", "kernels.py", "share.py", "tile.py", "vector.py")
 
 njit = numba.njit(**_OPTIONS)
 

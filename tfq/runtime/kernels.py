@@ -13,6 +13,7 @@ multiple of 4 and whose unused bytes may be anything; where a step has the dista
 
 import numpy as np
 
+from tfq.runtime import share
 from tfq.runtime.jit import cached, njit
 from tfq.runtime.tile import FLOAT, accumulate
 from tfq.runtime.vector import (
@@ -41,6 +42,9 @@ FILL, PACK, WINDOWS, BOX, CONVOLVE, FRAME, MAP, ADD, KMAP, MAX_POOL, MEAN_POOL, 
 
 # The distance of the planes of an image that has bytes instead.
 BYTES = 0
+
+# Who runs a program: a thread alone, the one that leads others, and those from 1 on, who help with the steps that have parts.
+ALONE, LEADER = -1, 0
 
 # Values of a step's `quantizer`: none, the sign, or the number of bits of levels.
 NONE, SIGN = -1, 0
@@ -274,8 +278,15 @@ def _quantize(row, cf, mi, mf, top, bottom, vector, sums, step):
 
 
 @njit
-def convolve(row, ci, cf, mi, mf):
-    """A convolution (or a product of matrices), and all that is folded into it, some rows of windows times 32 filters at a time.
+def parts(row):
+    """Parts of a convolution, which any threads may compute in any order: some rows of windows times 32 filters each."""
+    height, vectors, strip, most = row[3], row[5], row[39], row[40]
+    return -(-height // strip) * -(-vectors // most)
+
+
+@njit
+def convolve(row, ci, cf, mi, mf, part, worker):
+    """One of the `parts` of a convolution (or a product of matrices), and all that is folded into it.
 
     a = base - sums [- box]                             the integer accumulator, of bits or bytes; of floats, a = sums
     bits = (a >= threshold) ^ flip                      or:
@@ -284,30 +295,30 @@ def convolve(row, ci, cf, mi, mf):
     kind, positions, height, width, vectors = row[1], row[2], row[3], row[4], row[5]
     start, row_step, step, offsets, ends, segments = row[6], row[7], row[8], row[9], row[10], row[11]
     weights, masks, words, sums, strip, most = row[12], row[13], row[14], row[15], row[39], row[40]
-    for v in range(0, vectors, most):
-        count = min(most, vectors - v)
-        size = count * LANES
-        first = v * words * LANES
-        for top in range(0, height, strip):
-            bottom = min(top + strip, height)
-            for y in range(top, bottom):
-                for begin in range(0, width, positions):
-                    # The last tile of a row may overlap the one before: it computes the same sums again.
-                    x = min(begin, width - positions)
-                    accumulate(
-                        kind, positions, count, ci, cf, mi, mf, start + y * row_step + x * step, step, offsets, ends, segments,
-                        weights + first, masks + first, words, sums + ((y - top) * width + x) * size,
-                    )  # fmt: skip
-            for i in range(count):
-                of_vector = sums + i * LANES
-                if row[20] >= 0:
-                    _thresholds(row, ci, mi, top, bottom, v + i, of_vector, size)
-                    continue
-                if kind != FLOAT:
-                    _to_floats(row, ci, mi, mf, top, bottom, v + i, of_vector, size)
-                _finish(row, cf, mf, top * width, bottom * width, v + i, of_vector, size)
-                if row[32] >= 0:
-                    _quantize(row, cf, mi, mf, top, bottom, v + i, of_vector, size)
+    strips = -(-height // strip)
+    v, top = part // strips * most, part % strips * strip
+    bottom, count = min(top + strip, height), min(most, vectors - v)
+    sums += max(worker, 0) * strip * width * most * LANES
+    size = count * LANES
+    first = v * words * LANES
+    for y in range(top, bottom):
+        for begin in range(0, width, positions):
+            # The last tile of a row may overlap the one before: it computes the same sums again.
+            x = min(begin, width - positions)
+            accumulate(
+                kind, positions, count, ci, cf, mi, mf, start + y * row_step + x * step, step, offsets, ends, segments,
+                weights + first, masks + first, words, sums + ((y - top) * width + x) * size,
+            )  # fmt: skip
+    for i in range(count):
+        of_vector = sums + i * LANES
+        if row[20] >= 0:
+            _thresholds(row, ci, mi, top, bottom, v + i, of_vector, size)
+            continue
+        if kind != FLOAT:
+            _to_floats(row, ci, mi, mf, top, bottom, v + i, of_vector, size)
+        _finish(row, cf, mf, top * width, bottom * width, v + i, of_vector, size)
+        if row[32] >= 0:
+            _quantize(row, cf, mi, mf, top, bottom, v + i, of_vector, size)
 
 
 @njit
@@ -417,17 +428,52 @@ def copy(row, mf):
             mf[target + y * target_step + i] = mf[source + y * source_step + i]
 
 
+@njit
+def _help(program, ci, cf, mi, mf, state, worker):
+    """Compute parts of whatever step the leader has come to, until there are no more."""
+    step, part = share.look(state)
+    while step >= 0:
+        if part >= 0:
+            step, part = share.take(state)
+            if step >= 0 and part >= 0:
+                convolve(program[step], ci, cf, mi, mf, part, worker)
+                share.done(state)
+        step, part = share.look(state)
+
+
+@njit
+def _lead(program, ci, cf, mi, mf, state, step):
+    """Compute all parts of a step, with whoever helps."""
+    count = parts(program[step])
+    share.publish(state, step, count)
+    _, part = share.take(state)
+    while part >= 0:
+        convolve(program[step], ci, cf, mi, mf, part, LEADER)
+        share.done(state)
+        _, part = share.take(state)
+    share.wait(state, count)
+
+
 @cached
-def run(program, ci, cf, mi, mf, images, source, outputs, target):
-    """Run the program on each of `images` (n, size), read to memory at `source`; its results, at `target`, go to `outputs`."""
+def run(program, ci, cf, mi, mf, images, source, outputs, target, state, worker):
+    """Run the program on each of `images` (n, size), read to memory at `source`; its results, at `target`, go to `outputs`.
+
+    `worker` is ALONE, or there is a `share` state: LEADER, or the number of one that helps him and sees no images.
+    """
+    if worker > LEADER:
+        _help(program, ci, cf, mi, mf, state, worker)
+        return
     for n in range(images.shape[0]):
         for i in range(images.shape[1]):
             mf[source + i] = images[n, i]
         for s in range(program.shape[0]):
             row = program[s]
             step = row[0]
-            if step == CONVOLVE:
-                convolve(row, ci, cf, mi, mf)
+            if step == CONVOLVE and worker == ALONE:
+                for part in range(parts(row)):
+                    convolve(row, ci, cf, mi, mf, part, worker)
+            elif step == CONVOLVE:
+                _lead(program, ci, cf, mi, mf, state, s)
             elif step == PACK:
                 pack(row, cf, mi, mf)
             elif step == FILL:
@@ -450,6 +496,8 @@ def run(program, ci, cf, mi, mf, images, source, outputs, target):
                 pool(row, mf)
         for i in range(outputs.shape[1]):
             outputs[n, i] = mf[target + i]
+    if worker == LEADER:
+        share.finish(state)
 
 
 @cached

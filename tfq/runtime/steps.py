@@ -69,14 +69,21 @@ class Program:
     target: int
     shape: tuple
 
+    @property
+    def work(self):
+        """Operations on vectors of 16 that the convolutions and products of one image take: windows times words times vectors."""
+        height, width, vectors, words = self.rows[self.rows[:, 0] == kernels.CONVOLVE][:, [3, 4, 5, 14]].T
+        return int(np.sum(height * width * vectors * words))
 
-def write(graph):
-    """The `Program` of a graph."""
-    return _Writer(graph).program()
+
+def write(graph, threads=1):
+    """The `Program` of a graph, for up to `threads` that work on one image."""
+    return _Writer(graph, threads).program()
 
 
 class _Writer:
-    def __init__(self, graph):
+    def __init__(self, graph, threads):
+        self.threads = threads
         self.plan = fusion.plan(graph)
         self.constants, self.memory = Constants(), Memory()
         self.rows, self.labels, self.paths = [], [], []
@@ -339,7 +346,7 @@ class _Writer:
         most_positions, most_vectors = largest_tile()
         # Rows are taken together until there are enough windows to make up for the calls.
         strip = min(height, max(1, _STRIP // width))
-        self.memory.use("sums", strip * width * max(VECTORS) * LANES, len(self.rows))
+        self.memory.use("sums", self.threads * strip * width * max(VECTORS) * LANES, len(self.rows))
         row = [
             *(kernels.CONVOLVE, sums.kind, next(p for p in POSITIONS if p <= min(width, most_positions)), height, width, vectors),
             *(*where, constants.add(sums.offsets), constants.add(sums.ends), len(sums.ends) - 1),

@@ -1,0 +1,88 @@
+"""Threads that work on one image: who does which part of a step.
+
+`state` is an array of int64, zeros at first. Its first element is the ticket: the step, and how many parts of it are left.
+Whoever wants a part subtracts 1 from the ticket, and what was there before says which part it is. Some cache lines further stands
+how many are done.
+"""
+
+from tfq.runtime.jit import intrinsic, ir, njit, types
+from tfq.runtime.vector import pointer
+
+SIZE = 64
+_TICKET, _DONE = 0, 32
+_STEP = 32  # the bits below are the number of parts left, and _NONE more: as many threads may come to find none left
+_NONE = 1 << 16
+_FINISHED = -(1 << 62)
+
+
+@intrinsic
+def _add(typingctx, array, index, value):
+    """Add to array[index]; gives what was there before."""
+
+    def codegen(context, builder, signature, args):
+        at = pointer(context, builder, signature.args[0], *args[:2], ir.IntType(64))
+        return builder.atomic_rmw("add", at, args[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def _load(typingctx, array, index):
+    def codegen(context, builder, signature, args):
+        at = pointer(context, builder, signature.args[0], *args, ir.IntType(64))
+        return builder.load_atomic(at, "seq_cst", align=8)
+
+    return types.int64(array, types.intp), codegen
+
+
+@intrinsic
+def _store(typingctx, array, index, value):
+    def codegen(context, builder, signature, args):
+        at = pointer(context, builder, signature.args[0], *args[:2], ir.IntType(64))
+        builder.store_atomic(args[2], at, "seq_cst", align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), codegen
+
+
+@njit
+def publish(state, step, parts):
+    """The parts of `step` may be taken, those of the one before being done."""
+    _store(state, _DONE, 0)
+    _store(state, _TICKET, (step << _STEP) + parts + _NONE)
+
+
+@njit
+def finish(state):
+    """There are no more steps."""
+    _store(state, _TICKET, _FINISHED)
+
+
+@njit
+def look(state):
+    """(step, part) that is next; the part is negative where there is none, and the step after the last one."""
+    return _split(_load(state, _TICKET))
+
+
+@njit
+def take(state):
+    """As `look`, and the part belongs to the caller."""
+    return _split(_add(state, _TICKET, -1))
+
+
+@njit
+def _split(ticket):
+    return ticket >> _STEP, (ticket & ((1 << _STEP) - 1)) - _NONE - 1
+
+
+@njit
+def done(state):
+    """A part that was taken is done."""
+    _add(state, _DONE, 1)
+
+
+@njit
+def wait(state, parts):
+    """Until all parts are done."""
+    while _load(state, _DONE) < parts:
+        pass
