@@ -7,6 +7,7 @@ import sys
 _BENCHMARKS = {
     "train": "training throughput of resnet20: tfq, stock Keras, larq",
     "concurrency": "one packed network called from many threads at once: results, memory",
+    "conv": "a single binary convolution at several shapes: tfq, larq-compute-engine, TFLite, Keras, popcount limit",
     "infer": "latency and throughput of a network: tfq, larq-compute-engine, TFLite, Keras",
     "equality": "signs, levels and logits of a trained network: tfq.runtime, LCE and TFLite against Keras",
 }

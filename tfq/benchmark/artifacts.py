@@ -1,6 +1,7 @@
 """The files and images that the inference benchmark measures."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,8 @@ def make(options, directory, build):
     quantized = _network(options.run, flags, dataset, build)
     float_flags = {**flags, "method": "float", "w_bits": None, "a_bits": None, "g_bits": None}
     plain = _network(options.float_run, float_flags, dataset, build)
+    if options.float_run:
+        _check_float_run(options.float_run, flags, quantized, plain)
     images, labels = data.Batches(dataset.x_test, dataset.y_test, options.images, dataset.mean, dataset.std)[0]
     np.save(directory / "images.npy", images)
     np.save(directory / "labels.npy", labels)
@@ -60,8 +63,35 @@ def _flags(options):
         if not found:
             raise run.RunError(f"there is no run in {options.run}: it has no flags.cfg")
         return {name: int(value) if name.endswith("_bits") else value for name, value in found.items()}
-    given = {name: getattr(options, name) for name in ("model", "method", "w_bits", "a_bits")}
-    return {**given, "dataset": "digits"}
+    given = {name: getattr(options, name) for name in ("model", "method", "w_bits", "a_bits", "depth", "width")}
+    return {**{name: value for name, value in given.items() if value is not None}, "dataset": "digits"}
+
+
+def _check_float_run(directory, flags, quantized, plain):
+    """Raise unless the run is of the float network of the same architecture, on the same data."""
+    of_run = RunDirectory(directory).read_flags() or {}
+    for name, wanted in (("method", "float"), ("dataset", flags["dataset"])):
+        if of_run.get(name) != wanted:
+            raise run.RunError(f"--float_run={directory} must have --{name}={wanted}; it has --{name}={of_run.get(name)}")
+    for ours, theirs in zip_longest(_architecture(quantized), _architecture(plain)):
+        if ours != theirs:
+            raise run.RunError(
+                f"--float_run={directory} is of another architecture than the quantized network: "
+                f"{_described(theirs)} where that has {_described(ours)}"
+            )
+
+
+def _architecture(model):
+    """(name, shape of the kernel, shape of the results) of each layer with a kernel, by name: their order may hang on activations."""
+    layers = [layer for layer in model.layers if getattr(layer, "kernel", None) is not None]
+    return sorted((layer.name, tuple(layer.kernel.shape), tuple(layer.output.shape[1:])) for layer in layers)
+
+
+def _described(layer):
+    if layer is None:
+        return "no further layer"
+    name, kernel, results = layer
+    return f"layer {name!r} with kernel {kernel} and results {results}"
 
 
 def _network(directory, flags, dataset, build):

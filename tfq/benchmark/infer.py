@@ -7,6 +7,7 @@ same architecture. Each engine is a process of its own; they are measured in tur
 import argparse
 import json
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,14 @@ def main(arguments):
         try:
             made = artifacts.make(options, Path(directory), models.build)
         except artifacts.ERRORS as error:
-            parser.exit(1, f"python -m tfq.benchmark infer: {error}\n")
+            parser.exit(1, f"python -m tfq.benchmark infer: error: {' '.join(str(error).split())}\n")
         rows = [row for threads in options.threads for row in _measure(options, made, threads)]
-        steps = _ask(made, "tfq", 1, "profile")
+        steps = _profile(made)
+        starts = _starts(made, Path(directory) / "code")
     _print(rows)
+    print(
+        f"\nstart of tfq, from the process to the first result: {starts[0]:.2f} s the first time, compiling; then {starts[1]:.2f} s"
+    )
     _print_steps(steps)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
@@ -57,46 +62,71 @@ def _options(arguments):
     parser.add_argument("--method", default="xnor", help="likewise its quantization (default xnor)")
     parser.add_argument("--w_bits", type=int, help="likewise, for dorefa")
     parser.add_argument("--a_bits", type=int, help="likewise, for dorefa")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads (default 1 2)")
-    parser.add_argument("--repetitions", type=int, default=10, help="turns of each engine (default 10)")
-    parser.add_argument("--images", type=int, default=1000, help="test images for top-1 (default 1000)")
+    parser.add_argument("--depth", type=int, help="likewise, of resnet20")
+    parser.add_argument("--width", type=int, help="likewise, of resnet20")
+    parser.add_argument("--threads", type=_positive, nargs="+", default=[1, 2], help="numbers of threads (default 1 2)")
+    parser.add_argument("--repetitions", type=_positive, default=10, help="turns of each engine (default 10)")
+    parser.add_argument("--images", type=_positive, default=1000, help="test images for top-1 (default 1000)")
     parser.add_argument("--json", metavar="PATH", type=Path, help=f"write the rows {{{', '.join(KEYS)}}} here")
     parser.add_argument("--plot", metavar="PATH", type=Path, help="draw the latencies into this picture")
     return parser.parse_args(arguments), parser
 
 
-def _worker(made, engine, threads):
-    return Worker("tfq.benchmark.infer_worker", engine, made.files[engine], made.images, made.labels, threads)
+def _positive(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer above 0; got {text!r}")
+    return int(text)
 
 
-def _ask(made, engine, threads, line):
-    worker = _worker(made, engine, threads)
-    answer = worker.ask(line)
+def _start(made, engine, threads, **environment):
+    """A process that has given its first result, and the seconds from its start to that."""
+    begin = time.perf_counter()
+    worker = Worker("tfq.benchmark.infer_worker", engine, threads, environment=environment)
+    worker.call("load", made.files[engine], made.images)
+    return worker, time.perf_counter() - begin
+
+
+def _starts(made, directory):
+    """Seconds that the first start of tfq on a machine takes, and the second."""
+    seconds = []
+    for _ in range(2):
+        worker, taken = _start(made, "tfq", 1, NUMBA_CACHE_DIR=str(directory))
+        worker.close()
+        seconds.append(taken)
+    return seconds
+
+
+def _profile(made):
+    worker, _ = _start(made, "tfq", 1)
+    steps = worker.call("profile")
     worker.close()
-    return answer
+    return steps
 
 
 def _measure(options, made, threads):
-    workers = {engine: _worker(made, engine, threads) for engine in made.files}
+    started = {engine: _start(made, engine, threads) for engine in made.files}
+    workers = {engine: worker for engine, (worker, _) in started.items()}
     times = {(engine, batch): [] for engine in workers for batch in CALLS}
     for _ in range(options.repetitions):
         for engine, worker in workers.items():
             for batch, calls in CALLS.items():
-                times[engine, batch] += worker.ask(f"time {batch} {calls}")
-    top1 = {engine: worker.ask("top1") for engine, worker in workers.items()}
-    peaks = {engine: worker.ask("memory") for engine, worker in workers.items()}
+                times[engine, batch] += worker.call("time", batch, calls)
+    rest = {
+        engine: {"top1": worker.call("top1", made.labels), "peak_mib": worker.call("memory"), "start_s": started[engine][1]}
+        for engine, worker in workers.items()
+    }
     for worker in workers.values():
         worker.close()
-    return [_row(made, engine, threads, batch, taken, top1, peaks) for (engine, batch), taken in times.items()]
+    return [_row(made, engine, threads, batch, taken, **rest[engine]) for (engine, batch), taken in times.items()]
 
 
-def _row(made, engine, threads, batch, taken, top1, peaks):
+def _row(made, engine, threads, batch, taken, top1, **others):
     p50, p95 = np.percentile(taken, [50, 95])
     values = (
         *(engine, made.model, made.method, threads, batch, float(p50), float(p95), 1e3 * batch / float(p50)),
-        *(made.files[engine].stat().st_size, top1[engine]),
+        *(made.files[engine].stat().st_size, top1),
     )
-    return {**dict(zip(KEYS, values, strict=True)), "peak_mib": peaks[engine]}
+    return {**dict(zip(KEYS, values, strict=True)), **others}
 
 
 def _print(rows):
