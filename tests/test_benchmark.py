@@ -127,8 +127,8 @@ def test_a_float_run_of_the_same_architecture_is_taken(tmp_path):
         (
             {"method": "float", "dataset": "digits"},
             {"width": 2},
-            "is of another architecture than the quantized network: layer 'stage1_block1_conv2' with kernel (3, 3, 16, 32) and "
-            "results (32, 32, 32) where that has layer 'stage1_block1_conv2' with kernel (3, 3, 16, 16) and results (32, 32, 16)",
+            "is of another architecture than the quantized network: layer 'head' with kernel (128, 10) and results (10,) "
+            "where that has layer 'head' with kernel (64, 10) and results (10,)",
         ),
         ({"method": "float", "dataset": "digits"}, {"depth": 14}, "is of another architecture than the quantized network"),
         (

@@ -82,8 +82,9 @@ def _check_float_run(directory, flags, quantized, plain):
 
 
 def _architecture(model):
-    """(name, shape of the kernel, shape of the results) of each layer with a kernel, by name: their order may hang on activations."""
+    """(name, shape of the kernel, shape of the results) of each layer with a kernel."""
     layers = [layer for layer in model.layers if getattr(layer, "kernel", None) is not None]
+    # By name: in what order Keras lists the layers hangs on the activations between them too.
     return sorted((layer.name, tuple(layer.kernel.shape), tuple(layer.output.shape[1:])) for layer in layers)
 
 

@@ -36,9 +36,7 @@ def main(arguments):
         steps = _profile(made)
         starts = _starts(made, Path(directory) / "code")
     _print(rows)
-    print(
-        f"\nstart of tfq, from the process to the first result: {starts[0]:.2f} s the first time, compiling; then {starts[1]:.2f} s"
-    )
+    print(f"\nstart of tfq, process and first result: {starts[0]:.2f} s the first time, when it compiles; then {starts[1]:.2f} s")
     _print_steps(steps)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")

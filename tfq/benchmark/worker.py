@@ -19,7 +19,7 @@ class Worker:
 
     def __init__(self, module, *arguments, environment=()):
         # TensorFlow has much to say when it starts; it is of interest only where the process fails.
-        self._noise = tempfile.TemporaryFile("w+", errors="replace")
+        self._noise = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *map(str, arguments)],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **dict(environment)},
