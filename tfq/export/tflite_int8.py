@@ -34,3 +34,4 @@ def write(model, path, sample):
 
 
 load = tflite.load
+sizes = tflite.sizes
