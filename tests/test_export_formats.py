@@ -17,7 +17,8 @@ import tfq
 from tfq import export
 from tfq.compat import backend, is_legacy, keras
 from tfq.export import __main__ as program
-from tfq.export import lce, savedmodel, table, verify
+from tfq.export import lce, packed, savedmodel, table, verify
+from tfq.export.graph import from_keras
 from tfq.layers import BatchNormalization, QuantConv2D
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 from tfq.runtime import file
@@ -253,16 +254,30 @@ def test_tfq_refuses_what_it_cannot_hold(data, tmp_path, capfd):
 
 
 def test_table_counts_each_byte(data, tmp_path):
-    from tfq.export.graph import from_keras
-
     model = trained("xnor", data)
     file.write(from_keras(model), tmp_path / "model.tfq")
-    lines = table.by_layer(tmp_path / "model.tfq").splitlines()
+    lines = table.by_layer(packed.sizes(tmp_path / "model.tfq")).splitlines()
     # The second convolution: 2,304 bits, 16 scales and 16 biases.
     (line,) = [line for line in lines if line.split()[:3] == [model.layers[3].name, "binary", "1"]]
     assert line.split()[3:5] == [str(2304 // 8 + 4 * 32), f"{4 * (2304 + 16):,}"]
     stored = sum(int(line.split()[-3].replace(",", "")) for line in lines[1:-1])
     assert int(lines[-1].split()[1].replace(",", "")) == stored < (tmp_path / "model.tfq").stat().st_size < stored + 2500
+
+
+@tensorflow_only
+@pytest.mark.parametrize(("name", "weight"), [("savedmodel", 4), ("keras", 4), ("tflite", 4), ("tflite_int8", 1), ("lce", 4)])
+def test_every_format_says_the_bytes_of_each_layer(name, weight, data, tmp_path):
+    """The first convolution has 432 weights and 16 biases, the second 2,304, binary ones in 9 words a filter, for 32 channels."""
+    if name == "lce":
+        pytest.importorskip("larq_compute_engine")
+    (report,) = saved(trained("xnor", data), tmp_path, [name], data[0][:128])
+    rows = export.FORMATS[name].sizes(report.path)
+    assert (432 * weight + 16 * 4, 4 * (432 + 16)) in [row[2:] for row in rows]
+    if name == "lce":
+        assert (4 * 9 * 16 + 2 * 4 * 16, 4 * (9 * 16 * 32 + 2 * 16)) in [row[2:] for row in rows]
+    total = report.by_layer().splitlines()[-1].split()
+    assert total[0] == "total"
+    assert int(total[1].replace(",", "")) == sum(row[2] for row in rows) < report.bytes
 
 
 # --- runs, and the command

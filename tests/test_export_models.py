@@ -38,37 +38,36 @@ def agrees(model, images, directory, formats=("tfq",)):
     return reports[0].path
 
 
-def binarynet(pad_values):
-    """The network for CIFAR-10 of larq's documentation (Courbariaux et al. 2016, arXiv:1602.02830), which gives logits here."""
+def binarynet(images, width=128, pad_values=1):
+    """The network for CIFAR-10 of larq's documentation (Courbariaux et al. 2016, arXiv:1602.02830), giving logits, untrained."""
     binary = {"kernel_quantizer": XnorWeights(), "kernel_constraint": "weight_clip", "use_bias": False}
     inner = {"input_quantizer": XnorInputs(), **binary}
     same = {"padding": "same", "pad_values": pad_values, **inner}
     model = keras.Sequential(
-        [keras.Input((32, 32, 3)), QuantConv2D(128, 3, **binary), BatchNormalization(momentum=0.0, scale=False)]
+        [keras.Input((32, 32, 3)), QuantConv2D(width, 3, **binary), BatchNormalization(momentum=0.0, scale=False)]
     )
-    for filters, pools in ((128, True), (256, False), (256, True), (512, False), (512, True)):
-        model.add(QuantConv2D(filters, 3, **same))
+    for filters, pools in ((1, True), (2, False), (2, True), (4, False), (4, True)):
+        model.add(QuantConv2D(filters * width, 3, **same))
         if pools:
             model.add(L.MaxPooling2D(2, 2))
         model.add(BatchNormalization(momentum=0.0, scale=False))
     model.add(L.Flatten())
-    for units in (1024, 1024, 10):
+    for units in (8 * width, 8 * width, 10):
         model.add(QuantDense(units, **inner))
         model.add(BatchNormalization(momentum=0.0, scale=False))
+    rng = np.random.default_rng(0)
+    randomize(model, rng, zero_filters=0)
+    model(images, training=True)  # moving statistics of real images
+    disturb(model, rng)
     return model
 
 
 @needs_runtime
 @pytest.mark.tensorflow_only
 def test_binarynet_agrees(images, tmp_path):
-    """With pad_values=1, which the three engines of bits all have; the real one, of 14 million weights."""
-    model = binarynet(pad_values=1)
-    rng = np.random.default_rng(0)
-    randomize(model, rng, zero_filters=0)
-    model(images, training=True)  # moving statistics of real images
-    disturb(model, rng)
-    formats = ("tfq", "lce") if importlib.util.find_spec("larq_compute_engine") else ("tfq",)
-    path = agrees(model, images[:32], tmp_path, formats)
+    """The real one, of 14 million weights."""
+    model = binarynet(images)
+    path = agrees(model, images[:32], tmp_path)
     kernels = [node.kernel for node in from_keras(model).nodes if hasattr(node, "kernel")]
     assert [kernel.coding for kernel in kernels] == ["binary"] * 9
     assert path.stat().st_size < 14_022_016 / 8 * 1.02
@@ -76,6 +75,16 @@ def test_binarynet_agrees(images, tmp_path):
     paths = [path for _, path in tfq.runtime.load(path).layers()]
     assert paths[0] == "float32"
     assert all("popcount" in path for path in paths[1:])
+
+
+@needs_lce
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+def test_lce_takes_binarynet(images, tmp_path):
+    """A narrow one: on the full one its converter fails."""
+    model = binarynet(images, width=32)
+    assert lce.check(model) == 5
+    agrees(model, images[:32], tmp_path, ["lce"])
 
 
 # --- kinds of models

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tfq.compat import backend, require
-from tfq.export import accuracy, keras_file, lce, packed, savedmodel, tflite, tflite_int8
+from tfq.export import accuracy, keras_file, lce, packed, savedmodel, table, tflite, tflite_int8
 from tfq.export.accuracy import Accuracy
 from tfq.export.graph import check_graph
 from tfq.export.layers import Unsupported
@@ -22,8 +22,8 @@ from tfq.training.choices import ANY_BACKEND_EXPORTS
 
 __all__ = ["FORMATS", "Agreement", "ExportMismatch", "Report", "Unsupported", "check", "export_model", "save"]
 
-# A format is a module with FILENAME, write(model, path, sample) and load(path) -> function from images to logits; with LOSSY if
-# its file rounds more than float32 does.
+# A format is a module with FILENAME, write(model, path, sample), load(path) -> function from images to logits, and sizes(path) ->
+# rows of `table.by_layer`; with LOSSY if its file rounds more than float32 does.
 FORMATS = {
     "savedmodel": savedmodel,
     "keras": keras_file,
@@ -47,6 +47,10 @@ class Report:
     float32_bytes: int
     agreement: Agreement
     accuracy: Accuracy | None = None
+
+    def by_layer(self):
+        """Table of the bytes of each layer, against float32."""
+        return table.by_layer(FORMATS[self.format].sizes(self.path))
 
     def __str__(self):
         share = self.bytes / self.float32_bytes

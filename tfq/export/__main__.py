@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tfq import data, export
 from tfq.data import npz
-from tfq.export import run, table
+from tfq.export import run
 from tfq.runtime.file import FileError
 from tfq.training.checkpoint import CheckpointError
 
@@ -35,10 +35,7 @@ def main(arguments):
         print(f"python -m tfq.export: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     for report in reports:
-        if report.format == "tfq":
-            print(table.by_layer(report.path))
-    for report in reports:
-        print(report)
+        print(report, report.by_layer(), sep="\n")
     return 0
 
 

@@ -22,3 +22,18 @@ def load(path):
     """The function from a batch of images (float32 array) to logits that the model in the file computes."""
     model = keras.models.load_model(str(path))
     return lambda images: model.predict(images, batch_size=_BATCH_SIZE, verbose=0)
+
+
+def sizes(path):
+    """(name, kind of layer, bytes, bytes in float32) of each layer with weights."""
+    return list(_sizes(keras.models.load_model(str(path), compile=False), ""))
+
+
+def _sizes(model, prefix):
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _sizes(layer, f"{prefix}{layer.name}/")
+        elif layer.weights:
+            weights = layer.get_weights()
+            count = sum(values.size for values in weights)
+            yield prefix + layer.name, type(layer).__name__, sum(values.nbytes for values in weights), 4 * count

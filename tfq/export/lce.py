@@ -7,7 +7,7 @@ import numpy as np
 
 from tfq.compat import keras, require
 from tfq.complexity.graph import calls
-from tfq.export import savedmodel
+from tfq.export import flatbuffer, savedmodel
 from tfq.export.kernels import array
 from tfq.export.layers import Unsupported
 from tfq.layers import QuantConv2D
@@ -37,11 +37,19 @@ def write(model, path, sample=None):
     convert = require("larq_compute_engine").convert_saved_model
     with tempfile.TemporaryDirectory() as directory:
         savedmodel.write(model, directory)
-        flatbuffer = convert(directory)
+        flatbuffer = _converted(convert, directory)
     found = _count(flatbuffer)
     if found != expected:
         raise Unsupported(f"larq-compute-engine made {found} of {expected} quantized convolutions binary")
     Path(path).write_bytes(_without_names(flatbuffer))
+
+
+def _converted(convert, directory):
+    try:
+        return convert(directory)
+    except (ValueError, RuntimeError) as error:  # what its C++ code throws
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise Unsupported(f"the converter of larq-compute-engine fails on this model: {reason}") from error
 
 
 def load(path, threads=1):
@@ -49,6 +57,9 @@ def load(path, threads=1):
     module = require("larq_compute_engine.tflite.python.interpreter")
     interpreter = module.Interpreter(Path(path).read_bytes(), num_threads=threads)
     return lambda images: np.asarray(interpreter.predict(images))
+
+
+sizes = flatbuffer.sizes
 
 
 def check(model):

@@ -1,9 +1,11 @@
 """The packed format of this library: kernels in as few bits as they need, for `tfq.runtime`."""
 
 import importlib
+import math
 
 from tfq.export.graph import from_keras
 from tfq.runtime import file
+from tfq.runtime import graph as g
 
 FILENAME = "model.tfq"
 
@@ -25,3 +27,24 @@ def write(model, path, sample):
 def load(path):
     """The function from a batch of images (float32 or uint8 array) to logits that `tfq.runtime` computes."""
     return importlib.import_module("tfq.runtime").load(path).predict
+
+
+def sizes(path):
+    """(name, kind and bits of the kernel, bytes, bytes in float32) of each operation that holds weights."""
+    rows = [_row(node) for node in file.read(path).nodes]
+    return [row for row in rows if row[2]]
+
+
+def _row(node):
+    kernel = getattr(node, "kernel", None)
+    kind, own, full = "", 0, 0
+    if isinstance(kernel, g.PackedKernel):
+        kind = f"{kernel.coding} {kernel.bits}"
+        own, full = kernel.planes.nbytes + kernel.scale.nbytes, 4 * math.prod(kernel.shape)
+    elif kernel is not None:
+        kind, own, full = "float 32", kernel.values.nbytes, kernel.values.nbytes
+    for name in ("bias", "scale", "shift"):
+        values = getattr(node, name, None)
+        size = 0 if values is None else values.nbytes
+        own, full = own + size, full + size
+    return node.name, kind, own, full

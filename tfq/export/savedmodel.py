@@ -53,3 +53,14 @@ def load(path, signature=SIGNATURE):
         return module.signatures[signature](images=tf.constant(images))["logits"].numpy()
 
     return predict
+
+
+def sizes(path):
+    """(name, "", bytes, bytes in float32) of each variable; by layer where its name tells the layer."""
+    variables = require("tensorflow").saved_model.load(str(path)).weights
+    rows = {}
+    for variable in variables:
+        layer = variable.name.split(":")[0].rpartition("/")[0] or variable.name
+        own, full = rows.get(layer, (0, 0))
+        rows[layer] = own + variable.dtype.size * variable.shape.num_elements(), full + 4 * variable.shape.num_elements()
+    return [(name, "", *row) for name, row in rows.items()]

@@ -4,9 +4,10 @@ import tempfile
 from pathlib import Path
 
 from tfq.compat import require
-from tfq.export import savedmodel
+from tfq.export import flatbuffer, savedmodel
 
 FILENAME = "model.tflite"
+sizes = flatbuffer.sizes
 
 
 def write(model, path, sample=None):

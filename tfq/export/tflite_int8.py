@@ -35,3 +35,4 @@ def write(model, path, sample):
 
 
 load = tflite.load
+sizes = tflite.sizes
