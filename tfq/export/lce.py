@@ -8,6 +8,7 @@ import numpy as np
 from tfq.compat import require
 from tfq.complexity.graph import calls
 from tfq.export import savedmodel
+from tfq.export.frozen import frozen
 from tfq.export.kernels import array
 from tfq.export.layers import Unsupported
 from tfq.layers import QuantConv2D
@@ -36,7 +37,8 @@ def write(model, path, sample=None):
     expected = check(model)
     convert = require("larq_compute_engine").convert_saved_model
     with tempfile.TemporaryDirectory() as directory:
-        savedmodel.write(model, directory)
+        # Signs of a kernel of more than 2^18 weights it would not compute beforehand: the convolution would stay in float.
+        savedmodel.write(frozen(model), directory)
         flatbuffer = convert(directory)
     found = _count(flatbuffer)
     if found != expected:
