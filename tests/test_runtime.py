@@ -533,35 +533,6 @@ def test_an_empty_batch():
     assert Engine(graph, 2).predict(np.zeros((0, 12, 11, 3), np.float32)).shape == (0, 10)
 
 
-@pytest.mark.parametrize("shared_work", [0, engine_module.SHARED_WORK])
-def test_eight_threads_share_one_engine(shared_work, monkeypatch):
-    monkeypatch.setattr(engine_module, "SHARED_WORK", shared_work)
-    rng = np.random.default_rng(0)
-    graph = small_network(rng)
-    engine = Engine(graph, threads=2)
-    images = normal(rng, 40, *graph.input_shape)
-    wanted = engine.predict(images)
-    end, wrong, calls = time.monotonic() + 3, [], []
-
-    def call(seed):
-        rng = np.random.default_rng(seed)
-        while time.monotonic() < end:
-            first, size = rng.integers(0, 20), rng.integers(1, 20)
-            if not np.array_equal(engine.predict(images[first : first + size]), wanted[first : first + size]):
-                wrong.append((first, size))
-            calls.append(size)
-
-    callers = [threading.Thread(target=call, args=(seed,)) for seed in range(8)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    assert not wrong
-    assert len(calls) > 100
-    # Working memory is handed on from call to call: one for each caller, one for each thread of the engine.
-    assert len(engine._idle) <= 8 + 1
-
-
 def run_python(program, **environment):
     path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
     return subprocess.run(

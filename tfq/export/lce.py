@@ -8,6 +8,7 @@ import numpy as np
 from tfq.compat import keras, require
 from tfq.complexity.graph import calls
 from tfq.export import flatbuffer, savedmodel
+from tfq.export.frozen import frozen
 from tfq.export.kernels import array
 from tfq.export.layers import Unsupported
 from tfq.layers import QuantConv2D
@@ -36,12 +37,13 @@ def write(model, path, sample=None):
     expected = check(model)
     convert = require("larq_compute_engine").convert_saved_model
     with tempfile.TemporaryDirectory() as directory:
-        savedmodel.write(model, directory)
-        flatbuffer = _converted(convert, directory)
-    found = _count(flatbuffer)
+        # Signs of a kernel of more than 2^18 weights it would not compute beforehand: the convolution would stay in float.
+        savedmodel.write(frozen(model), directory)
+        content = _converted(convert, directory)
+    found = _count(content)
     if found != expected:
         raise Unsupported(f"larq-compute-engine made {found} of {expected} quantized convolutions binary")
-    Path(path).write_bytes(_without_names(flatbuffer))
+    Path(path).write_bytes(_without_names(content))
 
 
 def _converted(convert, directory):

@@ -62,23 +62,23 @@ def _levels(x, bits):
 
 
 @njit
-def _put_bits(mi, half, plane, x, quantizer, valid):
-    """Write 16 values, quantized, to the half word `half` of each plane, or as bytes; of bits, lanes not in `valid` give 0."""
-    if plane == BYTES:
-        store_bytes(mi, half, to_ints(_levels(x, quantizer)))
-        return
-    if quantizer == SIGN:
-        store_half(mi, half, at_least(x, fill_floats(np.float32(0.0))) & valid)
-        return
+def _put_signs(mi, half, plane, x, quantizer, valid):
+    """Write the signs of 16 values to the half word `half`; lanes not in `valid` give 0."""
+    store_half(mi, half, at_least(x, fill_floats(np.float32(0.0))) & valid)
+
+
+@njit
+def _put_planes(mi, half, plane, x, quantizer, valid):
+    """Write the levels of 16 values to the half word `half` of each plane; lanes not in `valid` give 0."""
     level = to_ints(_levels(x, quantizer))
     for bit in range(quantizer):
         store_half(mi, half + 2 * plane * bit, any_common(level, fill_ints(np.int32(1 << bit))) & valid)
 
 
 @njit
-def _halves(plane):
-    """Half words that 16 values of an image take."""
-    return 8 if plane == BYTES else 1
+def _put_bytes(mi, half, plane, x, quantizer, valid):
+    """Write the levels of 16 values as bytes, from the half word `half` on."""
+    store_bytes(mi, half, to_ints(_levels(x, quantizer)))
 
 
 @njit
@@ -112,23 +112,41 @@ def fill(row, mi):
             mi[pixel + words - 1] = last
 
 
+def _packer(put, halves):
+    """`pack` for one way to write 16 values, which take so many half words: a choice within its loop would cost a third of it."""
+
+    @njit
+    def pack(row, cf, mi, mf):
+        source, height, width, channels = row[1], row[2], row[3], row[4]
+        target, row_words, words, plane, quantizer, scale, shift = row[5], row[6], row[7], row[8], row[9], row[10], row[11]
+        vectors = (channels + LANES - 1) // LANES
+        for y in range(height):
+            for x in range(width):
+                pixel = source + (y * width + x) * channels
+                half = 2 * (target + y * row_words + x * words)
+                for v in range(vectors):
+                    values = load_floats(mf, pixel + v * LANES)
+                    if scale >= 0:
+                        values = values * load_floats(cf, scale + v * LANES) + load_floats(cf, shift + v * LANES)
+                    put(mi, half + v * halves, plane, values, quantizer, _valid_lanes(v, channels))
+                if vectors % 2 and halves == 1:
+                    _clear_half(mi, half + vectors, plane, quantizer)
+
+    return pack
+
+
+_pack_signs, _pack_planes, _pack_bytes = _packer(_put_signs, 1), _packer(_put_planes, 1), _packer(_put_bytes, 8)
+
+
 @njit
 def pack(row, cf, mi, mf):
-    """Quantize a plain tensor, after an optional x * scale + shift, into the inside of an image of bits."""
-    source, height, width, channels = row[1], row[2], row[3], row[4]
-    target, row_words, words, plane, quantizer, scale, shift = row[5], row[6], row[7], row[8], row[9], row[10], row[11]
-    vectors = (channels + LANES - 1) // LANES
-    for y in range(height):
-        for x in range(width):
-            pixel = source + (y * width + x) * channels
-            half = 2 * (target + y * row_words + x * words)
-            for v in range(vectors):
-                values = load_floats(mf, pixel + v * LANES)
-                if scale >= 0:
-                    values = values * load_floats(cf, scale + v * LANES) + load_floats(cf, shift + v * LANES)
-                _put_bits(mi, half + v * _halves(plane), plane, values, quantizer, _valid_lanes(v, channels))
-            if vectors % 2 and plane != BYTES:
-                _clear_half(mi, half + vectors, plane, quantizer)
+    """Quantize a plain tensor, after an optional x * scale + shift, into the inside of an image of bits or bytes."""
+    if row[9] == SIGN:
+        _pack_signs(row, cf, mi, mf)
+    elif row[8] == BYTES:
+        _pack_bytes(row, cf, mi, mf)
+    else:
+        _pack_planes(row, cf, mi, mf)
 
 
 @njit
@@ -184,10 +202,12 @@ def box(row, ci, mi):
 
 
 @njit
-def _accumulator(mi, base, sums, boxes, position):
-    """a = base - sums, or base - sums - the sum of the inputs where bytes need that."""
-    a = base - load_ints(mi, sums)
-    return a - fill_ints(np.int32(mi[boxes + position])) if boxes >= 0 else a
+def _add_boxes(row, mi, first, last, sums, step):
+    """sums + box, in their place, of windows `first` to `last`: where bytes need the sum of their inputs."""
+    boxes = row[41]
+    for position in range(first, last):
+        store_ints(mi, sums, load_ints(mi, sums) + fill_ints(np.int32(mi[boxes + position])))
+        sums += step
 
 
 @njit
@@ -196,7 +216,6 @@ def _thresholds(row, ci, mi, top, bottom, vector, sums, step):
     width, vectors = row[4], row[5]
     base, row_classes, column_classes, classes = row[16], row[17], row[18], row[19]
     thresholds, flips, filters, bits, bits_row, bits_words = row[20], row[21], row[31], row[32], row[33], row[34]
-    boxes = row[41]
     threshold = load_ints(ci, thresholds + vector * LANES)
     flip, valid = np.uint32(ci[flips + vector]), _valid_lanes(vector, filters)
     clear = vector == vectors - 1 and vectors % 2 == 1
@@ -204,8 +223,7 @@ def _thresholds(row, ci, mi, top, bottom, vector, sums, step):
         first = base + (ci[row_classes + y] * classes * vectors + vector) * LANES
         half = 2 * (bits + y * bits_row) + vector
         for x in range(width):
-            at_border = load_ints(ci, first + ci[column_classes + x] * vectors * LANES)
-            a = _accumulator(mi, at_border, sums, boxes, y * width + x)
+            a = load_ints(ci, first + ci[column_classes + x] * vectors * LANES) - load_ints(mi, sums)
             store_half(mi, half, (at_least(a, threshold) ^ flip) & valid)
             if clear:
                 store_half(mi, half + 1, np.uint32(0))
@@ -216,13 +234,12 @@ def _thresholds(row, ci, mi, top, bottom, vector, sums, step):
 @njit
 def _to_floats(row, ci, mi, mf, top, bottom, vector, sums, step):
     """The integer accumulator, in place of the sums."""
-    width, vectors, boxes = row[4], row[5], row[41]
+    width, vectors = row[4], row[5]
     base, row_classes, column_classes, classes = row[16], row[17], row[18], row[19]
     for y in range(top, bottom):
         first = base + (ci[row_classes + y] * classes * vectors + vector) * LANES
         for x in range(width):
-            at_border = load_ints(ci, first + ci[column_classes + x] * vectors * LANES)
-            a = _accumulator(mi, at_border, sums, boxes, y * width + x)
+            a = load_ints(ci, first + ci[column_classes + x] * vectors * LANES) - load_ints(mi, sums)
             store_floats(mf, sums, to_floats(a))
             sums += step
 
@@ -257,24 +274,42 @@ def _finish(row, cf, mf, first, last, vector, sums, step):
         sums += step
 
 
+def _writer(put, halves):
+    """`_quantize` for one way to write 16 values, as `_packer`."""
+
+    @njit
+    def quantize(row, cf, mi, mf, top, bottom, vector, sums, step):
+        width, vectors, filters, bits, bits_row, bits_words = row[4], row[5], row[31], row[32], row[33], row[34]
+        plane, quantizer, scale_at, shift_at = row[35], row[36], row[37], row[38]
+        valid = _valid_lanes(vector, filters)
+        clear = halves == 1 and vector == vectors - 1 and vectors % 2 == 1
+        scale, shift = fill_floats(np.float32(1.0)), fill_floats(np.float32(0.0))
+        if scale_at >= 0:
+            scale, shift = load_floats(cf, scale_at + vector * LANES), load_floats(cf, shift_at + vector * LANES)
+        for y in range(top, bottom):
+            half = 2 * (bits + y * bits_row) + vector * halves
+            for _ in range(width):
+                put(mi, half, plane, load_floats(mf, sums) * scale + shift, quantizer, valid)
+                if clear:
+                    _clear_half(mi, half + 1, plane, quantizer)
+                half += 2 * bits_words
+                sums += step
+
+    return quantize
+
+
+_write_signs, _write_planes, _write_bytes = _writer(_put_signs, 1), _writer(_put_planes, 1), _writer(_put_bytes, 8)
+
+
 @njit
 def _quantize(row, cf, mi, mf, top, bottom, vector, sums, step):
-    """quantizer(value [scale'' + shift'']), as bits."""
-    width, vectors, filters, bits, bits_row, bits_words = row[4], row[5], row[31], row[32], row[33], row[34]
-    plane, quantizer, scale_at, shift_at = row[35], row[36], row[37], row[38]
-    valid = _valid_lanes(vector, filters)
-    clear = plane != BYTES and vector == vectors - 1 and vectors % 2 == 1
-    scale, shift = fill_floats(np.float32(1.0)), fill_floats(np.float32(0.0))
-    if scale_at >= 0:
-        scale, shift = load_floats(cf, scale_at + vector * LANES), load_floats(cf, shift_at + vector * LANES)
-    for y in range(top, bottom):
-        half = 2 * (bits + y * bits_row) + vector * _halves(plane)
-        for _ in range(width):
-            _put_bits(mi, half, plane, load_floats(mf, sums) * scale + shift, quantizer, valid)
-            if clear:
-                _clear_half(mi, half + 1, plane, quantizer)
-            half += 2 * bits_words
-            sums += step
+    """quantizer(value [scale'' + shift'']), as bits or bytes."""
+    if row[36] == SIGN:
+        _write_signs(row, cf, mi, mf, top, bottom, vector, sums, step)
+    elif row[35] == BYTES:
+        _write_bytes(row, cf, mi, mf, top, bottom, vector, sums, step)
+    else:
+        _write_planes(row, cf, mi, mf, top, bottom, vector, sums, step)
 
 
 @njit
@@ -288,7 +323,7 @@ def parts(row):
 def convolve(row, ci, cf, mi, mf, part, worker):
     """One of the `parts` of a convolution (or a product of matrices), and all that is folded into it.
 
-    a = base - sums [- box]                             the integer accumulator, of bits or bytes; of floats, a = sums
+    a = base - (sums [+ box])                           the integer accumulator, of bits or bytes; of floats, a = sums
     bits = (a >= threshold) ^ flip                      or:
     y = clamp((a scale [K] + bias) [scale' + shift']) [+ residual];   bits = quantizer(y [scale'' + shift''])
     """
@@ -311,6 +346,8 @@ def convolve(row, ci, cf, mi, mf, part, worker):
             )  # fmt: skip
     for i in range(count):
         of_vector = sums + i * LANES
+        if row[41] >= 0:
+            _add_boxes(row, mi, top * width, bottom * width, of_vector, size)
         if row[20] >= 0:
             _thresholds(row, ci, mi, top, bottom, v + i, of_vector, size)
             continue
@@ -454,6 +491,16 @@ def _lead(program, ci, cf, mi, mf, state, step):
     share.wait(state, count)
 
 
+@njit
+def _copy(source, start, target, to, count):
+    """Copy floats, in vectors: numba's own loop over two arrays is six times slower."""
+    whole = count // LANES * LANES
+    for i in range(0, whole, LANES):
+        store_floats(target, to + i, load_floats(source, start + i))
+    for i in range(whole, count):
+        target[to + i] = source[start + i]
+
+
 @cached
 def run(program, ci, cf, mi, mf, images, source, outputs, target, state, worker):
     """Run the program on each of `images` (n, size), read to memory at `source`; its results, at `target`, go to `outputs`.
@@ -464,8 +511,7 @@ def run(program, ci, cf, mi, mf, images, source, outputs, target, state, worker)
         _help(program, ci, cf, mi, mf, state, worker)
         return
     for n in range(images.shape[0]):
-        for i in range(images.shape[1]):
-            mf[source + i] = images[n, i]
+        _copy(images[n], 0, mf, source, images.shape[1])
         for s in range(program.shape[0]):
             row = program[s]
             step = row[0]
@@ -494,8 +540,7 @@ def run(program, ci, cf, mi, mf, images, source, outputs, target, state, worker)
                 copy(row, mf)
             else:
                 pool(row, mf)
-        for i in range(outputs.shape[1]):
-            outputs[n, i] = mf[target + i]
+        _copy(mf, target, outputs[n], 0, outputs.shape[1])
     if worker == LEADER:
         share.finish(state)
 
