@@ -533,6 +533,34 @@ def test_an_empty_batch():
     assert Engine(graph, 2).predict(np.zeros((0, 12, 11, 3), np.float32)).shape == (0, 10)
 
 
+def test_callers_take_turns_at_sharing_an_image(monkeypatch):
+    monkeypatch.setattr(engine_module, "SHARED_WORK", 0)
+    rng = np.random.default_rng(0)
+    graph = small_network(rng)
+    engine = Engine(graph, threads=2)
+    images = normal(rng, 40, *graph.input_shape)
+    wanted = engine.predict(images)
+    end, wrong, calls = time.monotonic() + 1, [], []
+
+    def call(seed):
+        rng = np.random.default_rng(seed)
+        while time.monotonic() < end:
+            first, size = rng.integers(0, 20), rng.integers(1, 20)
+            if not np.array_equal(engine.predict(images[first : first + size]), wanted[first : first + size]):
+                wrong.append((first, size))
+            calls.append(size)
+
+    callers = [threading.Thread(target=call, args=(seed,)) for seed in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+    assert len(calls) > 30
+    # Working memory is handed on from call to call: one for each caller, one for each thread of the engine.
+    assert len(engine._idle) <= 8 + 1
+
+
 def run_python(program, **environment):
     path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
     return subprocess.run(
