@@ -54,7 +54,9 @@ def disturb(model, rng):
         elif isinstance(layer, L.BatchNormalization):
             *affine, mean, variance = layer.get_weights()
             mean = mean + rng.normal(0, 0.3, mean.shape) * np.sqrt(variance)
-            layer.set_weights([*affine, mean, variance * rng.uniform(0.3, 3, variance.shape)])
+            # Of a channel that is constant in these images, rounding errors would otherwise become 30 times as large.
+            variance = np.maximum(variance, 0.05) * rng.uniform(0.3, 3, variance.shape)
+            layer.set_weights([*affine, mean, variance])
 
 
 class Grower:
