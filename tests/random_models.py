@@ -126,8 +126,12 @@ class Grower:
             "gradient_quantizer": gradient_quantizer,
         }
 
+    def ending(self):
+        """Bias and activation of a layer; a bare sum of levels may be 0 exactly, of which rounding would say the sign."""
+        function = self.function()
+        return {"activation": function, "use_bias": isinstance(function, XnorInputs | DoReFaInputs) or self.chance(0.6)}
+
     def function(self):
-        """The `activation` of a layer."""
         functions = [None, None, None, "linear", "relu", XnorInputs(), DoReFaInputs(3)]
         return self.pick(*functions, *([] if is_legacy else ["relu6", "hard_tanh"]))
 
@@ -149,7 +153,7 @@ class Grower:
         covered = [(length - 1) * dilation + 1 for length, dilation in zip(size, dilations, strict=True)]
         if covered[0] > height or covered[1] > width:
             options["padding"] = "same"
-        options.update(use_bias=self.chance(0.6), activation=self.function())
+        options.update(self.ending())
         groups = self.pick(1, 1, 1, 1, 2, 4, channels)
         if channels % groups == 0 and filters % groups == 0:
             options["groups"] = groups
@@ -258,7 +262,7 @@ class Grower:
         return L.Flatten()(x) if self.chance(0.7) else L.Reshape((-1,))(x)
 
     def dense(self, x, units):
-        options = {"use_bias": self.chance(0.6), "activation": self.function()}
+        options = self.ending()
         if self.chance(0.25):
             return L.Dense(units, **options)(x)
         return self.generic(QuantDense(units, **options, **self.quantizers()), x)

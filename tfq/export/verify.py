@@ -125,7 +125,7 @@ def _check_against_rounding(name, agreement, own):
     if not (agreement.median_difference <= most and 1 - agreement.top1_agreement <= most_changes):
         raise ExportMismatch(
             f"the exported {name} does not compute what the model computes: {agreement}; "
-            f"rounding explains {most:.1e} in the median and the same top-1 on {1 - most_changes:.1%}"
+            f"rounding explains {most:.1e} in the median and the same top-1 on {max(0, 1 - most_changes):.1%}"
         )
 
 
