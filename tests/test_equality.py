@@ -25,6 +25,9 @@ from tfq.training import checkpoint
 from tfq.training.history import History
 from tfq.training.run_directory import RunDirectory
 
+# Minutes of tracing, and the same code whatever the backend: once is enough.
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
+
 SLICE = ROOT / "tests" / "data" / "cifar10_slice.npz"
 XNOR = {"input_quantizer": XnorInputs(), "kernel_quantizer": XnorWeights()}
 LEVELS = {"input_quantizer": DoReFaInputs(2), "kernel_quantizer": DoReFaWeights(2)}
