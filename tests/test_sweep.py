@@ -379,6 +379,7 @@ def test_a_killed_sweep_goes_on_and_leaves_table_and_pictures(tmp_path):
     assert second["flags"]["init_from"].endswith("weights/resnet20_float_seed0.npz")
     assert "cores of" in second["hardware"] or "core of" in second["hardware"]
     assert "data_dir" not in second["command"]
+    assert "run_dir" not in second["command"]
 
     page = tmp_path / "page.md"
     page.write_text(f"{table.BEGIN}\n{table.END}\n")

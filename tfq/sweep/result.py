@@ -21,7 +21,8 @@ _CURVES = {
 }
 
 # They say where things were on one machine.
-_LOCAL_FLAGS = ("data_dir", "resume", "evaluate", "export")
+_LOCAL_FLAGS = ("data_dir", "run_dir", "resume", "evaluate", "export")
+_LOCAL_PREFIXES = tuple(f"--{name}=" for name in _LOCAL_FLAGS)
 
 
 class ResultError(RuntimeError):
@@ -40,7 +41,7 @@ def changes(job, made):
     return [
         (f"--{name}={then.get(name)}", f"--{name}={now}")
         for name, now in job.values().items()
-        if name not in (*_LOCAL_FLAGS, "run_dir", "backend", "steps_per_execution", "diagnose") and not _same(then.get(name), now)
+        if name not in (*_LOCAL_FLAGS, "backend", "steps_per_execution", "diagnose") and not _same(then.get(name), now)
     ]
 
 
@@ -74,7 +75,7 @@ def make(job):
         "picked_on": summary.get("picked_on"),
         "stopped": summary["stopped"],
         "commit": versions.pop("commit"),
-        "command": "python train.py " + " ".join(flag for flag in job.flags() if not flag.startswith("--data_dir")),
+        "command": "python train.py " + " ".join(flag for flag in job.flags() if not flag.startswith(_LOCAL_PREFIXES)),
         "flags": {name: value for name, value in flags.items() if name not in _LOCAL_FLAGS},
         "versions": versions,
         "curves": _curves(directory.history, "holdout" if int(flags["holdout"]) else "test"),
