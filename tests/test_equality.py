@@ -17,7 +17,8 @@ from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInpu
 pytest.importorskip("tfq.runtime.engine", reason="the engine needs numba")
 
 from tfq.benchmark import equality, equality_graph, equality_layers, equality_network
-from tfq.benchmark.equality_keras import Reference, boundary_distance
+from tfq.benchmark.equality_keras import Reference
+from tfq.export import boundary
 from tfq.export.graph import from_keras
 from tfq.runtime import file
 from tfq.runtime import graph as g
@@ -246,7 +247,7 @@ def test_a_nan_is_no_agreement():
     ],
 )
 def test_distance_from_the_nearest_boundary(quantizer, values, distances):
-    np.testing.assert_allclose(boundary_distance(np.array(values, np.float32), quantizer), distances, atol=1e-6)
+    np.testing.assert_allclose(boundary.distance(np.array(values, np.float32), quantizer), distances, atol=1e-6)
 
 
 # --- the command

@@ -12,7 +12,7 @@ from tfq import export
 from tfq.compat import backend, keras
 from tfq.export import savedmodel, tflite, verify
 from tfq.layers import QuantActivation
-from tfq.quantizers import DoReFaInputs
+from tfq.quantizers import DoReFaInputs, XnorInputs
 
 tensorflow_only = pytest.mark.tensorflow_only
 
@@ -159,11 +159,40 @@ def test_agreement_by_hand():
     assert (agreement.within_tolerance, agreement.top1_agreement) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
 
 
-@pytest.mark.parametrize(("count", "by"), [(100, 0.9e-4), (1, 0.5)])
-def test_rounding_and_one_changed_image_in_a_hundred_pass(logits, count, by):
-    verify.compare(
-        "x", identity(), lambda images: changed(images, count, by)[: len(images)] if len(images) > 1 else images, logits
-    )
+def test_rounding_passes(logits):
+    agreement = verify.compare("x", identity(), lambda images: changed(images, len(images), 0.9e-4), logits)
+    assert (agreement.beyond, agreement.unexplained) == (0, None)
+
+
+def signs():
+    x = keras.Input((10,))
+    return keras.Model(x, QuantActivation(XnorInputs())(x))
+
+
+@pytest.mark.parametrize("nearest", [0.9e-5, 1.1e-5])
+def test_one_image_in_a_hundred_may_differ_where_a_value_lies_next_to_a_boundary(logits, nearest):
+    """Of which the first value is so many deviations of its channel from 0, and all others are far from it."""
+    images = np.where(abs(logits) < 0.01, 1, logits)
+    images[7, 0] = 0
+    images[7, 0] = nearest * images[:, 0].std(dtype=np.float64)
+
+    def other_side(images):
+        return np.where((images >= 0) & ~(abs(images) < 0.01), 1, -1).astype("float32")
+
+    if nearest < verify.NEAR:
+        agreement = verify.compare("x", signs(), other_side, images)
+        assert (agreement.beyond, agreement.unexplained) == (1, 0)
+        assert "1 beyond 0.0001, 1 of them with a value within 1e-05 deviations of a boundary" in str(agreement)
+    else:
+        with pytest.raises(export.ExportMismatch, match=r"1 beyond 0\.0001, 0 of them with a value within 1e-05 deviations"):
+            verify.compare("x", signs(), other_side, images)
+
+
+def test_one_image_that_differs_is_refused_where_nothing_is_quantized(logits):
+    with pytest.raises(export.ExportMismatch, match="without such a value an image must agree"):
+        verify.compare(
+            "x", identity(), lambda images: changed(images, 1, 0.5)[: len(images)] if len(images) > 1 else images, logits
+        )
 
 
 @pytest.mark.parametrize("logits_of", [lambda x: x + np.float32(1e-3), lambda x: x[:, ::-1], lambda x: x * np.float32("nan")])

@@ -1,6 +1,7 @@
 """`python -m tfq.benchmark WHAT`: the benchmarks by name."""
 
 import importlib
+import os
 import sys
 
 # Name of each benchmark and what it compares; its module has the same name and a `main(arguments)`.
@@ -19,6 +20,7 @@ def main():
         known = "\n".join(f"  {name:<12} {what}" for name, what in _BENCHMARKS.items())
         print(f"usage: python -m tfq.benchmark WHAT [--help]\n{known}", file=sys.stderr)
         return 2
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported
     return importlib.import_module(f"tfq.benchmark.{sys.argv[1]}").main(sys.argv[2:])
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from tfq import data, export
+from tfq.benchmark import trained
 from tfq.compat import keras
 from tfq.data import DataError
-from tfq.export import run
-from tfq.training.checkpoint import CheckpointError
-from tfq.training.run_directory import RunDirectory
+from tfq.export.run import RunError
 
 # What a user can come upon; each is one line.
-ERRORS = (run.RunError, CheckpointError, DataError, ImportError, ValueError)
+ERRORS = (*trained.ERRORS, DataError, ImportError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,9 @@ def make(options, directory, build):
 
 def _flags(options):
     if options.run:
-        found = RunDirectory(options.run).read_flags()
+        found = trained.flags(options.run)
         if not found:
-            raise run.RunError(f"there is no run in {options.run}: it has no flags.cfg")
+            raise RunError(f"there is no run in {options.run}: it has no flags.cfg")
         return {name: int(value) if name.endswith("_bits") else value for name, value in found.items()}
     given = {name: getattr(options, name) for name in ("model", "method", "w_bits", "a_bits", "depth", "width")}
     return {**{name: value for name, value in given.items() if value is not None}, "dataset": "digits"}
@@ -69,13 +68,13 @@ def _flags(options):
 
 def _check_float_run(directory, flags, quantized, plain):
     """Raise unless the run is of the float network of the same architecture, on the same data."""
-    of_run = RunDirectory(directory).read_flags() or {}
+    of_run = trained.flags(directory)
     for name, wanted in (("method", "float"), ("dataset", flags["dataset"])):
         if of_run.get(name) != wanted:
-            raise run.RunError(f"--float_run={directory} must have --{name}={wanted}; it has --{name}={of_run.get(name)}")
+            raise RunError(f"--float_run={directory} must have --{name}={wanted}; it has --{name}={of_run.get(name)}")
     for ours, theirs in zip_longest(_architecture(quantized), _architecture(plain)):
         if ours != theirs:
-            raise run.RunError(
+            raise RunError(
                 f"--float_run={directory} is of another architecture than the quantized network: "
                 f"{_described(theirs)} where that has {_described(ours)}"
             )
@@ -98,7 +97,7 @@ def _described(layer):
 def _network(directory, flags, dataset, build):
     """The network of a run; without one, a new one, trained for an epoch so that its batch normalization is real."""
     if directory:
-        return run.read(directory, images=dataset.x_test[:16])[0]
+        return trained.network(directory)[0]
     bits = {name: flags.get(name) for name in ("w_bits", "a_bits", "g_bits")}
     sizes = {name: int(flags[name]) for name in ("width", "depth") if name in flags}
     model = build(flags["model"], flags["method"], **bits, **sizes, num_classes=dataset.num_classes)

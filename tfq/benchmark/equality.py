@@ -15,18 +15,17 @@ import tempfile
 from pathlib import Path
 
 from tfq import data, export
-from tfq.benchmark import equality_layers, equality_network, equality_table
+from tfq.benchmark import equality_layers, equality_network, equality_table, trained
 from tfq.benchmark.equality_keras import Reference
-from tfq.export import lce, run, tflite
+from tfq.export import lce, tflite
 from tfq.export.graph import from_keras
+from tfq.export.run import RunError
 from tfq.export.sample import Sample
 from tfq.quiet import quiet
 from tfq.runtime import file
-from tfq.training.checkpoint import CheckpointError
-from tfq.training.run_directory import RunDirectory
 
 # What a user can come upon; each is one line.
-ERRORS = (run.RunError, CheckpointError, data.DataError, file.FileError, export.Unsupported, ImportError, ValueError, OSError)
+ERRORS = (*trained.ERRORS, data.DataError, export.Unsupported, ImportError, ValueError, OSError)
 
 
 def main(arguments):
@@ -49,10 +48,10 @@ def compare(options):
     Args:
         options: those of the command line.
     """
-    model, _, mean, std = run.read(options.run_dir, images=())
-    flags = RunDirectory(options.run_dir).read_flags() or {}
+    model, mean, std = trained.network(options.run_dir)
+    flags = trained.flags(options.run_dir)
     if "dataset" not in flags:
-        raise run.RunError(f"the run in {options.run_dir} does not say its data set: equality needs its flags.cfg")
+        raise RunError(f"the run in {options.run_dir} does not say its data set: equality needs its flags.cfg")
     dataset = data.load(flags["dataset"], options.data_dir or flags.get("data_dir"), log=lambda line: None)
     mean, std = (dataset.mean, dataset.std) if mean is None else (mean, std)
     sample, labels = Sample(None, mean, std), dataset.y_test[: options.images]
@@ -109,7 +108,11 @@ def _fail(lines):
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m tfq.benchmark equality", description=__doc__.split("\n\n", 1)[1])
     parser.add_argument(
-        "--run_dir", metavar="RUN", type=Path, required=True, help="run of train.py; its best checkpoint is taken"
+        "--run_dir",
+        metavar="RUN",
+        type=Path,
+        required=True,
+        help="run of train.py, whose best checkpoint is taken; or JSON file of a sweep, whose packed network is",
     )
     parser.add_argument("--images", type=_count, default=10000, help="test images, end to end (default 10000)")
     parser.add_argument("--layer_images", type=_count, default=300, help="of them, layer by layer (default 300)")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tfq.export.boundary import highest
 from tfq.runtime import check, fusion
 from tfq.runtime import graph as g
 
@@ -48,11 +49,6 @@ def sites(graph):
         if quantizer is not None:
             found.setdefault((node.inputs[0], quantizer), Site(node.name, node.inputs[0], quantizer))
     return list(found.values())
-
-
-def highest(quantizer):
-    """The integer that the largest value of a quantizer stands for: 1, or 2^bits - 1."""
-    return 1 if isinstance(quantizer, g.Sign) else 2**quantizer.bits - 1
 
 
 def accumulators(graph, node):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tfq.benchmark.equality_graph import highest
 from tfq.compat import keras, ops
 from tfq.complexity.graph import has_graph, layer_of, nodes, outputs_of
+from tfq.export.boundary import highest
 from tfq.quantizers import DoReFaWeights
 from tfq.runtime import graph as g
 from tfq.runtime import shapes
@@ -74,15 +74,6 @@ def integer_kernel(layer):
     if isinstance(quantizer, DoReFaWeights) and quantizer.bits > 1:
         return np.rint(values * (2**quantizer.bits - 1))
     return np.sign(values)
-
-
-def boundary_distance(values, quantizer):
-    """Distance of each value from the nearest boundary of its quantizer, float64."""
-    if isinstance(quantizer, g.Sign):
-        return np.abs(values.astype(np.float64))
-    n = highest(quantizer)
-    scaled = values.astype(np.float64) * n
-    return np.abs(scaled - (np.clip(np.floor(scaled), 0, n - 1) + 0.5)) / n
 
 
 def _convolve(layer, x, kernel, pad):

@@ -3,12 +3,10 @@
 import numpy as np
 
 from tfq.benchmark import equality_graph
-from tfq.benchmark.equality_keras import boundary_distance
+from tfq.export.boundary import NEAR, relative_distance
 from tfq.runtime import Engine
 from tfq.runtime import graph as g
 
-# Distance from a boundary, over the deviation of the channel, within which two engines may fall to different sides.
-NEAR = 1e-5
 # Largest difference of a layer's results, over the largest of its channel, that the order of float32 sums explains.
 TOLERANCE = 1e-4
 
@@ -34,13 +32,6 @@ def deviations(reference, graph, images):
             x = x.reshape(-1, x.shape[-1])
             moments[site.name] = moments[site.name] + np.stack([np.ones_like(x).sum(0), x.sum(0), np.square(x).sum(0)])
     return {name: np.sqrt(np.maximum(m[2] / m[0] - (m[1] / m[0]) ** 2, 0)) for name, m in moments.items()}
-
-
-def relative_distance(values, site, deviation):
-    """Distance of Keras' values from the nearest boundary over the deviation of their channel; 0 on the boundary itself."""
-    distance = boundary_distance(values, site.quantizer)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(distance / deviation, nan=0.0, posinf=np.inf)
 
 
 def check(reference, graph, images, deviation):
@@ -142,7 +133,7 @@ class _Site:
         expected = reference.quantized(self._site.name, self._site.quantizer, x)
         inputs = np.concatenate([values[port] for port in self._ports], axis=-1)
         differing = self._engine.predict(inputs) != expected
-        distance = relative_distance(x, self._site, self._deviation)
+        distance = relative_distance(x, self._site.quantizer, self._deviation)
         row = self.row
         row["values"] += x.size
         row["near"] += int((distance <= NEAR).sum())

@@ -3,7 +3,8 @@
 import numpy as np
 
 from tfq.benchmark import equality_graph
-from tfq.benchmark.equality_layers import NEAR, batches, relative_distance
+from tfq.benchmark.equality_layers import batches
+from tfq.export.boundary import NEAR, relative_distance
 from tfq.runtime import Engine
 
 # Largest difference of two logits of an image, over its largest absolute logit, without a flip.
@@ -184,7 +185,7 @@ class _Seen:
             for image in np.flatnonzero(differing.reshape(count, -1).any(axis=1)):
                 if where[image] is None:
                     where[image] = site.name
-                    own = relative_distance(x[image], site, self._deviation[site.name])
+                    own = relative_distance(x[image], site.quantizer, self._deviation[site.name])
                     distance[image] = own[differing[image]].max()
         return where, distance
 
@@ -193,7 +194,7 @@ class _Seen:
         if self._nearest is None:
             where, distance = [None] * self._images, np.full(self._images, np.inf)
             for site in self._sites:
-                own = relative_distance(self._values[site.source], site, self._deviation[site.name])
+                own = relative_distance(self._values[site.source], site.quantizer, self._deviation[site.name])
                 own = own.reshape(self._images, -1).min(axis=1)
                 for image in np.flatnonzero((own < distance) & (own <= NEAR)):
                     where[image] = site.name

@@ -1,7 +1,7 @@
 """The figures of the equality benchmark as text."""
 
 from tfq.benchmark import equality_network
-from tfq.benchmark.equality_layers import NEAR
+from tfq.export.boundary import NEAR
 
 
 def text(report):

@@ -51,11 +51,12 @@ def _options(arguments):
     parser = argparse.ArgumentParser(prog="python -m tfq.benchmark infer", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--run",
-        metavar="RUN_DIR",
+        metavar="RUN",
         type=Path,
-        help="quantized run of train.py; without one, a network is trained for an epoch on handwritten digits",
+        help="quantized run of train.py, or JSON file of a sweep, as in results/sweep; without one, a network is trained for an "
+        "epoch on handwritten digits",
     )
-    parser.add_argument("--float_run", metavar="RUN_DIR", type=Path, help="float run, for the rows of TFLite and Keras")
+    parser.add_argument("--float_run", metavar="RUN", type=Path, help="likewise a float run, for the rows of TFLite and Keras")
     parser.add_argument("--model", default="resnet20", help="network, where no run is given (default resnet20)")
     parser.add_argument("--method", default="xnor", help="likewise its quantization (default xnor)")
     parser.add_argument("--w_bits", type=int, help="likewise, for dorefa")

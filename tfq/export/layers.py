@@ -64,13 +64,25 @@ def _product(call):
 
 
 def _quantizer(call, quantizer):
-    if quantizer is None:
-        return None
+    try:
+        return of_inputs(quantizer)
+    except TypeError as error:
+        raise call.refuse(str(error)) from error
+
+
+def of_inputs(quantizer):
+    """What a quantizer of inputs is in a graph; None where it leaves them as they are.
+
+    Raises:
+        TypeError: it has no form there.
+    """
     if type(quantizer) is XnorInputs:
         return g.Sign()
     if type(quantizer) is DoReFaInputs:
         return None if quantizer.bits == FULL_PRECISION else g.Levels(quantizer.bits)
-    raise call.refuse(f"its inputs are quantized by {type(quantizer).__name__}; supported are XnorInputs and DoReFaInputs")
+    if quantizer is None:
+        return None
+    raise TypeError(f"its inputs are quantized by {type(quantizer).__name__}; supported are XnorInputs and DoReFaInputs")
 
 
 def _activation(call):
