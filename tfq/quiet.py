@@ -33,6 +33,7 @@ def quiet(passing=()):
         finally:
             _restore(saved)
             logger.setLevel(level)
+            _release(logger, noise)
             if failed:
                 noise.seek(0)
                 sys.stderr.write(noise.read())
@@ -53,3 +54,10 @@ def _restore(saved):
     for descriptor, copy in saved:
         os.dup2(copy, descriptor)
         os.close(copy)
+
+
+def _release(logger, file):
+    """Let the handlers that were made meanwhile write to where errors go now, not to a file that is closed."""
+    for handler in logger.handlers:
+        if getattr(handler, "stream", None) is file:
+            handler.setStream(sys.stderr)

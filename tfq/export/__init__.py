@@ -162,11 +162,11 @@ def _save_one(model, directory, name, sample, targets):
     partial = directory / f".partial-{path.name}"
     _remove(partial)  # of an export that was killed
     try:
-        with quiet(passing=(Unsupported, ImportError)):
+        lossy = getattr(module, "LOSSY", None)
+        with quiet(passing=(Unsupported, ImportError, ExportMismatch)):
             module.write(model, partial, sample)
             predict = module.load(partial)
-        lossy = getattr(module, "LOSSY", None)
-        agreement = compare(name, model, predict, sample.images, lossy=lossy)
+            agreement = compare(name, model, predict, sample.images, lossy=lossy)
         cost = accuracy.measure(model, predict, sample.images, targets) if lossy and targets is not None else None
         _replace(partial, path)
     finally:
