@@ -132,7 +132,7 @@ def test_one_of_two_pixel_statistics_is_refused(floating, data, tmp_path):
 
 
 @pytest.mark.parametrize("name", list(export.FORMATS))
-def test_a_wrong_file_of_any_format_is_found(name, data, tmp_path, monkeypatch):
+def test_a_wrong_file_of_any_format_is_found(name, xnor, data, tmp_path, monkeypatch):
     """Written of a model whose last layer has lost its first row: no name, and one line that says which format and how far."""
     if name not in choices.ANY_BACKEND_EXPORTS and backend != "tensorflow":
         pytest.skip("needs TensorFlow")
@@ -140,7 +140,6 @@ def test_a_wrong_file_of_any_format_is_found(name, data, tmp_path, monkeypatch):
         pytest.importorskip("larq_compute_engine")
     if name == "tfq":
         runtime()
-    model = trained("xnor", data)
     write = export.FORMATS[name].write
 
     def write_another(model, path, sample):
@@ -153,7 +152,7 @@ def test_a_wrong_file_of_any_format_is_found(name, data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(export.FORMATS[name], "write", write_another)
     with pytest.raises(export.ExportMismatch, match=f"the exported {name} .*: 128 images, same top-1 on ") as error:
-        saved(model, tmp_path, [name], data[0][:128])
+        saved(xnor, tmp_path, [name], data[0][:128])
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -266,11 +265,11 @@ def test_table_counts_each_byte(data, tmp_path):
 
 @tensorflow_only
 @pytest.mark.parametrize(("name", "weight"), [("savedmodel", 4), ("keras", 4), ("tflite", 4), ("tflite_int8", 1), ("lce", 4)])
-def test_every_format_says_the_bytes_of_each_layer(name, weight, data, tmp_path):
+def test_every_format_says_the_bytes_of_each_layer(name, weight, xnor, data, tmp_path):
     """The first convolution has 432 weights and 16 biases, the second 2,304, binary ones in 9 words a filter, for 32 channels."""
     if name == "lce":
         pytest.importorskip("larq_compute_engine")
-    (report,) = saved(trained("xnor", data), tmp_path, [name], data[0][:128])
+    (report,) = saved(xnor, tmp_path, [name], data[0][:128])
     rows = export.FORMATS[name].sizes(report.path)
     assert (432 * weight + 16 * 4, 4 * (432 + 16)) in [row[2:] for row in rows]
     if name == "lce":
