@@ -124,10 +124,27 @@ def test_export_replaces_what_an_earlier_or_killed_one_left(dorefa, data, tmp_pa
     for name in ("savedmodel", ".partial-savedmodel"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "stale").touch()
+    (tmp_path / "savedmodel" / "saved_model.pb").touch()
     (tmp_path / ".partial-model.tflite").write_text("half")
     reports = export.save(dorefa, tmp_path, images=data[0][:16])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.tflite", "savedmodel"]
     assert not (reports[0].path / "stale").exists()
+
+
+@pytest.mark.parametrize("name", ["keras", "tfq"])
+def test_a_directory_that_no_export_made_stays(name, tmp_path):
+    path = tmp_path / export.FORMATS[name].FILENAME
+    path.mkdir()
+    (path / "precious.txt").touch()
+    with pytest.raises(ValueError, match=f"{path.name} is a directory that no export made"):
+        export.save(identity(), tmp_path, [name], images=np.zeros((16, 10), "float32"))
+    assert (path / "precious.txt").exists()
+
+
+def test_a_file_in_the_place_of_the_directory_is_said(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(ValueError, match=r"exports go into a directory; .*out is a file"):
+        export.save(identity(), tmp_path / "out", ["keras"], images=np.zeros((16, 10), "float32"))
 
 
 # --- the rule: with logits of 100 images and a model that is the identity of its "images"
@@ -199,6 +216,19 @@ def test_one_image_that_differs_is_refused_where_nothing_is_quantized(logits):
 def test_wrong_logits_are_refused(logits, logits_of):
     with pytest.raises(export.ExportMismatch):
         verify.compare("x", identity(), logits_of, logits)
+
+
+def test_images_of_logits_are_compared_as_a_whole():
+    """As those of a network without a head; the rule has to look at where they differ."""
+    x = keras.Input((4, 4, 3))
+    model, images = keras.Model(x, QuantActivation(XnorInputs())(x)), np.full((100, 4, 4, 3), 0.5, "float32")
+    images[7, 2, 2, 1] = 0
+
+    def other_side(images):
+        return np.where(images > 0, 1, -1).astype("float32")
+
+    agreement = verify.compare("x", model, other_side, images)
+    assert (agreement.beyond, agreement.unexplained) == (1, 0)
 
 
 def test_other_number_of_logits_is_refused(logits):

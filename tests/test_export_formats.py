@@ -19,7 +19,7 @@ from tfq.compat import backend, is_legacy, keras
 from tfq.export import __main__ as program
 from tfq.export import lce, packed, savedmodel, table, verify
 from tfq.export.graph import from_keras
-from tfq.layers import BatchNormalization, QuantConv2D
+from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 from tfq.runtime import file
 from tfq.training import choices
@@ -183,6 +183,12 @@ def one_convolution(**options):
     return keras.Model(x, BatchNormalization()(y))
 
 
+def quantized_apart(quantizer):
+    x = keras.Input((8, 8, 32))
+    y = QuantConv2D(64, 3, name="inner", kernel_quantizer=XnorWeights())(QuantActivation(quantizer)(x))
+    return keras.Model(x, BatchNormalization()(y))
+
+
 def with_a_zero_filter():
     model = one_convolution(use_bias=False)
     kernel = model.get_layer("inner").get_weights()[0]
@@ -204,7 +210,9 @@ def with_a_zero_filter():
         (lambda: one_convolution(kernel_quantizer=DoReFaWeights(2)), "not [+] and - one value"),
         (lambda: one_convolution(kernel_quantizer=None), "not [+] and - one value"),
         (lambda: one_convolution(padding="same", pad_values=-1), "pad_values=-1"),
-        (lambda: one_convolution(groups=4), "a group has 16 input channels, which must be a multiple of 32"),
+        (lambda: one_convolution(groups=2), "groups=2, and its interpreter has no binary convolutions in groups"),
+        (lambda: quantized_apart(DoReFaInputs(1)), "its inputs are quantized by a layer of their own"),
+        (lambda: quantized_apart(XnorInputs()), "its inputs are quantized by a layer of their own"),
     ],
 )
 def test_convolutions_that_would_stay_float_are_refused_by_name(make, reason):
@@ -215,14 +223,23 @@ def test_convolutions_that_would_stay_float_are_refused_by_name(make, reason):
 @needs_lce
 @pytest.mark.parametrize("pad_values", [0, 1])
 def test_what_is_not_refused_is_binary(pad_values, tmp_path):
-    lce.write(one_convolution(padding="same", pad_values=pad_values, groups=2), tmp_path / "model.tflite")
+    lce.write(one_convolution(padding="same", pad_values=pad_values), tmp_path / "model.tflite")
     assert lce._count((tmp_path / "model.tflite").read_bytes()) == 1
+
+
+@needs_lce
+def test_a_file_that_its_interpreter_refuses_is_said_in_a_line(data, monkeypatch, tmp_path):
+    """Whatever the reasons that are known."""
+    monkeypatch.setattr(lce, "_why_float", lambda layer, input_bits: None)
+    with pytest.raises(export.Unsupported, match="larq-compute-engine made a file that it cannot run itself"):
+        saved(one_convolution(groups=2), tmp_path, ["lce"], data[0][:16, :8, :8])
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_lce
 def test_a_convolution_that_the_converter_leaves_in_float_is_found(monkeypatch, tmp_path):
     """Whatever the reasons that are known: the binary convolutions of the file are counted."""
-    monkeypatch.setattr(lce, "_why_float", lambda layer: None)
+    monkeypatch.setattr(lce, "_why_float", lambda layer, input_bits: None)
     with pytest.raises(export.Unsupported, match="made 0 of 1 quantized convolutions binary"):
         lce.write(with_a_zero_filter(), tmp_path / "model.tflite")
     assert list(tmp_path.iterdir()) == []

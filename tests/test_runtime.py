@@ -11,7 +11,8 @@ import pytest
 import runtime_oracle as oracle
 from conftest import ROOT
 
-from tfq.runtime import dot, kernels, share, vector
+from tfq import runtime
+from tfq.runtime import check, dot, file, kernels, product, shapes, share, steps, vector
 from tfq.runtime import engine as engine_module
 from tfq.runtime import graph as g
 from tfq.runtime.engine import Engine
@@ -685,3 +686,52 @@ def test_code_on_disk_is_as_old_as_any_of_its_sources():
         name for name in ("dot", "share", "tile", "vector", "kernels", "jit") if (ROOT / f"tfq/runtime/{name}.py").exists()
     }
     assert {f"{name}.py" for name in modules} == set(jit._SOURCES)
+
+
+# --- small files cannot ask for much
+
+
+def borders(height, width):
+    """A binary convolution as large as its image: each window lies another way over the borders."""
+    kernel = oracle.pack(oracle.random_values(np.random.default_rng(0), (height, width, 1, 1), "binary"), "binary")
+    return g.Graph((height, width, 1), (g.Conv2D("conv", ("input",), kernel, quantizer=g.Sign(), pad_value=1),))
+
+
+def test_a_kernel_as_large_as_its_image():
+    graph = borders(5, 9)
+    same(graph, normal(np.random.default_rng(1), 3, 5, 9, 1))
+
+
+def test_kinds_of_windows_are_counted_before_they_are_made():
+    steps.write(borders(1, 20_000))
+    graph = borders(1, 20_000)
+    with pytest.raises(check.GraphError, match="'conv' has 4200 x 4200 kinds of windows at its borders: too many"):
+        product.accumulator(graph.nodes[0], huge(4200), 0)
+
+
+def huge(size):
+    """Its windows alone count."""
+    window = shapes.window(size, size, 1)
+    return product.Geometry((window, window), (size, size), (1, 1), (1, 1), size, 1, (size, size, 1))
+
+
+def dilated(name, dilations):
+    kernel_shape = tuple(1 + (dilation > 1) for dilation in dilations)
+    kernel = oracle.pack(oracle.random_values(np.random.default_rng(0), (*kernel_shape, 1, 1), "binary"), "binary")
+    return g.Conv2D(name, ("input",), kernel, dilations=dilations, quantizer=g.Sign())
+
+
+def test_margins_that_are_too_large_together_are_refused(tmp_path):
+    nodes = (dilated("a", (2**27, 1)), dilated("b", (1, 2**27)), g.Add("sum", ("a", "b")))
+    file.write(g.Graph((1, 1, 1), nodes), tmp_path / "model.tfq")
+    with pytest.raises(file.FileError, match=r"model\.tfq cannot be run: 'b' and others pad \(1, 1, 1\) to "):
+        runtime.load(tmp_path / "model.tfq")
+
+
+def test_a_network_of_too_many_large_tensors_is_refused():
+    names = [f"relu{index}" for index in range(20)]
+    nodes = [g.ReLU(name, ("input",), max_value=float(1 + index)) for index, name in enumerate(names)]
+    pooled = [g.GlobalMaxPool(f"pool{name}", (name,)) for name in names]
+    graph = g.Graph((2**13, 2**13, 2), (*nodes, *pooled, g.Concatenate("all", tuple(node.name for node in pooled))))
+    with pytest.raises(check.GraphError, match=r"an image needs \d+ GiB of memory; allowed are 4"):
+        steps.write(graph)

@@ -53,7 +53,7 @@ class Report:
         return table.by_layer(FORMATS[self.format].sizes(self.path))
 
     def __str__(self):
-        share = self.bytes / self.float32_bytes
+        share = self.bytes / max(1, self.float32_bytes)  # a model without weights has no bytes
         text = f"{self.format}: {self.path}, {self.bytes:,} bytes, {share:.1%} of float32; {self.agreement}"
         return text if self.accuracy is None else f"{text}; {self.accuracy}"
 
@@ -138,7 +138,8 @@ def save(model, directory, formats=("savedmodel", "tflite"), *, images, pixel_me
         List of `Report`, one a format.
 
     Raises:
-        ValueError, ImportError: as `check`; or the images do not fit the model, or the targets the images.
+        ValueError, ImportError: as `check`; or the images do not fit the model, or the targets the images; or something that no
+            export made stands in the place of a file.
         Unsupported: the model, or a layer of it, has no form in a format.
         ExportMismatch: an artifact does not compute what the model computes.
     """
@@ -152,6 +153,7 @@ def save(model, directory, formats=("savedmodel", "tflite"), *, images, pixel_me
         targets = accuracy.check_targets(targets, images)
     sample = Sample(images, pixel_mean, pixel_std, tuple(labels))
     directory = Path(directory)
+    _check_targets_on_disk(directory, formats)
     directory.mkdir(parents=True, exist_ok=True)
     return [_save_one(model, directory, name, sample, targets) for name in formats]
 
@@ -172,6 +174,15 @@ def _save_one(model, directory, name, sample, targets):
     finally:
         _remove(partial)
     return Report(name, path, _size(path), 4 * model.count_params(), agreement, cost)
+
+
+def _check_targets_on_disk(directory, formats):
+    """Raise, before any work, where something that no export made would have to give way."""
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"exports go into a directory; {directory} is a file")
+    for path in (directory / FORMATS[name].FILENAME for name in formats):
+        if path.is_dir() and any(path.iterdir()) and not (path / "saved_model.pb").exists():
+            raise ValueError(f"{path} is a directory that no export made: move it, or export to another directory")
 
 
 def _replace(source, target):

@@ -13,13 +13,13 @@ from tfq.export.kernels import array
 from tfq.export.layers import Unsupported
 from tfq.layers import QuantConv2D
 from tfq.quantizers import XnorInputs
+from tfq.quantizers.base import FULL_PRECISION
 
 FILENAME = "model_lce.tflite"
 
 _BINARY = "LceBconv2d"
-# The converter's own: weights of a filter may differ by so much, and it groups 32 channels into a word.
+# The converter's own: weights of a filter may differ by so much.
 _TOLERANCE = 0.005
-_WORD = 32
 
 
 def write(model, path, sample=None):
@@ -57,7 +57,11 @@ def _converted(convert, directory):
 def load(path, threads=1):
     """The function from a batch of images (float32 array) to logits that the file at `path` computes on so many threads."""
     module = require("larq_compute_engine.tflite.python.interpreter")
-    interpreter = module.Interpreter(Path(path).read_bytes(), num_threads=threads)
+    try:
+        interpreter = module.Interpreter(Path(path).read_bytes(), num_threads=threads)
+    except RuntimeError as error:  # such as of a binary convolution of one filter
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise Unsupported(f"larq-compute-engine made a file that it cannot run itself: {reason}") from error
     return lambda images: np.asarray(interpreter.predict(images))
 
 
@@ -76,29 +80,34 @@ def check(model):
     inner = convolutions[1:] if _takes_floats(convolutions) else convolutions
     quantized = [call for call in inner if _is_quantized(call.layer)]
     for call in quantized:
-        reason = _why_float(call.layer)
+        reason = _why_float(call.layer, call.input_bits)
         if reason:
             raise Unsupported(f"layer {call.name!r} would silently stay a float convolution in larq-compute-engine: {reason}")
     return len(quantized)
 
 
 def _takes_floats(convolutions):
-    return bool(convolutions) and getattr(convolutions[0].layer, "input_quantizer", None) is None
+    if not convolutions:
+        return False
+    first = convolutions[0]
+    return getattr(first.layer, "input_quantizer", None) is None and first.input_bits == FULL_PRECISION
 
 
 def _is_quantized(layer):
     return isinstance(layer, QuantConv2D) and (layer.input_quantizer is not None or layer.kernel_quantizer is not None)
 
 
-def _why_float(layer):
-    """Why the converter would leave a convolution in float; None if it would not."""
+def _why_float(layer, input_bits):
+    """Why the converter would leave a convolution in float, or make one that cannot be run; None if neither."""
+    if layer.input_quantizer is None and input_bits < FULL_PRECISION:
+        return "its inputs are quantized by a layer of their own; give it input_quantizer=XnorInputs() instead"
     if type(layer.input_quantizer) is not XnorInputs:
         name = "not quantized" if layer.input_quantizer is None else f"quantized by {type(layer.input_quantizer).__name__}"
         return f"its inputs are {name}, and only signs (XnorInputs) become bits"
     if layer.pad_values == -1:
         return "pad_values=-1, and it pads bits with 0 or 1 alone"
-    if layer.groups > 1 and layer.kernel.shape[2] % _WORD:
-        return f"a group has {layer.kernel.shape[2]} input channels, which must be a multiple of {_WORD}"
+    if layer.groups > 1:  # the converter takes some of them, and its interpreter refuses these
+        return f"groups={layer.groups}, and its interpreter has no binary convolutions in groups"
     kernel = np.abs(array(layer.quantized_kernel)).reshape(-1, layer.kernel.shape[-1])
     if not kernel.all():
         return f"its kernel has {int((kernel == 0).sum()):,} exact zeros (of {kernel.size:,} weights), and a bit is + or -"

@@ -113,9 +113,10 @@ def compare(name, model, predict, images, lossy=None):
 
 
 def agree(logits, expected):
-    """`Agreement` of two arrays of logits, (N, classes)."""
+    """`Agreement` of two arrays of logits, (N, classes); of other shapes all values of an image are compared."""
     if logits.shape != expected.shape:
         raise ExportMismatch(f"the artifact gives logits of shape {logits.shape}, the model of shape {expected.shape}")
+    logits, expected = logits.reshape(len(logits), -1), expected.reshape(len(expected), -1)
     difference = _differences(logits, expected)
     return Agreement(
         images=len(expected),
@@ -128,7 +129,9 @@ def agree(logits, expected):
 
 def _differences(logits, expected):
     """Of each image the largest difference of a logit, over the largest of all logits."""
-    difference = np.abs(logits - expected).max(axis=1) / max(np.abs(expected).max(), np.finfo(np.float32).tiny)
+    difference = np.abs(logits - expected).reshape(len(expected), -1).max(axis=1) / max(
+        np.abs(expected).max(), np.finfo(np.float32).tiny
+    )
     return np.where(np.isnan(difference), np.inf, difference)
 
 

@@ -15,12 +15,16 @@ def load(path, threads=1):
         threads: threads that share the images of one batch.
 
     Raises:
-        ValueError: the file is no valid `.tfq` file, or `threads` is not a positive integer.
+        ValueError: the file is no valid `.tfq` file, its network needs more memory than any network should, or `threads` is not
+            a positive integer.
     """
-    from tfq.runtime import file
+    from tfq.runtime import check, file
     from tfq.runtime.engine import Engine
 
-    return Engine(file.read(path), threads=threads)
+    try:
+        return Engine(file.read(path), threads=threads)
+    except check.GraphError as error:
+        raise file.FileError(f"{path} cannot be run: {error}") from error
 
 
 def __getattr__(name):

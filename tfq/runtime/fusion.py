@@ -263,6 +263,18 @@ def _choose_images(plan):
             plan.images[node.name] = image
             widest = plan.margins.get(image, (0, 0, 0, 0))
             plan.margins[image] = tuple(max(pair) for pair in zip(widest, margins[node.name], strict=True))
+            _check_margin(node, plan.shapes[image.source], plan.margins[image])
+
+
+def _check_margin(node, shape, margin):
+    """Raise where the widest margins of several convolutions, each of a size that is allowed, make one that is not."""
+    height, width, channels = s.as_image(shape)
+    top, left, bottom, right = margin
+    padded = (top + height + bottom, left + width + right)
+    if math.prod(padded) * channels > check.MAX_VALUES:
+        raise check.GraphError(
+            f"{node.name!r} and others pad {shape} to {padded}: more than {check.MAX_VALUES:,} values an image"
+        )
 
 
 def _find_needed(plan):

@@ -6,6 +6,7 @@ import numpy as np
 
 from tfq.runtime import fusion, packing
 from tfq.runtime import graph as g
+from tfq.runtime.check import MAX_VALUES, GraphError
 from tfq.runtime.tile import BYTES, FLOAT, MASKED, XOR
 from tfq.runtime.vector import LANES
 
@@ -39,11 +40,13 @@ class Geometry:
         columns = np.arange(self.size[1]) * self.dilations[1] * self.pixel
         return (rows[:, None] + columns).reshape(-1)
 
-    def outside(self, axis):
-        """For each window along an axis the taps, bool, that fall outside."""
+    def inside(self, axis):
+        """For each window along an axis the taps [first, last) that do not fall outside, (windows, 2)."""
         out, before, _ = self.windows[axis]
-        at = np.arange(out)[:, None] * self.strides[axis] - before + np.arange(self.size[axis]) * self.dilations[axis]
-        return (at < 0) | (at >= self.shape[axis])
+        start, step, size = np.arange(out) * self.strides[axis] - before, self.dilations[axis], self.size[axis]
+        first = np.clip(-(start // step), 0, size)
+        last = np.clip(-((start - self.shape[axis]) // step), first, size)
+        return np.stack([first, last], axis=1)
 
 
 @dataclass(frozen=True)
@@ -167,14 +170,26 @@ def accumulator(node, geometry, fill):
         terms = (plane.weight * highest * plane.positive for plane in signs)
     total = 0 if fusion.on_bytes(node) else sum(term.sum(axis=(0, 1)) for term in terms)
     wrong = getattr(node, "pad_value", 0) * highest - read
-    by_tap = whole.sum(axis=1).reshape(*geometry.size, -1)
-    row_kinds, rows = np.unique(geometry.outside(0), axis=0, return_inverse=True)
-    column_kinds, columns = np.unique(geometry.outside(1), axis=0, return_inverse=True)
-    outside = row_kinds[:, None, :, None] | column_kinds[None, :, None, :]
-    base = total + wrong * np.einsum("rcij,ijf->rcf", outside, by_tap)
-    base = np.pad(base, [(0, 0), (0, 0), (0, -base.shape[2] % LANES)])
+    row_kinds, rows = np.unique(geometry.inside(0), axis=0, return_inverse=True)
+    column_kinds, columns = np.unique(geometry.inside(1), axis=0, return_inverse=True)
+    filters = whole.shape[-1]
+    if len(row_kinds) * len(column_kinds) * (filters + -filters % LANES) > MAX_VALUES:
+        raise GraphError(f"{node.name!r} has {len(row_kinds)} x {len(column_kinds)} kinds of windows at its borders: too many")
+    outside = _outside(whole.sum(axis=1).reshape(*geometry.size, filters), row_kinds, column_kinds)
+    base = np.pad(total + wrong * outside, [(0, 0), (0, 0), (0, -filters % LANES)])
     bound = int(np.abs(whole).sum(axis=(0, 1)).max()) * highest
     return Accumulator(base.astype(np.int32), rows.reshape(-1).astype(np.int32), columns.reshape(-1).astype(np.int32), bound)
+
+
+def _outside(by_tap, rows, columns):
+    """Sums over the taps outside, (kinds of rows, kinds of columns, filters), of values (height, width, filters)."""
+    # Sums of all taps above and left of each: those of a rectangle follow from its corners, however large the kernel is.
+    corner = np.pad(by_tap.cumsum(axis=0).cumsum(axis=1), [(1, 0), (1, 0), (0, 0)])
+
+    def at(row, column):
+        return corner[rows[:, row][:, None], columns[:, column]]
+
+    return corner[-1, -1] - (at(1, 1) - at(0, 1) - at(1, 0) + at(0, 0))
 
 
 def kernel_scale(node):

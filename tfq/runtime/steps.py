@@ -7,6 +7,7 @@ import numpy as np
 
 from tfq.runtime import fusion, kernels, packing, product, shapes, threshold
 from tfq.runtime import graph as g
+from tfq.runtime.check import GraphError
 from tfq.runtime.memory import Constants, Memory
 from tfq.runtime.tile import POSITIONS, VECTORS, largest_tile
 from tfq.runtime.vector import LANES
@@ -14,6 +15,7 @@ from tfq.runtime.vector import LANES
 _NOWHERE = -1
 _ROW = 42  # numbers of the longest step
 _BYTE_WORDS = 4  # words of 16 bytes, and bytes of a word
+_MOST_MEMORY = 2**30  # elements of 4 bytes for one image: tensors of the largest size, a few at a time
 _STRIP = 64  # windows whose sums, 8 KiB of them, are finished together
 
 
@@ -113,6 +115,8 @@ class _Writer:
                 if isinstance(at, _At):
                     self.memory.use(at.buffer, 0, step)
         where, size = self.memory.place()
+        if size > _MOST_MEMORY:
+            raise GraphError(f"an image needs {size * 4 / 2**30:,.0f} GiB of memory; allowed are {_MOST_MEMORY * 4 // 2**30}")
         table = np.zeros((end, _ROW), np.int64)
         for step, row in enumerate(self.rows):
             table[step, : len(row)] = [where[at.buffer] + at.offset if isinstance(at, _At) else at for at in row]
