@@ -266,7 +266,7 @@ def flags(run_directory):
 
 
 def test_command_judges_a_run(run_directory, tmp_path, capsys):
-    path = tmp_path / "new" / "equality.json"
+    path = tmp_path / "equality.json"
     assert equality.main([*flags(run_directory), f"--json={path}"]) == 0
     output = capsys.readouterr()
     assert output.err == ""

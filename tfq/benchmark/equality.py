@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from tfq import data, export
+from tfq.arguments import integer, output_file
 from tfq.benchmark import equality_layers, equality_network, equality_table, trained
 from tfq.benchmark.equality_keras import Reference
 from tfq.export import lce, tflite
@@ -37,7 +38,6 @@ def main(arguments):
         return _fail([" ".join(str(error).split())])
     print(equality_table.text(report))
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return _fail(report["violations"]) if report["violations"] else 0
 
@@ -114,23 +114,11 @@ def _parser():
         required=True,
         help="run of train.py, whose best checkpoint is taken; or JSON file of a sweep, whose packed network is",
     )
-    parser.add_argument("--images", type=_count, default=10000, help="test images, end to end (default 10000)")
-    parser.add_argument("--layer_images", type=_count, default=300, help="of them, layer by layer (default 300)")
-    parser.add_argument(
-        "--tflite_images", type=_none_or_count, default=10000, help="of them, on TFLite; 0 for none (default 10000)"
-    )
-    parser.add_argument("--lce_images", type=_none_or_count, default=1000, help="of them, on LCE; 0 for none (default 1000)")
+    parser.add_argument("--images", type=integer(), default=10000, help="test images, end to end (default 10000)")
+    parser.add_argument("--layer_images", type=integer(), default=300, help="of them, layer by layer (default 300)")
+    parser.add_argument("--tflite_images", type=integer(0), default=10000, help="of them, on TFLite; 0 for none (default 10000)")
+    parser.add_argument("--lce_images", type=integer(0), default=1000, help="of them, on LCE; 0 for none (default 1000)")
     parser.add_argument("--tfq", metavar="PATH", type=Path, help="packed file to judge (default: exported anew)")
     parser.add_argument("--data_dir", help="where the data set is (default: as the run has it)")
-    parser.add_argument("--json", metavar="PATH", type=Path, help="write the figures here")
+    parser.add_argument("--json", metavar="PATH", type=output_file, help="write the figures here")
     return parser
-
-
-def _count(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more; got {text}")
-    return int(text)
-
-
-def _none_or_count(text):
-    return 0 if text == "0" else _count(text)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfq.arguments import output_file, thread_count
 from tfq.runtime.pictures import PictureError, Reader
 
 # Images in memory at a time.
@@ -48,12 +49,12 @@ def _parser():
     )
     parser.add_argument("model", metavar="MODEL.tfq", type=Path, help="packed network")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="image files, of any format that PIL reads")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads that share the images (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, metavar="N", help="threads that share the images (default 1)")
     parser.add_argument("--top", type=int, default=1, metavar="K", help="name the K best classes (default 1)")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="names of the classes, one a line (default: the model's)")
     parser.add_argument("--resize", action="store_true", help="scale images of another size than the network's; else refused")
-    parser.add_argument("--json", type=Path, metavar="PATH", help=f"write the rows {{{', '.join(KEYS)}}} here")
-    parser.add_argument("--csv", type=Path, metavar="PATH", help="likewise, with commas between")
+    parser.add_argument("--json", type=output_file, metavar="PATH", help=f"write the rows {{{', '.join(KEYS)}}} here")
+    parser.add_argument("--csv", type=output_file, metavar="PATH", help="likewise, with commas between")
     return parser
 
 
