@@ -112,6 +112,36 @@ def test_names_of_classes_from_the_model_and_from_a_file(tmp_path, folder, capsy
     assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == wanted
 
 
+def test_a_byte_order_mark_is_no_part_of_a_label(model, folder, tmp_path, capsys):
+    run(model, folder, "--top=5")
+    before = capsys.readouterr().out
+    (tmp_path / "names.txt").write_text("0\n1\n2\n3\n4\n", encoding="utf-8-sig")
+    assert run(model, folder, "--top=5", f"--labels={tmp_path / 'names.txt'}") == 0
+    assert capsys.readouterr().out == before
+
+
+def test_labels_that_are_no_text_are_named(model, folder, tmp_path, capsys):
+    names = tmp_path / "names.bin"
+    names.write_bytes(b"a\n\xff")
+    assert run(model, folder, f"--labels={names}") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"python -m tfq.runtime: error: --labels={names} is no text in UTF-8: invalid start byte at byte 2"
+
+
+def test_names_of_files_that_are_no_text_are_spelt_out_everywhere(model, folder, tmp_path, capsys):
+    (folder / "6.png").rename(folder / os.fsdecode(b"\xff.png"))
+    (folder / "5.png").rename(folder / os.fsdecode(b"\xfe.png"))
+    (folder / os.fsdecode(b"\xfe.png")).write_bytes(b"no image")
+    assert run(model, folder, f"--json={tmp_path / 'rows.json'}", f"--csv={tmp_path / 'rows.csv'}") == 1
+    output = capsys.readouterr()
+    assert output.out.splitlines()[-1].startswith("\\udcff.png\t")
+    assert output.err.splitlines()[1].startswith("\\udcfe.png: cannot be read: ")
+    names = [*(f"{i}.png" for i in range(5)), "\\udcfe.png", "\\udcff.png"]
+    assert [row["file"] for row in json.loads((tmp_path / "rows.json").read_text())] == names
+    with (tmp_path / "rows.csv").open(newline="", encoding="utf-8") as lines:
+        assert [row["file"] for row in csv.DictReader(lines)] == names
+
+
 def test_what_cannot_be_read_is_said_and_the_rest_is_done(model, folder, tmp_path, capsys):
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:60])
     (folder / "3.jpg").write_bytes(b"no image at all")
