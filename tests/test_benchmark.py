@@ -198,6 +198,26 @@ def test_a_picture_that_cannot_be_drawn_is_said_before_the_work(module, name, me
     assert f"error: argument --plot: {message}" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("module", [conv, infer, train_benchmark])
+def test_tensorflow_is_missed_before_the_work(module, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(SystemExit, match="1"):
+        module.main([])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(": error: needs `tensorflow`, which is not installed: pip install 'tfq[tensorflow]'")
+
+
+@pytest.mark.parametrize("module", [conv, infer])
+def test_another_backend_is_refused_before_the_work(module, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("tfq.export.backend", "jax")
+    with pytest.raises(SystemExit, match="1"):
+        module.main([])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(": error: export to tflite needs the tensorflow backend, this run uses jax")
+
+
 def test_a_picture_needs_matplotlib(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(SystemExit, match="2"):

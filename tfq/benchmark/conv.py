@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfq.arguments import integer, output_file, picture_file
+from tfq.benchmark import needs
 from tfq.benchmark.worker import Worker
 
 ENGINES = ("tfq", "lce", "tflite_float32", "tflite_int8", "keras")
@@ -53,7 +54,8 @@ SHAPES = (
 
 def main(arguments):
     """Measure, print a table, and write the rows where `--json` says."""
-    options = _options(arguments)
+    options, parser = _options(arguments)
+    needs.tensorflow(parser)
     from tfq.benchmark import conv_files
     from tfq.export import ExportMismatch
 
@@ -89,7 +91,7 @@ def _options(arguments):
     )
     parser.add_argument("--json", metavar="PATH", type=output_file, help=f"write the rows {{{', '.join(KEYS)}}} here")
     parser.add_argument("--plot", metavar="PATH", type=picture_file, help="draw the speeds into this picture")
-    return parser.parse_args(arguments)
+    return parser.parse_args(arguments), parser
 
 
 def _shape(text):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tfq.arguments import integer, output_file, picture_file, thread_count
+from tfq.benchmark import needs
 from tfq.benchmark.worker import Worker
 
 # Batch sizes, and calls of each engine a turn.
@@ -25,6 +26,7 @@ def main(arguments):
     options, parser = _options(arguments)
     if not Path("models").is_dir():
         parser.exit(2, "python -m tfq.benchmark infer: needs the networks in models/: run it in a checkout of tfq\n")
+    needs.tensorflow(parser)
     import models
     from tfq.benchmark import artifacts
 

@@ -10,6 +10,7 @@ import statistics
 from pathlib import Path
 
 from tfq.arguments import integer, output_file
+from tfq.benchmark import needs
 from tfq.benchmark.worker import Worker
 
 BASELINE = "keras3_float_stock"
@@ -47,6 +48,7 @@ def main(arguments):
     options = parser.parse_args(arguments)
     if not Path("models").is_dir():
         parser.exit(2, "python -m tfq.benchmark train: needs the networks in models/: run it in a checkout of tfq\n")
+    needs.installed_tensorflow(parser)
     medians = _measure(options)
     rows = [{"name": name, "samples_per_s": rate, "ratio": rate / medians[options.only[0]]} for name, rate in medians.items()]
     for row in rows:
