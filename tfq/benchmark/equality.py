@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tfq import data, export
 from tfq.arguments import integer, output_file
-from tfq.benchmark import equality_layers, equality_network, equality_table, trained
+from tfq.benchmark import equality_graph, equality_layers, equality_network, equality_table, trained
 from tfq.benchmark.equality_keras import Reference
 from tfq.export import lce, tflite
 from tfq.export.graph import from_keras
@@ -60,7 +60,7 @@ def compare(options):
         return sample.prepared(dataset.x_test[part])
 
     with tempfile.TemporaryDirectory() as directory:
-        graph = _packed(model, options.tfq, Path(directory))
+        graph = _packed(model, options, Path(directory))
         others, left_out = _others(model, options, Path(directory))
         reference = Reference(model, graph)
         few = images(slice(0, min(options.layer_images, len(labels))))
@@ -76,12 +76,31 @@ def compare(options):
     }
 
 
-def _packed(model, path, directory):
-    """The network of a `.tfq` file: the one at `path`, or a new one of the model."""
-    if path is None:
-        path = directory / "model.tfq"
-        file.write(from_keras(model), path)
-    return file.read(path)
+def _packed(model, options, directory):
+    """The network of a `.tfq` file: the one that is to be judged, or a new one of the model."""
+    graph = from_keras(model)
+    if options.tfq is None:
+        file.write(graph, directory / "model.tfq")
+        return file.read(directory / "model.tfq")
+    given = file.read(options.tfq)
+    _check_same(_described(graph), _described(given), options)
+    return given
+
+
+def _check_same(ours, theirs, options):
+    """Raise where a packed file is of another network than the run; weights of the same one may be others."""
+    for layer in sorted(ours ^ theirs):
+        where = "the file" if layer in theirs else "the run"
+        raise RunError(f"--tfq={options.tfq} is of another network than --run_dir={options.run_dir}: {where} alone has {layer}")
+
+
+def _described(graph):
+    """What its input, its convolutions and its products are, in words."""
+    return {f"an input of shape {graph.input_shape}"} | {
+        f"layer {node.name!r} with a kernel of shape {tuple(node.kernel.shape)}, {getattr(node.kernel, 'coding', 'float')}, "
+        f"and {f'inputs by {node.quantizer}' if node.quantizer else 'float inputs'}"
+        for node in equality_graph.products(graph)
+    }
 
 
 def _others(model, options, directory):
