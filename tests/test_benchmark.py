@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from conftest import ROOT
 
 import models
 from tfq.benchmark import __main__ as command
-from tfq.benchmark import artifacts, conv, conv_plot, infer, infer_worker, popcount
+from tfq.benchmark import artifacts, concurrency, conv, conv_plot, equality, infer, infer_worker, popcount
 from tfq.benchmark import train as train_benchmark
 from tfq.benchmark.worker import Worker
 from tfq.compat import keras
@@ -155,15 +156,73 @@ def test_a_network_that_ends_sooner_is_of_another_architecture(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--threads", "0"], "must be an integer above 0; got '0'"),
-        (["--repetitions=none"], "must be an integer above 0; got 'none'"),
-        (["--images=-5"], "must be an integer above 0; got '-5'"),
+        (["--threads", "0"], "must be an integer from 1 to 256; got '0'"),
+        (["--threads", "100000000"], "must be an integer from 1 to 256; got '100000000'"),
+        (["--repetitions=none"], "must be an integer of 1 or more; got 'none'"),
+        (["--images=-5"], "must be an integer of 1 or more; got '-5'"),
     ],
 )
 def test_flags_of_infer_that_do_not_fit(flags, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         infer.main(flags)
     assert message in capsys.readouterr().err
+
+
+COMMANDS = {
+    "conv": (conv, []),
+    "infer": (infer, []),
+    "train": (train_benchmark, []),
+    "concurrency": (concurrency, ["model.tfq"]),
+    "equality": (equality, ["--run_dir=run"]),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_file_that_cannot_be_written_is_said_before_the_work(name, tmp_path, capsys):
+    """None of them would find a network to work on, which is said with status 1."""
+    module, arguments = COMMANDS[name]
+    for path, message in ((tmp_path, "it is a directory"), (tmp_path / "none" / "x.json", "there is no directory ")):
+        with pytest.raises(SystemExit, match="2"):
+            module.main([*arguments, f"--json={path}"])
+        error = f"{name}: error: argument --json: cannot write '{path}': {message}"
+        assert error in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("module", [conv, infer])
+@pytest.mark.parametrize(
+    ("name", "message"), [("x.foo", "must end with .png, .pdf, .svg or .jpg"), ("none/x.png", "cannot write")]
+)
+def test_a_picture_that_cannot_be_drawn_is_said_before_the_work(module, name, message, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        module.main([f"--plot={tmp_path / name}"])
+    assert f"error: argument --plot: {message}" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("module", [conv, infer, train_benchmark])
+def test_tensorflow_is_missed_before_the_work(module, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(SystemExit, match="1"):
+        module.main([])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(": error: needs `tensorflow`, which is not installed: pip install 'tfq[tensorflow]'")
+
+
+@pytest.mark.parametrize("module", [conv, infer])
+def test_another_backend_is_refused_before_the_work(module, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("tfq.export.backend", "jax")
+    with pytest.raises(SystemExit, match="1"):
+        module.main([])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(": error: export to tflite needs the tensorflow backend, this run uses jax")
+
+
+def test_a_picture_needs_matplotlib(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit, match="2"):
+        conv.main([f"--plot={tmp_path / 'x.png'}"])
+    assert "pictures need `matplotlib`, which is not installed: pip install 'tfq[train]'" in capsys.readouterr().err
 
 
 def test_a_run_that_is_none_is_one_line(tmp_path, capsys, monkeypatch):

@@ -131,6 +131,21 @@ def test_the_command_fails_where_something_does_not_hold(tmp_path, capsys, monke
     assert "VIOLATED: memory grew by" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--threads=100000000", "must be an integer from 1 to 256; got '100000000'"),
+        ("--callers=0", "must be an integer from 1 to 256; got '0'"),
+        ("--seconds=nan", "must be a number above 0; got 'nan'"),
+        ("--seconds=long", "must be a number above 0; got 'long'"),
+    ],
+)
+def test_numbers_that_are_none(flag, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        concurrency.main(["model.tfq", flag])
+    assert message in capsys.readouterr().err
+
+
 def test_what_is_no_model_is_one_line(tmp_path, capsys):
     for path, message in ((tmp_path / "no.tfq", "No such file or directory"), (concurrency.__file__, "is not a .tfq file")):
         assert concurrency.main([str(path)]) == 1

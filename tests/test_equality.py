@@ -266,7 +266,7 @@ def flags(run_directory):
 
 
 def test_command_judges_a_run(run_directory, tmp_path, capsys):
-    path = tmp_path / "new" / "equality.json"
+    path = tmp_path / "equality.json"
     assert equality.main([*flags(run_directory), f"--json={path}"]) == 0
     output = capsys.readouterr()
     assert output.err == ""
@@ -284,6 +284,26 @@ def test_command_says_in_a_line_each_what_is_wrong_in_a_packed_file(run_director
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("python -m tfq.benchmark equality: layer stage3_block1_shortcut: ")
     assert all(line.startswith("python -m tfq.benchmark equality: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("other", "layer"),
+    [
+        ({"depth": 14}, "the file alone has layer 'stage1_block2_conv1' with "),
+        ({"width": 2}, "the file alone has layer 'head' with a kernel of shape (128, 10), float, and float inputs"),
+        (
+            {"method": "ternary"},
+            "the run alone has layer 'stage1_block1_conv1' with a kernel of shape (3, 3, 16, 16), binary, and inputs by Sign",
+        ),
+    ],
+)
+def test_command_names_the_packed_file_of_another_network(other, layer, run_directory, tmp_path, capsys):
+    path = tmp_path / "other.tfq"
+    file.write(from_keras(models.build("resnet20", **{"method": "xnor", "depth": 8, "width": 1, **other})), path)
+    assert equality.main([*flags(run_directory), f"--tfq={path}"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"--tfq={path} is of another network than --run_dir={run_directory}: " in line
+    assert layer in line
 
 
 @pytest.mark.parametrize(

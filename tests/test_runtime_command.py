@@ -112,6 +112,36 @@ def test_names_of_classes_from_the_model_and_from_a_file(tmp_path, folder, capsy
     assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == wanted
 
 
+def test_a_byte_order_mark_is_no_part_of_a_label(model, folder, tmp_path, capsys):
+    run(model, folder, "--top=5")
+    before = capsys.readouterr().out
+    (tmp_path / "names.txt").write_text("0\n1\n2\n3\n4\n", encoding="utf-8-sig")
+    assert run(model, folder, "--top=5", f"--labels={tmp_path / 'names.txt'}") == 0
+    assert capsys.readouterr().out == before
+
+
+def test_labels_that_are_no_text_are_named(model, folder, tmp_path, capsys):
+    names = tmp_path / "names.bin"
+    names.write_bytes(b"a\n\xff")
+    assert run(model, folder, f"--labels={names}") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"python -m tfq.runtime: error: --labels={names} is no text in UTF-8: invalid start byte at byte 2"
+
+
+def test_names_of_files_that_are_no_text_are_spelt_out_everywhere(model, folder, tmp_path, capsys):
+    (folder / "6.png").rename(folder / os.fsdecode(b"\xff.png"))
+    (folder / "5.png").rename(folder / os.fsdecode(b"\xfe.png"))
+    (folder / os.fsdecode(b"\xfe.png")).write_bytes(b"no image")
+    assert run(model, folder, f"--json={tmp_path / 'rows.json'}", f"--csv={tmp_path / 'rows.csv'}") == 1
+    output = capsys.readouterr()
+    assert output.out.splitlines()[-1].startswith("\\udcff.png\t")
+    assert output.err.splitlines()[1].startswith("\\udcfe.png: cannot be read: ")
+    names = [*(f"{i}.png" for i in range(5)), "\\udcfe.png", "\\udcff.png"]
+    assert [row["file"] for row in json.loads((tmp_path / "rows.json").read_text())] == names
+    with (tmp_path / "rows.csv").open(newline="", encoding="utf-8") as lines:
+        assert [row["file"] for row in csv.DictReader(lines)] == names
+
+
 def test_what_cannot_be_read_is_said_and_the_rest_is_done(model, folder, tmp_path, capsys):
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:60])
     (folder / "3.jpg").write_bytes(b"no image at all")
@@ -180,7 +210,6 @@ def test_a_picture_as_large_as_an_attack_is_refused(tmp_path, monkeypatch):
         ({"channels": 4}, (), "the network takes inputs of shape (6, 8, 4); image files give (height, width, 1 or 3)"),
         ({}, ("--top=6",), "--top must be from 1 to 5, the number of classes; got --top=6"),
         ({}, ("--top=0",), "--top must be from 1 to 5, the number of classes; got --top=0"),
-        ({}, ("--threads=0",), "threads must be a positive integer; got threads=0"),
         ({}, ("--labels=pyproject.toml",), "the network has 5 classes; pyproject.toml names "),
         ({}, ("--labels=nowhere.txt",), "No such file or directory: 'nowhere.txt'"),
         ({"labels": ("a", "b")}, (), "model.tfq names 2"),
@@ -192,6 +221,38 @@ def test_what_does_not_fit_is_one_line(options, flags, message, tmp_path, folder
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("python -m tfq.runtime: error: ")
     assert message in line
+
+
+@pytest.mark.parametrize("flag", ["--json", "--csv"])
+def test_files_that_cannot_be_written_are_said_before_the_work(flag, model, folder, tmp_path, capsys, monkeypatch):
+    """Before a model is even looked for; whether writing is permitted is asked of the system, since root may do all."""
+    written = tmp_path / "there.json"
+    written.touch()
+    for path, message in (
+        (tmp_path / "none" / "x.json", f"there is no directory '{tmp_path / 'none'}'"),
+        (written / "x.json", f"there is no directory '{written}'"),
+        (tmp_path, "it is a directory"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            run("none.tfq", folder, f"{flag}={path}")
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line == f"python -m tfq.runtime: error: argument {flag}: cannot write '{path}': {message}"
+    for path in (written, tmp_path / "new.json"):
+        asked = path if path.exists() else tmp_path
+        monkeypatch.setattr("tfq.arguments.os.access", lambda given, mode, asked=asked: (given, mode) != (asked, os.W_OK))
+        with pytest.raises(SystemExit, match="2"):
+            run("none.tfq", folder, f"{flag}={path}")
+        assert f"cannot write '{path}': it may not be written to" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert run(model, folder, f"{flag}={written}") == 0
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "two", "257", "100000000", "9" * 5000])
+def test_numbers_of_threads_that_nobody_wants(threads, model, folder, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(model, folder, f"--threads={threads}")
+    assert f"argument --threads: must be an integer from 1 to 256; got '{threads}'" in capsys.readouterr().err
 
 
 def test_folders_and_models_that_are_none(model, tmp_path, capsys):

@@ -6,6 +6,7 @@ process must not grow. An engine of one thread and one of two, one after the oth
 
 import argparse
 import json
+import math
 import sys
 import threading
 import time
@@ -13,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+
+from tfq.arguments import output_file, thread_count
 
 LARGEST_BATCH = 33
 # What the peak of the resident set may grow by after the warm-up. A call that leaves 1 KiB behind is over it within 4,096 calls.
@@ -80,22 +83,23 @@ def main(arguments):
 def _options(arguments):
     parser = argparse.ArgumentParser(prog="python -m tfq.benchmark concurrency", description=__doc__.splitlines()[0])
     parser.add_argument("model", metavar="MODEL.tfq", type=Path)
-    parser.add_argument("--seconds", type=_positive(float), default=60, help="for each number of threads (default 60)")
-    parser.add_argument("--callers", type=_positive(int), default=8, help="threads that call the engine (default 8)")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of the engine itself (default 1 2)")
-    parser.add_argument("--json", metavar="PATH", type=Path, help="write the rows here")
+    parser.add_argument("--seconds", type=_seconds, default=60, help="for each number of threads (default 60)")
+    parser.add_argument("--callers", type=thread_count, default=8, help="threads that call the engine (default 8)")
+    parser.add_argument(
+        "--threads", type=thread_count, nargs="+", default=[1, 2], help="threads of the engine itself (default 1 2)"
+    )
+    parser.add_argument("--json", metavar="PATH", type=output_file, help="write the rows here")
     return parser.parse_args(arguments)
 
 
-def _positive(kind):
-    def parse(text):
-        value = kind(text)
-        if not value > 0:
-            raise argparse.ArgumentTypeError(f"must be above 0; got {text}")
-        return value
-
-    parse.__name__ = kind.__name__  # argparse names it in its error
-    return parse
+def _seconds(text):
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number above 0; got {text!r}")
+    return seconds
 
 
 def hammer(engine, seconds, callers):

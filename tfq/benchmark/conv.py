@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfq.arguments import integer, output_file, picture_file
+from tfq.benchmark import needs
 from tfq.benchmark.worker import Worker
 
 ENGINES = ("tfq", "lce", "tflite_float32", "tflite_int8", "keras")
@@ -52,7 +54,8 @@ SHAPES = (
 
 def main(arguments):
     """Measure, print a table, and write the rows where `--json` says."""
-    options = _options(arguments)
+    options, parser = _options(arguments)
+    needs.tensorflow(parser)
     from tfq.benchmark import conv_files
     from tfq.export import ExportMismatch
 
@@ -83,13 +86,12 @@ def _options(arguments):
         metavar="HxCxFxK",
         help="height and width of the image, channels, filters, size of the kernel, as in 32x64x64x3 (default: eight of them)",
     )
-    parser.add_argument("--repetitions", type=int, default=10, help=f"turns of each engine, {_CALLS} calls a turn (default 10)")
-    parser.add_argument("--json", metavar="PATH", type=Path, help=f"write the rows {{{', '.join(KEYS)}}} here")
-    parser.add_argument("--plot", metavar="PATH", type=Path, help="draw the speeds into this picture")
-    options = parser.parse_args(arguments)
-    if options.repetitions < 1:
-        parser.error(f"--repetitions must be at least 1; got {options.repetitions}")
-    return options
+    parser.add_argument(
+        "--repetitions", type=integer(), default=10, help=f"turns of each engine, {_CALLS} calls a turn (default 10)"
+    )
+    parser.add_argument("--json", metavar="PATH", type=output_file, help=f"write the rows {{{', '.join(KEYS)}}} here")
+    parser.add_argument("--plot", metavar="PATH", type=picture_file, help="draw the speeds into this picture")
+    return parser.parse_args(arguments), parser
 
 
 def _shape(text):

@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 
 from tfq import data, export
-from tfq.benchmark import equality_layers, equality_network, equality_table, trained
+from tfq.arguments import integer, output_file
+from tfq.benchmark import equality_graph, equality_layers, equality_network, equality_table, trained
 from tfq.benchmark.equality_keras import Reference
 from tfq.export import lce, tflite
 from tfq.export.graph import from_keras
@@ -37,7 +38,6 @@ def main(arguments):
         return _fail([" ".join(str(error).split())])
     print(equality_table.text(report))
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return _fail(report["violations"]) if report["violations"] else 0
 
@@ -60,7 +60,7 @@ def compare(options):
         return sample.prepared(dataset.x_test[part])
 
     with tempfile.TemporaryDirectory() as directory:
-        graph = _packed(model, options.tfq, Path(directory))
+        graph = _packed(model, options, Path(directory))
         others, left_out = _others(model, options, Path(directory))
         reference = Reference(model, graph)
         few = images(slice(0, min(options.layer_images, len(labels))))
@@ -76,12 +76,31 @@ def compare(options):
     }
 
 
-def _packed(model, path, directory):
-    """The network of a `.tfq` file: the one at `path`, or a new one of the model."""
-    if path is None:
-        path = directory / "model.tfq"
-        file.write(from_keras(model), path)
-    return file.read(path)
+def _packed(model, options, directory):
+    """The network of a `.tfq` file: the one that is to be judged, or a new one of the model."""
+    graph = from_keras(model)
+    if options.tfq is None:
+        file.write(graph, directory / "model.tfq")
+        return file.read(directory / "model.tfq")
+    given = file.read(options.tfq)
+    _check_same(_described(graph), _described(given), options)
+    return given
+
+
+def _check_same(ours, theirs, options):
+    """Raise where a packed file is of another network than the run; weights of the same one may be others."""
+    for layer in sorted(ours ^ theirs):
+        where = "the file" if layer in theirs else "the run"
+        raise RunError(f"--tfq={options.tfq} is of another network than --run_dir={options.run_dir}: {where} alone has {layer}")
+
+
+def _described(graph):
+    """What its input, its convolutions and its products are, in words."""
+    return {f"an input of shape {graph.input_shape}"} | {
+        f"layer {node.name!r} with a kernel of shape {tuple(node.kernel.shape)}, {getattr(node.kernel, 'coding', 'float')}, "
+        f"and {f'inputs by {node.quantizer}' if node.quantizer else 'float inputs'}"
+        for node in equality_graph.products(graph)
+    }
 
 
 def _others(model, options, directory):
@@ -114,23 +133,11 @@ def _parser():
         required=True,
         help="run of train.py, whose best checkpoint is taken; or JSON file of a sweep, whose packed network is",
     )
-    parser.add_argument("--images", type=_count, default=10000, help="test images, end to end (default 10000)")
-    parser.add_argument("--layer_images", type=_count, default=300, help="of them, layer by layer (default 300)")
-    parser.add_argument(
-        "--tflite_images", type=_none_or_count, default=10000, help="of them, on TFLite; 0 for none (default 10000)"
-    )
-    parser.add_argument("--lce_images", type=_none_or_count, default=1000, help="of them, on LCE; 0 for none (default 1000)")
+    parser.add_argument("--images", type=integer(), default=10000, help="test images, end to end (default 10000)")
+    parser.add_argument("--layer_images", type=integer(), default=300, help="of them, layer by layer (default 300)")
+    parser.add_argument("--tflite_images", type=integer(0), default=10000, help="of them, on TFLite; 0 for none (default 10000)")
+    parser.add_argument("--lce_images", type=integer(0), default=1000, help="of them, on LCE; 0 for none (default 1000)")
     parser.add_argument("--tfq", metavar="PATH", type=Path, help="packed file to judge (default: exported anew)")
     parser.add_argument("--data_dir", help="where the data set is (default: as the run has it)")
-    parser.add_argument("--json", metavar="PATH", type=Path, help="write the figures here")
+    parser.add_argument("--json", metavar="PATH", type=output_file, help="write the figures here")
     return parser
-
-
-def _count(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more; got {text}")
-    return int(text)
-
-
-def _none_or_count(text):
-    return 0 if text == "0" else _count(text)

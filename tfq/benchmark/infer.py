@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tfq.arguments import integer, output_file, picture_file, thread_count
+from tfq.benchmark import needs
 from tfq.benchmark.worker import Worker
 
 # Batch sizes, and calls of each engine a turn.
@@ -24,6 +26,7 @@ def main(arguments):
     options, parser = _options(arguments)
     if not Path("models").is_dir():
         parser.exit(2, "python -m tfq.benchmark infer: needs the networks in models/: run it in a checkout of tfq\n")
+    needs.tensorflow(parser)
     import models
     from tfq.benchmark import artifacts
 
@@ -63,18 +66,12 @@ def _options(arguments):
     parser.add_argument("--a_bits", type=int, help="likewise, for dorefa")
     parser.add_argument("--depth", type=int, help="likewise, of resnet20")
     parser.add_argument("--width", type=int, help="likewise, of resnet20")
-    parser.add_argument("--threads", type=_positive, nargs="+", default=[1, 2], help="numbers of threads (default 1 2)")
-    parser.add_argument("--repetitions", type=_positive, default=10, help="turns of each engine (default 10)")
-    parser.add_argument("--images", type=_positive, default=1000, help="test images for top-1 (default 1000)")
-    parser.add_argument("--json", metavar="PATH", type=Path, help=f"write the rows {{{', '.join(KEYS)}}} here")
-    parser.add_argument("--plot", metavar="PATH", type=Path, help="draw the latencies into this picture")
+    parser.add_argument("--threads", type=thread_count, nargs="+", default=[1, 2], help="numbers of threads (default 1 2)")
+    parser.add_argument("--repetitions", type=integer(), default=10, help="turns of each engine (default 10)")
+    parser.add_argument("--images", type=integer(), default=1000, help="test images for top-1 (default 1000)")
+    parser.add_argument("--json", metavar="PATH", type=output_file, help=f"write the rows {{{', '.join(KEYS)}}} here")
+    parser.add_argument("--plot", metavar="PATH", type=picture_file, help="draw the latencies into this picture")
     return parser.parse_args(arguments), parser
-
-
-def _positive(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be an integer above 0; got {text!r}")
-    return int(text)
 
 
 def _start(made, engine, threads, **environment):

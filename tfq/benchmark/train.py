@@ -9,6 +9,8 @@ import json
 import statistics
 from pathlib import Path
 
+from tfq.arguments import integer, output_file
+from tfq.benchmark import needs
 from tfq.benchmark.worker import Worker
 
 BASELINE = "keras3_float_stock"
@@ -38,14 +40,15 @@ def _worker(name, batch_size, steps):
 def main(arguments):
     """Measure, print a table, and write the rows where `--json` says."""
     parser = argparse.ArgumentParser(prog="python -m tfq.benchmark train", description=__doc__.splitlines()[0])
-    parser.add_argument("--json", metavar="PATH", type=Path, help="write the rows {name, samples_per_s, ratio} here")
-    parser.add_argument("--repetitions", type=int, default=5, help="turns of each network (default 5)")
-    parser.add_argument("--steps", type=int, default=8, help="training steps a turn (default 8)")
-    parser.add_argument("--batch_size", type=int, default=128, help="images a step (default 128)")
+    parser.add_argument("--json", metavar="PATH", type=output_file, help="write the rows {name, samples_per_s, ratio} here")
+    parser.add_argument("--repetitions", type=integer(), default=5, help="turns of each network (default 5)")
+    parser.add_argument("--steps", type=integer(), default=8, help="training steps a turn (default 8)")
+    parser.add_argument("--batch_size", type=integer(), default=128, help="images a step (default 128)")
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="these networks alone")
     options = parser.parse_args(arguments)
     if not Path("models").is_dir():
         parser.exit(2, "python -m tfq.benchmark train: needs the networks in models/: run it in a checkout of tfq\n")
+    needs.installed_tensorflow(parser)
     medians = _measure(options)
     rows = [{"name": name, "samples_per_s": rate, "ratio": rate / medians[options.only[0]]} for name, rate in medians.items()]
     for row in rows:

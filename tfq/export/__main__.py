@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from tfq import data, export
+from tfq.arguments import integer
 from tfq.data import npz
 from tfq.export import run
 from tfq.runtime.file import FileError
@@ -26,8 +27,11 @@ _ERRORS = (
 
 def main(arguments):
     """Export by the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     source = Path(options.source)
+    if source.is_file() and options.images is None:
+        parser.error(f"{source} is a model file, which does not say its data set: give --images=FILE.npz to compare on")
     out = Path(options.out) if options.out else (source if source.is_dir() else source.parent) / "export"
     try:
         reports = export.export_model(source, out, options.formats.split(","), **_images(source, options))
@@ -54,7 +58,9 @@ def _parser():
     parser.add_argument("--formats", default="tfq", help=f"with commas between: {', '.join(export.FORMATS)} (default: tfq)")
     parser.add_argument("--out", help="directory to write to (default: export/ beside the model)")
     parser.add_argument("--images", metavar="FILE.npz", help="data set to compare on (default: that of the run)")
-    parser.add_argument("--count", type=int, default=run.IMAGES, help=f"images to compare on (default: {run.IMAGES})")
+    parser.add_argument(
+        "--count", type=integer(run.FEWEST_IMAGES), default=run.IMAGES, help=f"images to compare on (default: {run.IMAGES})"
+    )
     return parser
 
 

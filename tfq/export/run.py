@@ -2,6 +2,9 @@
 
 import contextlib
 import json
+import re
+import textwrap
+import zipfile
 
 import numpy as np
 
@@ -11,6 +14,9 @@ from tfq.training import checkpoint
 from tfq.training.run_directory import RunDirectory
 
 IMAGES = 256
+FEWEST_IMAGES = 16  # an export refuses to judge by fewer
+# What Keras says of a class that it does not have, far behind in its message.
+_UNKNOWN = re.compile(r"Could not locate (?:class|function) '[^']*'|Unknown [a-z ]+: '[^']*'")
 
 
 class RunError(ValueError):
@@ -25,16 +31,18 @@ def read(path, images=None, pixel_mean=None, pixel_std=None, count=None):
         images: batch to compare on; None for test images of the run's data set.
         pixel_mean: as in `export_model`; None for the run's.
         pixel_std: likewise.
-        count: how many test images, if those; None for 256.
+        count: how many test images, if those, 16 or more; None for 256.
 
     Returns:
         The model, images, mean and deviation.
 
     Raises:
-        RunError: there is none.
+        RunError: there is none, it is damaged, or `count` is too small.
         CheckpointError: the checkpoint cannot be read.
         DataError: the run's data set cannot be had.
     """
+    if count is not None and count < FEWEST_IMAGES:
+        raise RunError(f"count must be {FEWEST_IMAGES} or more; got count={count}")
     if path.is_file():
         return _model_of_file(path), images, pixel_mean, pixel_std
     directory = RunDirectory(path, suffix=".h5" if (path / "best.h5").exists() else ".keras")
@@ -45,19 +53,38 @@ def read(path, images=None, pixel_mean=None, pixel_std=None, count=None):
     with _reading(directory.best):
         model, _ = checkpoint.load(directory.best)
     if pixel_mean is None and directory.summary.exists():
-        summary = json.loads(directory.summary.read_text(encoding="utf-8"))
-        pixel_mean, pixel_std = (np.asarray(summary[name], np.float32) for name in ("pixel_mean", "pixel_std"))
+        pixel_mean, pixel_std = _pixel_statistics(directory.summary)
     if images is None:
-        images, pixel_mean, pixel_std = _test_images(flags, path, pixel_mean, pixel_std, count or IMAGES)
+        images, pixel_mean, pixel_std = _test_images(flags, path, pixel_mean, pixel_std, IMAGES if count is None else count)
     return model, images, pixel_mean, pixel_std
 
 
 def _model_of_file(path):
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise RunError(f"{path} is no model of Keras: it is no zip file, or one that is cut off")
     with _reading(path):
         try:
             return keras.models.load_model(str(path), compile=False)
-        except (OSError, ValueError, TypeError) as error:
-            raise RunError(f"{path} is no model of this Keras: {(str(error).strip() or 'unreadable').splitlines()[0]}") from error
+        except Exception as error:  # a damaged file, or one of something else, can raise almost anything
+            raise RunError(f"{path} is no model of this Keras: {_reason(error)}") from error
+
+
+def _reason(error):
+    text = str(error).strip() or type(error).__name__
+    unknown = _UNKNOWN.search(text)
+    # Of an error within a layer, Keras tells all about the model first.
+    return unknown[0] if unknown else textwrap.shorten(text.split("Exception encountered: ")[-1], 300, placeholder=" ...")
+
+
+def _pixel_statistics(summary):
+    """Mean and deviation that the summary of a run holds."""
+    try:
+        found = json.loads(summary.read_text(encoding="utf-8"))
+        return [np.asarray(found[name], np.float32) for name in ("pixel_mean", "pixel_std")]
+    except KeyError as error:
+        raise RunError(f"{summary} has no {error.args[0]}, without which pixels cannot be prepared") from error
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{summary} is no summary of a run: {error}") from error
 
 
 def _check_keras(flags, path):

@@ -9,5 +9,10 @@ def by_layer(rows):
     rows = [*rows, ("total", "", sum(row[2] for row in rows), sum(row[3] for row in rows))]
     width, kinds = (max(len(row[column]) for row in rows) for column in (0, 1))
     lines = [f"{'':{width}}  {'':{kinds}} {'bytes':>10} {'float32':>10} {'ratio':>7}"]
-    lines += [f"{name:{width}}  {kind:{kinds}} {own:>10,} {full:>10,} {full / own:>6.1f}x" for name, kind, own, full in rows]
+    lines += [f"{name:{width}}  {kind:{kinds}} {own:>10,} {full:>10,} {_ratio(own, full):>7}" for name, kind, own, full in rows]
     return "\n".join(lines)
+
+
+def _ratio(own, full):
+    """None of what holds no weights."""
+    return f"{full / own:.1f}x" if own else "-"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfq.arguments import output_file, thread_count
 from tfq.runtime.pictures import PictureError, Reader
 
 # Images in memory at a time.
@@ -48,12 +49,12 @@ def _parser():
     )
     parser.add_argument("model", metavar="MODEL.tfq", type=Path, help="packed network")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="image files, of any format that PIL reads")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads that share the images (default 1)")
+    parser.add_argument("--threads", type=thread_count, default=1, metavar="N", help="threads that share the images (default 1)")
     parser.add_argument("--top", type=int, default=1, metavar="K", help="name the K best classes (default 1)")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="names of the classes, one a line (default: the model's)")
     parser.add_argument("--resize", action="store_true", help="scale images of another size than the network's; else refused")
-    parser.add_argument("--json", type=Path, metavar="PATH", help=f"write the rows {{{', '.join(KEYS)}}} here")
-    parser.add_argument("--csv", type=Path, metavar="PATH", help="likewise, with commas between")
+    parser.add_argument("--json", type=output_file, metavar="PATH", help=f"write the rows {{{', '.join(KEYS)}}} here")
+    parser.add_argument("--csv", type=output_file, metavar="PATH", help="likewise, with commas between")
     return parser
 
 
@@ -82,10 +83,18 @@ def _labels(options, graph, classes):
         return [None] * classes
     labels, source = list(graph.labels), options.model
     if options.labels is not None:
-        labels, source = options.labels.read_text(encoding="utf-8").splitlines(), options.labels
+        labels, source = _names_in(options.labels), options.labels
     if len(labels) != classes:
         raise ValueError(f"the network has {classes} classes; {source} names {len(labels)}")
     return labels
+
+
+def _names_in(path):
+    try:
+        # Some editors put a byte order mark in front, which is no part of the first name.
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--labels={path} is no text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def _print_start(engine):
@@ -108,11 +117,11 @@ def _classify(engine, reader, paths, top, labels):
     rows = []
     for path in paths:
         if path in errors:
-            print(f"{path.name}: {errors[path]}", file=sys.stderr)
+            print(f"{_shown(path)}: {errors[path]}", file=sys.stderr)
             rows.append(_row(path, error=errors[path]))
         else:
             best = _best(path, scores[path], top, labels)
-            print("\t".join([path.name, *(f"{_name(row)}\t{row['score']:.4f}" for row in best)]))
+            print("\t".join([_shown(path), *(f"{_name(row)}\t{row['score']:.4f}" for row in best)]))
             rows += best
     return rows
 
@@ -126,7 +135,12 @@ def _best(path, scores, top, labels):
 
 
 def _row(path, **values):
-    return {**dict.fromkeys(KEYS), "file": path.name, **values}
+    return {**dict.fromkeys(KEYS), "file": _shown(path), **values}
+
+
+def _shown(path):
+    """Name of a file as text that can be written: bytes of it that are no UTF-8 are spelt out."""
+    return path.name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _name(row):

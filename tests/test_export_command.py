@@ -1,0 +1,131 @@
+"""The command that exports: what a user can do wrong is one line, said before any work."""
+
+import json
+import zipfile
+
+import pytest
+from conftest import ROOT
+
+from tfq.compat import keras
+from tfq.export import __main__ as program
+from tfq.export import run, table, verify
+from tfq.training import checkpoint
+from tfq.training.history import History
+from tfq.training.run_directory import RunDirectory
+
+# tf_keras has other messages, and other files.
+pytestmark = pytest.mark.keras3_only
+
+SLICE = ROOT / "tests" / "data" / "cifar10_slice.npz"
+
+
+def network():
+    x = keras.Input((32, 32, 3))
+    return keras.Model(x, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The bytes of a model file."""
+    path = tmp_path_factory.mktemp("whole") / "model.keras"
+    network().save(path)
+    return path.read_bytes()
+
+
+def fails(capsys, *arguments):
+    """The one line that the command ends with."""
+    assert program.main([str(argument) for argument in arguments]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("python -m tfq.export: error: ")
+    return line
+
+
+def refuses(capsys, *arguments):
+    """What argparse says of the arguments."""
+    with pytest.raises(SystemExit, match="2"):
+        program.main([str(argument) for argument in arguments])
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_model_file_is_exported_and_compared_on_the_images_that_are_given(whole, tmp_path, capsys):
+    path = tmp_path / "model.keras"
+    path.write_bytes(whole)
+    assert program.main([str(path), "--formats=keras", f"--images={SLICE}", "--count=16"]) == 0
+    assert "16 images, same top-1 on 100.0%" in capsys.readouterr().out
+    assert (tmp_path / "export" / "model.keras").is_file()
+
+
+def test_a_file_of_bytes_that_changed_is_named(whole, tmp_path, capsys):
+    path = tmp_path / "model.keras"
+    with_other_bytes = bytearray(whole)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+    without_members = path.read_bytes()
+    place = whole.index(b"\x89HDF") + 100
+    with_other_bytes[place : place + 50] = b"z" * 50
+    for content, message in (
+        (whole[: len(whole) // 2], "is no model of Keras: it is no zip file, or one that is cut off"),
+        (b"", "is no model of Keras: it is no zip file, or one that is cut off"),
+        (with_other_bytes, "is no model of this Keras: Bad CRC-32 for file 'model.weights.h5'"),
+        (without_members, "is no model of this Keras: "),
+    ):
+        path.write_bytes(content)
+        assert f"{path} {message}" in fails(capsys, path, f"--images={SLICE}")
+
+
+class Doubling(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+@pytest.mark.parametrize("ending", [".keras", pytest.param(".h5", marks=pytest.mark.tensorflow_only)])
+def test_a_layer_that_is_not_known_is_named(ending, tmp_path):
+    x = keras.Input((4,))
+    path = tmp_path / f"model{ending}"
+    keras.Model(x, Doubling()(x)).save(path)
+    with pytest.raises(run.RunError, match=r"model\.\w+ is no model of this Keras: .* 'Doubling'$"):
+        run._model_of_file(path)
+
+
+def test_the_reason_is_that_of_the_layer():
+    error = TypeError("Functional could not be read.\n\nconfig={}\n\nException encountered: units must\nbe positive")
+    assert run._reason(error) == "units must be positive"
+    assert run._reason(KeyError()) == "KeyError"
+
+
+def test_a_model_file_needs_images(whole, tmp_path, capsys):
+    path = tmp_path / "model.keras"
+    path.write_bytes(whole)
+    assert "give --images=FILE.npz to compare on" in refuses(capsys, path)
+
+
+@pytest.mark.parametrize("count", ["-5", "0", "15", "many"])
+def test_too_few_images_are_refused(count, tmp_path, capsys):
+    assert f"argument --count: must be an integer of 16 or more; got '{count}'" in refuses(capsys, tmp_path, f"--count={count}")
+
+
+@pytest.mark.parametrize("count", [-5, 0, 15])
+def test_too_few_images_of_a_run_are_refused(count, tmp_path):
+    assert run.FEWEST_IMAGES == verify._FEWEST_IMAGES
+    with pytest.raises(run.RunError, match=f"count must be 16 or more; got count={count}"):
+        run.read(tmp_path, count=count)
+
+
+@pytest.mark.parametrize(
+    ("summary", "message"),
+    [
+        (json.dumps({"pixel_std": [1, 1, 1]}), "has no pixel_mean, without which pixels cannot be prepared"),
+        ("[]", "is no summary of a run"),
+        ("{", "is no summary of a run"),
+    ],
+)
+def test_a_summary_without_statistics_is_named(summary, message, tmp_path, capsys):
+    directory = RunDirectory(tmp_path)
+    checkpoint.save(network(), directory.best, History([{"epoch": 0}]))
+    directory.summary.write_text(summary)
+    assert f"{directory.summary} {message}" in fails(capsys, tmp_path, f"--images={SLICE}")
+
+
+def test_the_table_of_a_network_without_weights_has_no_ratio():
+    assert table.by_layer([]).splitlines()[-1].split() == ["total", "0", "0", "-"]
+    assert table.by_layer([("conv", "binary", 10, 320)]).splitlines()[-1].split() == ["total", "10", "320", "32.0x"]
