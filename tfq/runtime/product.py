@@ -174,7 +174,8 @@ def accumulator(node, geometry, fill):
     column_kinds, columns = np.unique(geometry.inside(1), axis=0, return_inverse=True)
     filters = whole.shape[-1]
     if len(row_kinds) * len(column_kinds) * (filters + -filters % LANES) > MAX_VALUES:
-        raise GraphError(f"{node.name!r} has {len(row_kinds)} x {len(column_kinds)} kinds of windows at its borders: too many")
+        kinds = f"{len(row_kinds)} x {len(column_kinds)} kinds of windows at its borders"
+        raise GraphError(f"{node.name!r} has {kinds}, for {filters} filters: more than {MAX_VALUES:,} values")
     outside = _outside(whole.sum(axis=1).reshape(*geometry.size, filters), row_kinds, column_kinds)
     base = np.pad(total + wrong * outside, [(0, 0), (0, 0), (0, -filters % LANES)])
     bound = int(np.abs(whole).sum(axis=(0, 1)).max()) * highest
