@@ -12,6 +12,7 @@ from absl import app, flags
 
 import models
 from models import bits
+from tfq import backends
 from tfq.training import choices
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
 
@@ -152,11 +153,11 @@ def _wanted_backend(log):
         return "tf_keras"
     if os.environ.get("KERAS_BACKEND"):
         return os.environ["KERAS_BACKEND"]
-    for backend in ("tensorflow", "jax", "torch"):
-        if importlib.util.find_spec(backend):
-            if backend != "tensorflow":
-                log(f"TensorFlow is not installed: training on {backend}")
-            return backend
+    backend = backends.first_installed()
+    if backend and backend != "tensorflow":
+        log(f"TensorFlow is not installed: training on {backend}")
+    if backend:
+        return backend
     raise UsageError("no backend is installed: pip install 'tfq[tensorflow]', or 'tfq[jax]' and give --backend=jax")
 
 

@@ -1,14 +1,19 @@
 """The command that exports: what a user can do wrong is one line, said before any work."""
 
 import json
+import re
+import sys
 import zipfile
 
+import numpy as np
 import pytest
 from conftest import ROOT
+from running import TINY, train
 
+from tfq import export
 from tfq.compat import keras
 from tfq.export import __main__ as program
-from tfq.export import run, table, verify
+from tfq.export import run, table
 from tfq.training import checkpoint
 from tfq.training.history import History
 from tfq.training.run_directory import RunDirectory
@@ -108,7 +113,6 @@ def test_too_few_images_are_refused(count, tmp_path, capsys):
 
 @pytest.mark.parametrize("count", [-5, 0, 15])
 def test_too_few_images_of_a_run_are_refused(count, tmp_path):
-    assert run.FEWEST_IMAGES == verify._FEWEST_IMAGES
     with pytest.raises(run.RunError, match=f"count must be 16 or more; got count={count}"):
         run.read(tmp_path, count=count)
 
@@ -131,3 +135,86 @@ def test_a_summary_without_statistics_is_named(summary, message, tmp_path, capsy
 def test_the_table_of_a_network_without_weights_has_no_ratio():
     assert table.by_layer([]).splitlines()[-1].split() == ["total", "0", "0", "-"]
     assert table.by_layer([("conv", "binary", 10, 320)]).splitlines()[-1].split() == ["total", "10", "320", "32.0x"]
+
+
+# --- found before any work
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"formats": "tfq"}, 'formats must be a list of names, such as ["tfq", "tflite"]; got \'tfq\''),
+        ({"formats": []}, "formats must be a list of names"),
+        ({"formats": ["tfq", "onnx"]}, "export format 'onnx' is unknown; known are savedmodel, keras"),
+        ({"formats": ["tfq"], "images": 15}, "on 16 images or more; got 15"),
+        ({"formats": ["tfq"], "directory": SLICE}, "cifar10_slice.npz is a file"),
+    ],
+)
+def test_what_cannot_be_exported_is_said(given, message):
+    with pytest.raises(export.ExportError, match=re.escape(message)):
+        export.check(**given)
+
+
+@pytest.mark.parametrize(("format", "package"), [("tfq", "numba"), ("tfq", "safetensors"), ("lce", "larq_compute_engine")])
+def test_a_package_that_a_format_needs_is_named(format, package, monkeypatch):
+    monkeypatch.setattr("tfq.export.formats.backend", "tensorflow")
+    monkeypatch.setitem(sys.modules, "tensorflow", sys.modules.get("tensorflow", sys))  # it stands before that of the format
+    monkeypatch.setitem(sys.modules, package, None)
+    extra = "export" if format == "lce" else "runtime"
+    with pytest.raises(ImportError, match=rf"this needs `{package}`, which is not installed: pip install 'tfq\[{extra}\]'"):
+        export.check([format])
+
+
+STATISTICS = {"pixel_mean": [0.5] * 3, "pixel_std": [0.2] * 3}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"pixel_mean": [0.5] * 3}, "of pixel_mean and pixel_std only one is given"),
+        ({**STATISTICS, "pixel_mean": 0.5}, "pixel_mean must be finite numbers, one a channel; got 0.5"),
+        (
+            {**STATISTICS, "pixel_mean": [0.5, float("nan"), 0.5]},
+            "pixel_mean must be finite numbers, one a channel; got [0.5, nan",
+        ),
+        ({**STATISTICS, "pixel_std": [0.2, 0, 0.2]}, "pixel_std must be above 0; got [0.2, 0.0, 0.2]"),
+        ({**STATISTICS, "pixel_mean": [0.5] * 4}, "pixel_mean must have one value for each of 3 channels; got 4"),
+        ({"labels": "abcdefghij"}, "labels must be a list of texts; got 'abcdefghij'"),
+        ({"labels": ["cat", 3]}, "each label must be a text of 1 to 500 characters; got 3"),
+        ({"labels": ["cat", "dog"]}, "labels must name each of the 10 classes; got 2 labels"),
+    ],
+)
+def test_statistics_and_labels_that_do_not_fit_are_said(given, message, tmp_path):
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(x)))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        export.export_model(model, tmp_path / "export", images=np.zeros((16, 8, 8, 3), "float32"), **given)
+    assert not (tmp_path / "export").exists()
+
+
+def test_a_format_that_fails_does_not_silence_those_before_it(tmp_path):
+    model, reports = network(), []
+    images = np.random.default_rng(0).normal(size=(16, *model.input_shape[1:])).astype("float32")
+
+    def full(report):
+        reports.append(report)
+        if report.format == "keras":
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        export.export_model(model, tmp_path, ["tfq", "keras", "tfq"], images=images, log=full)
+    assert [report.format for report in reports] == ["tfq", "keras"]
+    assert all(report.path.exists() for report in reports)
+
+
+def test_too_few_test_images_are_found_before_the_training(tmp_path):
+    with np.load(SLICE) as arrays:
+        few = {name: values[:10] if name.endswith("test") else values for name, values in arrays.items()}
+    np.savez(tmp_path / "few.npz", **few)
+    flags = [*TINY, f"--data_dir={tmp_path / 'few.npz'}", "--export=tfq", f"--run_dir={tmp_path / 'run'}"]
+    result = train("--flagfile=configs/xnor.cfg", *flags)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        "train.py: error: export compares each file with the model on 16 images or more; got 10"
+    )
+    assert not (tmp_path / "run" / "history.csv").exists()

@@ -304,3 +304,30 @@ def test_weights_that_are_not_finite_are_refused():
     layer.set_weights([np.full((4, 2), np.nan)])
     with pytest.raises(Unsupported, match=r"layer 'd' .* not finite"):
         from_keras(model)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "what"),
+    [("gamma", np.inf, "scale"), ("moving_variance", -1.0, "scale"), ("moving_mean", np.nan, "shift"), ("beta", np.nan, "shift")],
+)
+def test_a_layer_whose_values_are_not_finite_is_named(place, value, what):
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.BatchNormalization(name="norm")(x))
+    getattr(model.layers[-1], place).assign(np.array([1, value, 1, 1], "float32"))
+    with pytest.raises(Unsupported, match=rf"layer 'norm' .* its {what} has 1 values that are not finite, of 4"):
+        from_keras(model)
+
+
+def test_a_bias_that_is_not_finite_is_named():
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(3, name="head")(x))
+    model.layers[-1].bias.assign(np.array([np.inf, 1, np.nan], "float32"))
+    with pytest.raises(Unsupported, match=r"layer 'head' .* its bias has 2 values that are not finite, of 3"):
+        from_keras(model)
+
+
+def test_a_name_that_is_too_long_is_shown():
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(3, name="d" * 490)(x))
+    with pytest.raises(Unsupported, match=r"layer 'd{40}'... has a name of 490 characters; a file takes 480"):
+        from_keras(model)

@@ -130,8 +130,8 @@ def test_one_file_chooses_keras():
         packages = {name.split(".")[0] for name, _ in imports(tree)}
         imports_keras |= {relative(file)} if packages & {"keras", "tf_keras"} else set()
         imports_tensorflow |= {relative(file)} if "tensorflow" in packages else set()
-    # train.py and the benchmark set them for processes in which Keras is not loaded yet.
-    assert chooses <= {"tfq/compat.py", "train.py", "tfq/benchmark/train.py"}
+    # The others set them for processes in which Keras is not loaded yet.
+    assert chooses <= {"tfq/compat.py", "tfq/backends.py", "train.py", "tfq/benchmark/train.py"}
     # The data sets of Keras 3 serve both; see there.
     assert imports_keras == {"tfq/compat.py", "tfq/data/keras_datasets.py"}
     assert imports_tensorflow == {"tfq/compat.py"}

@@ -587,6 +587,25 @@ print(sorted({"keras", "tensorflow", "jax", "torch", "tf_keras"} & {name.split("
     assert run_python(program).strip() == "[]"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_process_has_threads_of_its_own():
+    program = """
+import os, signal
+import numpy as np
+import tfq.runtime
+from tfq.runtime import graph as g
+engine = tfq.runtime.Engine(g.Graph((2,), (g.ReLU("relu", ("input",)),)), threads=2)
+images = np.array([[1, -1]] * 5, np.float32)
+engine.predict(images)
+child = os.fork()
+if not child:
+    signal.alarm(60)  # ends it where it waits for threads that are not there
+    os._exit(0 if engine.predict(images).tolist() == [[1, 0]] * 5 else 1)
+print(os.waitpid(child, 0)[1])
+"""
+    assert run_python(program).strip() == "0"
+
+
 def test_a_missing_numba_is_an_error_that_names_the_extra():
     program = """
 import sys

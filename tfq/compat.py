@@ -5,7 +5,7 @@
 """
 
 import functools
-import importlib
+import importlib.util
 import os
 
 import keras as keras_3
@@ -28,6 +28,7 @@ __all__ = [
     "ops",
     "random_uniform",
     "require",
+    "require_installed",
     "weight_name",
 ]
 
@@ -72,8 +73,18 @@ def require(module, extra=None):
         package = module.split(".")[0]
         if error.name is None or error.name.split(".")[0] != package:
             raise
-        extra = extra or _EXTRAS[package]
-        raise ImportError(f"this needs `{package}`, which is not installed: pip install 'tfq[{extra}]'") from error
+        raise _missing(package, extra) from error
+
+
+def require_installed(*modules):
+    """Raise ImportError, which names the extra, unless these modules are installed; imports none of them."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise _missing(module)
+
+
+def _missing(package, extra=None):
+    return ImportError(f"this needs `{package}`, which is not installed: pip install 'tfq[{extra or _EXTRAS[package]}]'")
 
 
 if is_legacy:

@@ -4,6 +4,8 @@ import importlib
 import os
 import sys
 
+from tfq import backends
+
 # Name of each benchmark and what it compares; its module has the same name and a `main(arguments)`.
 _BENCHMARKS = {
     "train": "training throughput of resnet20: tfq, stock Keras, larq",
@@ -21,6 +23,7 @@ def main():
         print(f"usage: python -m tfq.benchmark WHAT [--help]\n{known}", file=sys.stderr)
         return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported
+    backends.choose()
     return importlib.import_module(f"tfq.benchmark.{sys.argv[1]}").main(sys.argv[2:])
 
 

@@ -7,8 +7,11 @@ from tfq.complexity.graph import has_graph, inputs_of, layer_of, nodes, options_
 from tfq.export.layers import CONVERTERS, Call, Unsupported, converter_of
 from tfq.runtime import graph as g
 from tfq.runtime.check import GraphError, infer
+from tfq.runtime.codec import MAX_NAME
 
 __all__ = ["Unsupported", "from_keras"]
+
+_LONGEST_NAME = MAX_NAME - 20  # for what is put behind it
 
 
 def from_keras(model, pixel_mean=None, pixel_std=None, labels=()):
@@ -102,9 +105,12 @@ class _Builder:
         if convert is None:
             raise Unsupported(f"layer {name!r} is a {_kind(layer)}, which has no packed form; supported are {_supported(layer)}")
         self._check_options(name, node)
+        if len(name) > _LONGEST_NAME:
+            raise Unsupported(f"layer {name[:40]!r}... has a name of {len(name)} characters; a file takes {_LONGEST_NAME}")
         shapes = [_known(tensor, f"the input of layer {name!r}") for tensor in inputs_of(node)]
         call = Call(name, layer, shapes, _known(outputs_of(node)[0], f"the output of layer {name!r}"))
         for position, (operation, attributes) in enumerate(convert(call)):
+            _check_finite(call, attributes)
             own = self._unique(name if position == 0 else f"{name}/activation")
             self.nodes.append(operation(own, tuple(inputs), **attributes))
             inputs = [own]
@@ -122,6 +128,14 @@ class _Builder:
             candidate = f"{name}_{count}"
         self._names.add(candidate)
         return candidate
+
+
+def _check_finite(call, attributes):
+    """Raise where a value would be refused by the file, which does not say whose it is."""
+    for name in ("bias", "scale", "shift"):
+        values = attributes.get(name)
+        if values is not None and not np.isfinite(values).all():
+            raise call.refuse(f"its {name} has {int((~np.isfinite(values)).sum())} values that are not finite, of {values.size}")
 
 
 def _kind(layer):

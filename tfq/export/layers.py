@@ -128,7 +128,8 @@ def _batch_normalization(call):
     rank = len(call.input_shapes[0])
     if axis not in (-1, rank, (-1,), (rank,)):
         raise call.refuse(f"it normalizes axis {axis}; supported is the last one")
-    scale = 1 / np.sqrt(_float64(layer.moving_variance) + layer.epsilon)
+    with np.errstate(all="ignore"):  # what is not finite is refused by name
+        scale = 1 / np.sqrt(_float64(layer.moving_variance) + layer.epsilon)
     if layer.scale:
         scale = scale * _float64(layer.gamma)
     shift = -_float64(layer.moving_mean) * scale
@@ -146,7 +147,8 @@ def _rescaling(call):
 
 
 def _scale_shift(scale, shift):
-    return g.ScaleShift, {"scale": scale.astype(np.float32), "shift": shift.astype(np.float32)}
+    with np.errstate(over="ignore"):  # likewise
+        return g.ScaleShift, {"scale": scale.astype(np.float32), "shift": shift.astype(np.float32)}
 
 
 def _float64(x):

@@ -16,6 +16,7 @@ from tfq.quantizers import XnorInputs
 from tfq.quantizers.base import FULL_PRECISION
 
 FILENAME = "model_lce.tflite"
+NEEDS = ("larq_compute_engine",)
 
 _BINARY = "LceBconv2d"
 # The converter's own: weights of a filter may differ by so much.

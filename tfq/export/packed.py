@@ -8,6 +8,7 @@ from tfq.runtime import file
 from tfq.runtime import graph as g
 
 FILENAME = "model.tfq"
+NEEDS = ("safetensors", "numba")
 
 
 def write(model, path, sample):

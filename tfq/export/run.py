@@ -10,11 +10,11 @@ import numpy as np
 
 from tfq import data
 from tfq.compat import is_legacy, keras, require
+from tfq.export.verify import FEWEST_IMAGES
 from tfq.training import checkpoint
 from tfq.training.run_directory import RunDirectory
 
 IMAGES = 256
-FEWEST_IMAGES = 16  # an export refuses to judge by fewer
 # What Keras says of a class that it does not have, far behind in its message.
 _UNKNOWN = re.compile(r"Could not locate (?:class|function) '[^']*'|Unknown [a-z ]+: '[^']*'")
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfq.runtime.codec import MAX_NAME
+
 # As many as TensorFlow's guide to post-training quantization takes at least.
 _REPRESENTATIVE = 200
 
@@ -16,7 +18,10 @@ class Sample:
         images: float32 batch, or None.
         pixel_mean: per channel, of pixels scaled to [0, 1]: (C,); None where uint8 images are not taken.
         pixel_std: likewise.
-        labels: names of the classes.
+        labels: names of the classes, texts.
+
+    Raises:
+        ValueError: pixel statistics or labels are none.
     """
 
     images: np.ndarray | None = None
@@ -27,6 +32,21 @@ class Sample:
     def __post_init__(self):
         if (self.pixel_mean is None) != (self.pixel_std is None):
             raise ValueError("of pixel_mean and pixel_std only one is given; an export needs both, or neither")
+        if self.takes_uint8:
+            _check_statistics("pixel_mean", self.pixel_mean)
+            _check_statistics("pixel_std", self.pixel_std)
+            if not (np.asarray(self.pixel_std) > 0).all():
+                raise ValueError(f"pixel_std must be above 0; got {np.asarray(self.pixel_std).tolist()}")
+        _check_labels(self.labels)
+
+    def check(self, model):
+        """Raise ValueError unless there are as many pixel statistics and labels as the model has channels and classes."""
+        channels, classes = model.inputs[0].shape[-1], model.outputs[0].shape[-1]
+        for name in ("pixel_mean", "pixel_std") if self.takes_uint8 else ():
+            if len(getattr(self, name)) != channels:
+                raise ValueError(f"{name} must have one value for each of {channels} channels; got {len(getattr(self, name))}")
+        if self.labels and len(self.labels) != classes:
+            raise ValueError(f"labels must name each of the {classes} classes; got {len(self.labels)} labels")
 
     @property
     def takes_uint8(self):
@@ -53,3 +73,18 @@ class Sample:
             raise ValueError("int8 needs images to measure the ranges of the activations on")
         for image in self.images[:_REPRESENTATIVE]:
             yield [image[None]]
+
+
+def _check_statistics(name, values):
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite numbers, one a channel; got {array.tolist()!r}")
+
+
+def _check_labels(labels):
+    if not isinstance(labels, tuple | list):
+        raise ValueError(f"labels must be a list of texts; got {labels!r}")
+    for label in labels:
+        if not isinstance(label, str) or not 0 < len(label) <= MAX_NAME:
+            shown = repr(label) if len(repr(label)) < 60 else f"{repr(label)[:56]}..."
+            raise ValueError(f"each label must be a text of 1 to {MAX_NAME} characters; got {shown}")

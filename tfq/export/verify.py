@@ -17,7 +17,8 @@ TOLERANCE = 1e-4
 ROUNDING = 3e-6
 SLACK = 4
 
-_FEWEST_IMAGES = 16
+# An export refuses to judge by fewer.
+FEWEST_IMAGES = 16
 _BATCH_SIZE = 128
 
 
@@ -68,9 +69,9 @@ def check_images(model, images):
     expected = tuple(model.inputs[0].shape)[1:]
     shape, dtype = np.shape(images), getattr(images, "dtype", type(images).__name__)
     fits = len(shape) == len(expected) + 1 and all(e in (None, n) for n, e in zip(shape[1:], expected, strict=True))
-    if not fits or dtype != np.float32 or shape[0] < _FEWEST_IMAGES:
+    if not fits or dtype != np.float32 or shape[0] < FEWEST_IMAGES:
         raise ValueError(
-            f"export compares on {_FEWEST_IMAGES} or more float32 images of shape {expected}; got shape {shape}, dtype {dtype}"
+            f"export compares on {FEWEST_IMAGES} or more float32 images of shape {expected}; got shape {shape}, dtype {dtype}"
         )
 
 

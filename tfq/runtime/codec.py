@@ -11,7 +11,7 @@ from tfq.runtime.check import GraphError, infer
 # Sizes, strides, lengths: more would be an attack, and products of them are Python integers in any case.
 _MAX_INTEGER = 2**31 - 1
 _MAX_NUMBER = 1e30
-_MAX_NAME = 500
+MAX_NAME = 500  # characters of a layer's name, or a label
 _MAX_BITS = 16
 
 _OPERATIONS = {
@@ -108,8 +108,8 @@ def _number(value, _):
 
 
 def _text(value, _):
-    if type(value) is not str or not 0 < len(value) <= _MAX_NAME:
-        raise GraphError(f"expected a text of 1 to {_MAX_NAME} characters; got {_shown(value)}")
+    if type(value) is not str or not 0 < len(value) <= MAX_NAME:
+        raise GraphError(f"expected a text of 1 to {MAX_NAME} characters; got {_shown(value)}")
     return value
 
 

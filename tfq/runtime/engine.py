@@ -1,5 +1,6 @@
 """Runs a network on images, from any number of threads at once."""
 
+import os
 import threading
 import time
 from collections import deque
@@ -40,8 +41,7 @@ class Engine:
         self._program = steps.write(graph, threads)
         self._pixels = None if graph.pixel_mean is None else _decoder(graph)
         self._idle = deque()
-        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
-        self._together = threading.Lock()
+        self._helpers = {}
 
     def predict(self, images):
         """Results for a batch of images.
@@ -51,22 +51,24 @@ class Engine:
                 where the network holds the mean and deviation of its training images.
 
         Returns:
-            float32 (n, ...).
+            float32 (n, ...). NaN in an image may vanish on the way: quantizers, ReLU and hard_tanh make numbers of it.
 
         Raises:
             ValueError: the shape or the type is another.
         """
         images = self._checked(images)
         outputs = np.empty((len(images), int(np.prod(self._program.shape))), np.float32)
-        if self._pool is None or not len(images):
+        if self.threads == 1 or not len(images):
             self._run(images, outputs)
-        elif len(images) < self.threads and self._program.work >= SHARED_WORK and self._together.acquire(blocking=False):
+            return outputs.reshape(len(images), *self._program.shape)
+        pool, together = self._pool_and_lock()
+        if len(images) < self.threads and self._program.work >= SHARED_WORK and together.acquire(blocking=False):
             try:
-                self._run_together(images, outputs)
+                self._run_together(pool, images, outputs)
             finally:
-                self._together.release()
+                together.release()
         else:
-            self._run_apart(images, outputs)
+            self._run_apart(pool, images, outputs)
         return outputs.reshape(len(images), *self._program.shape)
 
     def layers(self):
@@ -106,21 +108,28 @@ class Engine:
         self._execute(rows, memory, images, outputs)
         return time.perf_counter() - begin
 
-    def _run_apart(self, images, outputs):
+    def _pool_and_lock(self):
+        """The other threads, and the lock of those that share an image: of this process, since a fork takes no threads along."""
+        process = os.getpid()
+        if process not in self._helpers:
+            self._helpers.setdefault(process, (ThreadPoolExecutor(self.threads - 1), threading.Lock()))
+        return self._helpers[process]
+
+    def _run_apart(self, pool, images, outputs):
         """A part of the images for each thread."""
         bounds = np.linspace(0, len(images), min(self.threads, len(images)) + 1).astype(int)
         parts = [slice(*pair) for pair in pairwise(bounds)]
-        others = [self._pool.submit(self._run, images[part], outputs[part]) for part in parts[1:]]
+        others = [pool.submit(self._run, images[part], outputs[part]) for part in parts[1:]]
         self._run(images[parts[0]], outputs[parts[0]])
         for other in others:
             other.result()
 
-    def _run_together(self, images, outputs):
+    def _run_together(self, pool, images, outputs):
         """All threads on one image after another."""
         memory, images = self._memory(), self._as_floats(images)
         state = np.zeros(share.SIZE, np.int64)
         for worker in range(1, self.threads):
-            self._pool.submit(self._execute, self._program.rows, memory, images[:0], outputs[:0], state, worker)
+            pool.submit(self._execute, self._program.rows, memory, images[:0], outputs[:0], state, worker)
         self._execute(self._program.rows, memory, images, outputs, state, kernels.LEADER)
         # Nobody is waited for: who comes too late finds nothing to do.
         self._idle.append(memory)

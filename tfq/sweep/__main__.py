@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from tfq import backends
 from tfq.sweep import plan, run
 from tfq.sweep.recipes import RECIPES
 from tfq.sweep.result import ResultError
@@ -18,6 +19,7 @@ def main(arguments=None):
 
         return table.main(arguments[1:])
     if arguments[:1] == ["zoo"]:
+        backends.choose()
         from tfq.sweep import zoo
 
         return zoo.main(arguments[1:])

@@ -25,6 +25,7 @@ ERRORS = (
     checkpoint.CheckpointError,
     transfer.TransferError,
     data.DataError,
+    export.ExportError,
     export.ExportMismatch,
     export.Unsupported,
     ImportError,
@@ -53,6 +54,8 @@ def run(flags, backend, directory, build):
     keras.utils.set_random_seed(flags.seed)
     dataset = data.load(flags.dataset, flags.data_dir, log=log)
     log(f"==> Data: {dataset.name} {dataset.source}")
+    if flags.export:
+        export.check(flags.export, directory.exports, len(dataset.x_test))
     if flags.evaluate:
         evaluate(directory, dataset)
     else:
@@ -214,5 +217,11 @@ def export_best(directory, dataset, formats):
     model, _ = checkpoint.load(directory.best)
     images, targets = dataset.x_test[:EXPORT_IMAGES], dataset.y_test[:EXPORT_IMAGES]
     pixels = {"pixel_mean": dataset.mean, "pixel_std": dataset.std}
-    for report in export.save(model, directory.exports, formats=formats, images=images, targets=targets, **pixels):
-        log(f"==> {report}")
+    try:
+        export.save(model, directory.exports, formats, images=images, targets=targets, **pixels, log=_log_report)
+    except OSError as error:  # such as a full disk
+        raise export.ExportError(f"the export to {directory.exports} failed: {error}") from error
+
+
+def _log_report(report):
+    log(f"==> {report}")

@@ -1,0 +1,21 @@
+"""Which backend of Keras is installed. Imports none, since Keras reads the choice when it is imported."""
+
+import importlib.util
+import os
+
+_BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def first_installed():
+    """Name of the first one that is installed, TensorFlow before the others; None where none is."""
+    return next((name for name in _BACKENDS if importlib.util.find_spec(name)), None)
+
+
+def choose():
+    """For a command, before it imports Keras: run on what is installed where TensorFlow, Keras' own choice, is not.
+
+    A backend that the environment names stays.
+    """
+    installed = first_installed()
+    if installed and not os.environ.get("KERAS_BACKEND"):
+        os.environ["KERAS_BACKEND"] = installed
