@@ -12,7 +12,7 @@ import pytest
 from running import BACKEND, ROOT, SLICE, TINY
 
 from tfq import plot
-from tfq.sweep import plan, result, run, table, zoo
+from tfq.sweep import plan, questions, result, run, table, zoo
 from tfq.sweep.goals import GOALS
 from tfq.sweep.plan import Settings
 from tfq.sweep.recipes import RECIPES
@@ -332,6 +332,23 @@ def test_pictures_draw_the_first_seed_of_each_method():
     lines = table._lines(results, "short", "resnet20", "test_top1")
     assert {label: list(top1) for label, (_, top1) in lines.items()} == {"xnor": [10.0, 80.0], "xnor, slow": [10.0, 80.0]}
     assert [list(epochs) for epochs, _ in lines.values()] == [[0, 1], [0, 1]]
+
+
+@once
+def test_questions_are_a_picture_for_each_number_of_bits(tmp_path, monkeypatch, capsys):
+    drawn = {}
+    monkeypatch.setattr(plot, "panels", lambda lines, out: drawn.update({out.name: lines}))
+    curves = {"train_top1": [20.0, 30.0], "holdout_top1": [10.0, 11.0], "holdout_top1_fresh": [19.0, 29.0]}
+    common = {"model": "resnet20_272k", "recipe": "questions", "holdout": 5000, "curves": curves}
+    for number, (method, tag) in enumerate([("a1w1", ""), ("a1w1_sgd_0.1", ""), ("a1w1_sgd_0.1", "slow"), ("a4w4", "")]):
+        result.write(tmp_path / "questions_holdout5000" / f"{number}.json", made(method=f"dorefa_{method}", tag=tag, **common))
+    assert questions.main([f"--results={tmp_path}"]) == 0
+    assert list(drawn) == ["questions_a4w4.png", "questions_a1w1.png"]
+    of_one_bit = drawn["questions_a1w1.png"]
+    assert [list(panel) for panel in of_one_bit.values()] == [["SGD, rate 0.1", "SGD, rate 0.1, slow", "as shipped"]] * 3
+    assert [panel["as shipped"][1] for panel in of_one_bit.values()] == list(curves.values())
+    assert questions.main([f"--results={tmp_path / 'nowhere'}"]) == 2
+    assert "nowhere has no results of recipe questions" in capsys.readouterr().err
 
 
 @once

@@ -17,5 +17,5 @@ def choose():
     A backend that the environment names stays.
     """
     installed = first_installed()
-    if installed and not os.environ.get("KERAS_BACKEND"):
+    if installed not in (None, "tensorflow") and not os.environ.get("KERAS_BACKEND"):
         os.environ["KERAS_BACKEND"] = installed

@@ -24,7 +24,11 @@ def main():
         return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported
     backends.choose()
-    return importlib.import_module(f"tfq.benchmark.{sys.argv[1]}").main(sys.argv[2:])
+    try:
+        return importlib.import_module(f"tfq.benchmark.{sys.argv[1]}").main(sys.argv[2:])
+    except OSError as error:  # such as a full disk, when the figures are written
+        print(f"python -m tfq.benchmark {sys.argv[1]}: error: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

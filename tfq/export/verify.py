@@ -31,21 +31,21 @@ class Agreement:
     """How two sets of logits agree.
 
     The difference of an image is the largest one among its logits, relative to the largest absolute logit of all images;
-    here are its median and its maximum, and the shares of images within `TOLERANCE` and with the same top-1 class. Of the images
-    that differ by more, `unexplained` have no value within `NEAR` of a boundary of its quantizer; None where that was not asked.
+    here are its median and its maximum, the number of images beyond `TOLERANCE`, and the share with the same top-1 class. Of the
+    images beyond, `unexplained` have no value within `NEAR` of a boundary of its quantizer; None where that was not asked.
     """
 
     images: int
     median_difference: float
     max_relative_difference: float
-    within_tolerance: float
+    beyond: int
     top1_agreement: float
     unexplained: int | None = None
 
     @property
-    def beyond(self):
-        """Images that differ by more than `TOLERANCE`."""
-        return round(self.images * (1 - self.within_tolerance))
+    def within_tolerance(self):
+        """Share of the images that differ by no more than `TOLERANCE`."""
+        return 1 - self.beyond / self.images
 
     def __str__(self):
         text = (
@@ -123,7 +123,7 @@ def agree(logits, expected):
         images=len(expected),
         median_difference=float(np.median(difference)),
         max_relative_difference=float(difference.max()),
-        within_tolerance=float(np.mean(difference <= TOLERANCE)),
+        beyond=int(np.sum(~(difference <= TOLERANCE))),
         top1_agreement=float(np.mean(logits.argmax(axis=1) == expected.argmax(axis=1))),
     )
 

@@ -1,4 +1,7 @@
-"""`python -m tfq.sweep`: train the rows of the accuracy table. `... table`: render it. `... zoo`: test the packed networks."""
+"""`python -m tfq.sweep`: train the rows of the accuracy table. `... table`: render it. `... zoo`: test the packed networks.
+
+`... questions`: draw the runs of recipe questions.
+"""
 
 import argparse
 import sys
@@ -23,6 +26,10 @@ def main(arguments=None):
         from tfq.sweep import zoo
 
         return zoo.main(arguments[1:])
+    if arguments[:1] == ["questions"]:
+        from tfq.sweep import questions
+
+        return questions.main(arguments[1:])
     own, extra = _split(arguments)
     parser = _parser()
     options = parser.parse_args(own)
@@ -60,7 +67,7 @@ def _split(arguments):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m tfq.sweep",
-        usage="%(prog)s [options] [-- FLAG_OF_TRAIN ...]   or   %(prog)s table [--help]",
+        usage="%(prog)s [options] [-- FLAG_OF_TRAIN ...]   or   %(prog)s table|zoo|questions [--help]",
         description="Train rows of the accuracy table one after another; started again, it goes on where it was stopped.",
         epilog="Exit status: 0 all runs are finished, 1 some failed, 2 wrong arguments, 3 the time was up.",
         allow_abbrev=False,
