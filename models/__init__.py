@@ -8,7 +8,7 @@ from models import bits
 NETWORKS = ("resnet20", "nin")
 
 
-def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=False, **options):
+def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=False, bn_momentum=None, **options):
     """Build a network.
 
     Args:
@@ -18,6 +18,7 @@ def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=Fals
         a_bits: bits of the activations, likewise.
         g_bits: bits of the gradients (DoReFa); None for float.
         kmap: multiply each quantized convolution by the scale K of its inputs (XNOR-Net).
+        bn_momentum: share of its moving statistics that batch normalization keeps at a step, from 0 to below 1; None for 0.9.
         **options: of the network: `input_shape`, `num_classes`; resnet20 `depth`, `width`; nin `bn_first`.
 
     Returns:
@@ -32,8 +33,10 @@ def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=Fals
     if kmap and method != "xnor":
         raise ValueError(f"kmap=True scales the inputs of method 'xnor'; got method={method!r}")
     # Imported here: `models.bits` must stay free of Keras.
-    scheme = importlib.import_module("models.scheme").BY_METHOD[method](resolved, kmap)
-    model = importlib.import_module(f"models.{name}").build(scheme, **options)
+    schemes = importlib.import_module("models.scheme")
+    model = importlib.import_module(f"models.{name}").build(schemes.BY_METHOD[method](resolved, kmap), **options)
+    if bn_momentum is not None:
+        schemes.set_bn_momentum(model, bn_momentum)
     if method == "int8":
         model = importlib.import_module("models.int8").quantize(model)
     return model

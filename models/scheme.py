@@ -11,6 +11,15 @@ def batch_norm(x, name):
     return layers.BatchNormalization(momentum=0.9, name=name)(x)
 
 
+def set_bn_momentum(model, momentum):
+    """Let the batch normalization of a network that is not compiled yet keep another share of its moving statistics at a step."""
+    if not 0 <= momentum < 1:
+        raise ValueError(f"bn_momentum must be from 0 to below 1; got bn_momentum={momentum}")
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = momentum
+
+
 def float_conv(x, filters, kernel_size, name, strides=1, use_bias=False):
     """A convolution that stays in float in every method: the first one, and the head of nin."""
     return keras.layers.Conv2D(

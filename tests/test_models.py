@@ -138,6 +138,10 @@ def test_batch_normalization_is_the_fused_one_with_a_short_memory(name):
     for layer in of(network(name, "xnor"), keras.layers.BatchNormalization):
         assert type(layer) is layers.BatchNormalization
         assert layer.momentum == 0.9
+    for layer in of(network(name, "xnor", bn_momentum=0.99), keras.layers.BatchNormalization):
+        assert layer.momentum == 0.99
+    with pytest.raises(ValueError, match="bn_momentum must be from 0 to below 1; got bn_momentum=1"):
+        network(name, "xnor", bn_momentum=1)
 
 
 @pytest.mark.parametrize("method", METHODS)

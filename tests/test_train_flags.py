@@ -22,6 +22,7 @@ SLIPS = {
     "--model=nin --width=2": "--width",
     "--depth=21": "--depth=21",
     "--width=0": "--width=0",
+    "--bn_momentum=1": "--bn_momentum=1.0 must be from 0 to below 1",
     "--epochs=0": "--epochs",
     "--lr=0": "--lr",
     "--lr=nan": "--lr",

@@ -117,7 +117,9 @@ def make_batches(flags, dataset):
 
 def build_model(flags, build, dataset, steps_per_epoch):
     """The compiled network, with weights of its own or of `--init_from`."""
-    options = {name: getattr(flags, name) for name in ("width", "depth", "bn_first") if getattr(flags, name) is not None}
+    options = {
+        name: getattr(flags, name) for name in ("width", "depth", "bn_first", "bn_momentum") if getattr(flags, name) is not None
+    }
     model = build(
         flags.model,
         method=flags.method,
