@@ -26,6 +26,9 @@ flags.DEFINE_integer("a_bits", None, "Bits of the activations, likewise.")
 flags.DEFINE_integer("g_bits", None, "Bits of the gradients (dorefa), likewise. Default: float.")
 flags.DEFINE_boolean("kmap", False, "xnor: multiply each convolution by the scale K of its inputs.")
 flags.DEFINE_float("bn_momentum", None, "Share of its moving statistics that batch normalization keeps a step. Default: 0.9.")
+flags.DEFINE_boolean(
+    "latent", True, "Keep latent weights in float; --nolatent trains the quantized ones, to see what that costs."
+)
 flags.DEFINE_boolean("bn_first", None, "nin: batch normalization in front of quantized convolutions. Default: with 1-bit inputs.")
 flags.DEFINE_integer("width", None, "resnet20: output channels of a block over its inner ones; 1 is He et al. Default: 4.")
 flags.DEFINE_integer("depth", None, "resnet20: 6 n + 2. Default: 20.")
@@ -115,6 +118,9 @@ def _check_network_flags():
     for name in ("width", "depth"):
         if FLAGS[name].value is not None and FLAGS.model != "resnet20":
             raise UsageError(f"--{name} is for --model=resnet20; got --model={FLAGS.model}")
+    if FLAGS.latent is False and (FLAGS.method in ("float", "int8") or FLAGS.backend == "tf_keras"):
+        got = "tf_keras" if FLAGS.backend == "tf_keras" else f"--method={FLAGS.method}"
+        raise UsageError(f"--nolatent is for low-bit methods on Keras 3; got {got}")
     if FLAGS.bn_momentum is not None and not 0 <= FLAGS.bn_momentum < 1:
         raise UsageError(f"--bn_momentum={FLAGS.bn_momentum} must be from 0 to below 1")
     if FLAGS.width is not None and FLAGS.width < 1:

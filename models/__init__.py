@@ -8,7 +8,7 @@ from models import bits
 NETWORKS = ("resnet20", "nin")
 
 
-def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=False, bn_momentum=None, **options):
+def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=False, bn_momentum=None, latent=True, **options):
     """Build a network.
 
     Args:
@@ -19,6 +19,7 @@ def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=Fals
         g_bits: bits of the gradients (DoReFa); None for float.
         kmap: multiply each quantized convolution by the scale K of its inputs (XNOR-Net).
         bn_momentum: share of its moving statistics that batch normalization keeps at a step, from 0 to below 1; None for 0.9.
+        latent: False to train the quantized weights themselves, for comparison: each step ends with W <- Q(W). Keras 3 only.
         **options: of the network: `input_shape`, `num_classes`; resnet20 `depth`, `width`; nin `bn_first`.
 
     Returns:
@@ -37,6 +38,8 @@ def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=Fals
     model = importlib.import_module(f"models.{name}").build(schemes.BY_METHOD[method](resolved, kmap), **options)
     if bn_momentum is not None:
         schemes.set_bn_momentum(model, bn_momentum)
+    if not latent:
+        schemes.drop_latent_weights(model)
     if method == "int8":
         model = importlib.import_module("models.int8").quantize(model)
     return model

@@ -1,7 +1,7 @@
 """The layers that the networks are written with: each method says what a quantized convolution and its activation are."""
 
 from tfq import layers, quantizers
-from tfq.compat import keras
+from tfq.compat import is_legacy, keras
 
 FULL_PRECISION = 32
 
@@ -18,6 +18,15 @@ def set_bn_momentum(model, momentum):
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = momentum
+
+
+def drop_latent_weights(model):
+    """Let each step of the optimizer end with W <- Q(W), so that nothing smaller than a level adds up over the steps."""
+    if is_legacy:
+        raise ValueError("latent=False needs Keras 3, which lets a variable get a constraint; got tf_keras")
+    for layer in model.layers:
+        if getattr(layer, "kernel_quantizer", None):
+            layer.kernel.constraint = layer.kernel_quantizer
 
 
 def float_conv(x, filters, kernel_size, name, strides=1, use_bias=False):

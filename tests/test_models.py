@@ -8,7 +8,7 @@ import pytest
 import models
 from models import bits
 from tfq import layers, quantizers
-from tfq.compat import keras
+from tfq.compat import keras, ops
 
 METHODS = {
     "float": {},
@@ -142,6 +142,17 @@ def test_batch_normalization_is_the_fused_one_with_a_short_memory(name):
         assert layer.momentum == 0.99
     with pytest.raises(ValueError, match="bn_momentum must be from 0 to below 1; got bn_momentum=1"):
         network(name, "xnor", bn_momentum=1)
+
+
+@pytest.mark.keras3_only
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in ("float", "int8")])
+def test_without_latent_weights_a_step_ends_on_the_levels(method):
+    model = models.build("resnet20", method, **METHODS[method], depth=8, width=1, input_shape=(8, 8, 1), latent=False)
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(np.random.default_rng(0).normal(size=(8, 8, 8, 1)).astype("float32"), np.arange(8), verbose=0)
+    for layer in of(model, layers.QuantConv2D):
+        values = np.unique(ops.convert_to_numpy(layer.kernel)[..., 0].round(6))
+        assert len(values) <= 2 ** min(layer.kernel_quantizer.bits, 8)
 
 
 @pytest.mark.parametrize("method", METHODS)

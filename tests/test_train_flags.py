@@ -21,6 +21,7 @@ SLIPS = {
     "--model=resnet20 --bn_first": "--bn_first",
     "--model=nin --width=2": "--width",
     "--depth=21": "--depth=21",
+    "--method=float --nolatent": "--nolatent is for low-bit methods on Keras 3; got --method=float",
     "--width=0": "--width=0",
     "--bn_momentum=1": "--bn_momentum=1.0 must be from 0 to below 1",
     "--epochs=0": "--epochs",

@@ -127,6 +127,7 @@ def build_model(flags, build, dataset, steps_per_epoch):
         a_bits=flags.a_bits,
         g_bits=flags.g_bits,
         kmap=flags.kmap,
+        latent=flags.latent is not False,
         input_shape=dataset.x_train.shape[1:],
         num_classes=dataset.num_classes,
         **options,
