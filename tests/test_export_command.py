@@ -13,7 +13,7 @@ from running import TINY, train
 from tfq import export
 from tfq.compat import keras
 from tfq.export import __main__ as program
-from tfq.export import run, table
+from tfq.export import packed, run, table
 from tfq.training import checkpoint
 from tfq.training.history import History
 from tfq.training.run_directory import RunDirectory
@@ -113,7 +113,7 @@ def test_too_few_images_are_refused(count, tmp_path, capsys):
 
 @pytest.mark.parametrize("count", [-5, 0, 15])
 def test_too_few_images_of_a_run_are_refused(count, tmp_path):
-    with pytest.raises(run.RunError, match=f"count must be 16 or more; got count={count}"):
+    with pytest.raises(run.RunError, match=f"count must be an integer of 16 or more; got count={count}"):
         run.read(tmp_path, count=count)
 
 
@@ -143,8 +143,11 @@ def test_the_table_of_a_network_without_weights_has_no_ratio():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"formats": "tfq"}, 'formats must be a list of names, such as ["tfq", "tflite"]; got \'tfq\''),
+        ({"formats": "tfq"}, 'formats must be a list of names, each once, such as ["tfq", "tflite"]; got \'tfq\''),
         ({"formats": []}, "formats must be a list of names"),
+        ({"formats": ["tfq", "tfq"]}, "formats must be a list of names, each once"),
+        ({"formats": [["tfq"]]}, "export format ['tfq'] is unknown"),
+        ({"formats": 3}, "formats must be a list of names"),
         ({"formats": ["tfq", "onnx"]}, "export format 'onnx' is unknown; known are savedmodel, keras"),
         ({"formats": ["tfq"], "images": 15}, "on 16 images or more; got 15"),
         ({"formats": ["tfq"], "directory": SLICE}, "cifar10_slice.npz is a file"),
@@ -177,10 +180,18 @@ STATISTICS = {"pixel_mean": [0.5] * 3, "pixel_std": [0.2] * 3}
             {**STATISTICS, "pixel_mean": [0.5, float("nan"), 0.5]},
             "pixel_mean must be finite numbers, one a channel; got [0.5, nan",
         ),
-        ({**STATISTICS, "pixel_std": [0.2, 0, 0.2]}, "pixel_std must be above 0; got [0.2, 0.0, 0.2]"),
+        (
+            {**STATISTICS, "pixel_std": [0.2, 0, 0.2]},
+            "pixel_std must be above 0 and of pixels scaled to [0, 1]; got [0.2, 0.0, 0.2]",
+        ),
+        ({**STATISTICS, "pixel_mean": [125.0, 123.0, 114.0]}, "pixel_mean must be of pixels scaled to [0, 1]; got [125.0, 123.0"),
+        ({"labels": ["two\nlines"] * 10}, "each label must be a line of 1 to 500 characters; got 'two\\nlines'"),
+        ({"targets": np.full(16, 10)}, "targets must be one integer class, from 0 to 9, for each of 16 images"),
+        ({"targets": np.zeros(15, int)}, "for each of 16 images; got (15,), int64"),
+        ({"count": 20}, "count is for the test images of a run; got count=20 with images"),
         ({**STATISTICS, "pixel_mean": [0.5] * 4}, "pixel_mean must have one value for each of 3 channels; got 4"),
         ({"labels": "abcdefghij"}, "labels must be a list of texts; got 'abcdefghij'"),
-        ({"labels": ["cat", 3]}, "each label must be a text of 1 to 500 characters; got 3"),
+        ({"labels": ["cat", 3]}, "each label must be a line of 1 to 500 characters; got 3"),
         ({"labels": ["cat", "dog"]}, "labels must name each of the 10 classes; got 2 labels"),
     ],
 )
@@ -202,7 +213,7 @@ def test_a_format_that_fails_does_not_silence_those_before_it(tmp_path):
             raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        export.export_model(model, tmp_path, ["tfq", "keras", "tfq"], images=images, log=full)
+        export.export_model(model, tmp_path, ["tfq", "keras"], images=images, log=full)
     assert [report.format for report in reports] == ["tfq", "keras"]
     assert all(report.path.exists() for report in reports)
 
@@ -218,3 +229,55 @@ def test_too_few_test_images_are_found_before_the_training(tmp_path):
         "train.py: error: export compares each file with the model on 16 images or more; got 10"
     )
     assert not (tmp_path / "run" / "history.csv").exists()
+
+
+def test_the_exported_file_itself_stays(tmp_path, capsys):
+    network().save(tmp_path / "model.keras")
+    before = (tmp_path / "model.keras").read_bytes()
+    arguments = [tmp_path / "model.keras", f"--images={SLICE}", "--formats=tfq, keras", f"--out={tmp_path}"]
+    assert "would be replaced by its own export: export to another directory" in fails(capsys, *arguments)
+    assert (tmp_path / "model.keras").read_bytes() == before
+    assert "there is no run and no model file" in fails(capsys, tmp_path / "nowhere.keras")
+
+
+def test_an_artifact_that_prepares_pixels_otherwise_is_refused(tmp_path, monkeypatch):
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, keras.layers.Dense(10)(keras.layers.Flatten()(x)))
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
+    export.export_model(model, tmp_path, images=pixels, **STATISTICS)
+
+    def one_step_brighter(path):
+        predict = packed.load(path)
+        return lambda images: predict(np.minimum(images, 254) + np.uint8(1))
+
+    monkeypatch.setattr(packed, "load_uint8", one_step_brighter)
+    with pytest.raises(export.ExportMismatch, match="the exported tfq on uint8 images does not compute"):
+        export.export_model(model, tmp_path, images=pixels, **STATISTICS)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "message"),
+    [
+        ("float32", np.nan, "the images to compare on hold values that are not finite"),
+        ("uint8", 0, "export takes a model whose input is float32, and prepares uint8 pixels itself; got a uint8 input"),
+    ],
+)
+def test_images_and_inputs_that_no_export_takes(dtype, values, message, tmp_path):
+    x = keras.Input((8,), dtype=dtype)
+    model = keras.Model(x, keras.layers.Dense(10)(keras.layers.Rescaling(1.0)(x)))
+    with pytest.raises(export.ExportError, match=message):
+        export.export_model(model, tmp_path, images=np.full((16, 8), values, "float32"))
+
+
+def test_a_layer_of_lower_precision_is_named(tmp_path):
+    x = keras.Input((8,))
+    model = keras.Model(x, keras.layers.Dense(10, dtype="mixed_bfloat16", name="head")(x))
+    with pytest.raises(export.ExportError, match="layer 'head' computes in bfloat16"):
+        export.export_model(model, tmp_path, images=np.zeros((16, 8), "float32"))
+
+
+def test_statistics_and_targets_of_a_run_are_not_replaced_in_silence(tmp_path):
+    with pytest.raises(export.ExportError, match="of pixel_mean and pixel_std only one is given"):
+        export.export_model(tmp_path, tmp_path / "out", pixel_std=[0.2] * 3)
+    with pytest.raises(export.ExportError, match="targets are the classes of images that are given"):
+        export.export_model(tmp_path, tmp_path / "out", targets=[1, 2])

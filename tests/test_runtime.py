@@ -498,7 +498,7 @@ def test_pixels_are_refused_without_mean_and_deviation():
         Engine(graph).predict(np.zeros((1, 4), np.uint8))
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1.5])
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True])
 def test_threads_are_a_positive_integer(threads):
     with pytest.raises(ValueError, match=f"threads must be a positive integer; got threads={threads}"):
         Engine(one(g.ReLU("relu", ("input",)), (4,)), threads)

@@ -18,6 +18,7 @@ def quiet(passing=()):
     with tempfile.TemporaryFile("w+", errors="replace") as noise, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logger = logging.getLogger("tensorflow")
+        loggers = (logger, logging.getLogger())  # a first warning gives the root one a handler too
         level = logger.level
         logger.setLevel(logging.ERROR)
         saved = _redirect(noise)
@@ -33,7 +34,8 @@ def quiet(passing=()):
         finally:
             _restore(saved)
             logger.setLevel(level)
-            _release(logger, noise)
+            for each in loggers:
+                _release(each, noise)
             if failed:
                 noise.seek(0)
                 sys.stderr.write(noise.read())

@@ -8,7 +8,7 @@ import importlib
 # What is public, and the file it stands in. Keras is not imported before one of them is used: a command sets its backend first.
 _PUBLIC = {
     "Agreement": "verify",
-    "ExportError": "formats",
+    "ExportError": "errors",
     "ExportMismatch": "verify",
     "FORMATS": "formats",
     "Report": "exporter",

@@ -12,7 +12,7 @@ def main(arguments):
     backends.choose()
     try:
         from tfq.export import command
-    except ImportError as error:  # no backend, or one that is not installed
+    except (ImportError, ValueError) as error:  # no backend, one that is not installed, or none at all
         print(f"python -m tfq.export: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return command.main(arguments)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfq.export.errors import ExportError
+
 _BATCH_SIZE = 128
 
 
@@ -40,11 +42,14 @@ def measure(model, predict, images, targets):
     return Accuracy(len(images), *map(float, right))
 
 
-def check_targets(targets, images):
-    """The classes as an array; raises ValueError where they are not one a image."""
+def check_targets(targets, images, classes):
+    """The right classes as an array; raises ExportError where they are not one an image, from 0 to below `classes`."""
     targets = np.asarray(targets)
-    if targets.shape != (len(images),) or not np.issubdtype(targets.dtype, np.integer):
-        raise ValueError(
-            f"targets must be one integer class for each of {len(images)} images; got {targets.shape}, {targets.dtype}"
+    fits = targets.shape == (len(images),) and np.issubdtype(targets.dtype, np.integer)
+    if not fits or targets.min() < 0 or targets.max() >= classes:
+        span = f", {targets.min()} to {targets.max()}" if fits else ""
+        raise ExportError(
+            f"targets must be one integer class, from 0 to {classes - 1}, for each of {len(images)} images; got {targets.shape}, "
+            f"{targets.dtype}{span}"
         )
     return targets

@@ -33,8 +33,9 @@ def main(arguments):
     if source.is_file() and options.images is None:
         parser.error(f"{source} is a model file, which does not say its data set: give --images=FILE.npz to compare on")
     out = Path(options.out) if options.out else (source if source.is_dir() else source.parent) / "export"
+    formats = [name.strip() for name in options.formats.split(",")]
     try:
-        export.export_model(source, out, options.formats.split(","), **_images(source, options), log=_print)
+        export.export_model(source, out, formats, **_images(source, options), log=_print)
     except _ERRORS as error:
         print(f"python -m tfq.export: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

@@ -9,12 +9,16 @@ import numpy as np
 
 from tfq.export import accuracy, table
 from tfq.export.accuracy import Accuracy
-from tfq.export.formats import FORMATS, ExportError, check
+from tfq.export.errors import ExportError
+from tfq.export.formats import FORMATS, check
 from tfq.export.graph import check_graph
 from tfq.export.layers import Unsupported
 from tfq.export.sample import Sample
 from tfq.export.verify import Agreement, ExportMismatch, check_images, compare
 from tfq.quiet import quiet
+
+# Enough to see whether pixels are prepared alike; the network behind is compared on all images.
+_UINT8_IMAGES = 64
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,16 @@ def export_model(
         Unsupported, ExportMismatch: as `save`.
     """
     check(formats, path)
+    Sample(None, pixel_mean, pixel_std, labels)  # a slip is said before a run is read
+    if images is not None and count is not None:
+        raise ExportError(f"count is for the test images of a run; got count={count!r} with images")
     if isinstance(model_or_run, str | os.PathLike):
         from tfq.export import run
 
         path_of_run, own_images = Path(model_or_run), images is None
+        _check_source(path_of_run, Path(path), formats)
+        if own_images and targets is not None:
+            raise ExportError("targets are the classes of images that are given; got targets alone")
         model, images, pixel_mean, pixel_std = run.read(path_of_run, images, pixel_mean, pixel_std, count)
         if own_images and images is not None:
             targets = run.test_labels(path_of_run, len(images))
@@ -138,11 +148,30 @@ def save(
     check_images(model, images)
     sample.check(model)
     if targets is not None:
-        targets = accuracy.check_targets(targets, images)
+        targets = accuracy.check_targets(targets, images, model.outputs[0].shape[-1])
     sample = replace(sample, images=images)
+    _check_precision(model, formats)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     return [_save_one(model, directory, name, sample, targets, log or _no_log) for name in formats]
+
+
+def _check_source(source, directory, formats):
+    """Raise where the model that is exported would be replaced by its export."""
+    for path in (directory / FORMATS[name].FILENAME for name in formats):
+        if source.is_file() and path.exists() and path.samefile(source):
+            raise ExportError(f"{source} would be replaced by its own export: export to another directory")
+
+
+def _check_precision(model, formats):
+    """Raise where a layer computes in less than float32, which the formats for other programs do not have."""
+    others = [name for name in formats if name != "keras"]
+    for layer in model.layers if others else ():
+        if layer.compute_dtype != "float32":
+            raise ExportError(
+                f"export to {', '.join(others)} takes models that compute in float32; layer {layer.name!r} computes in "
+                f"{layer.compute_dtype}: build the model with dtype policy float32 and give it the same weights"
+            )
 
 
 def _no_log(report):
@@ -160,6 +189,8 @@ def _save_one(model, directory, name, sample, targets, log):
             module.write(model, partial, sample)
             predict = module.load(partial)
             agreement = compare(name, model, predict, sample.images, lossy=lossy)
+            if sample.takes_uint8 and hasattr(module, "load_uint8"):
+                _compare_uint8(name, model, module.load_uint8(partial), sample)
         cost = accuracy.measure(model, predict, sample.images, targets) if lossy and targets is not None else None
         _replace(partial, path)
     finally:
@@ -167,6 +198,12 @@ def _save_one(model, directory, name, sample, targets, log):
     report = Report(name, path, _size(path), 4 * model.count_params(), agreement, cost)
     log(report)
     return report
+
+
+def _compare_uint8(name, model, predict, sample):
+    """Compare what the artifact makes of pixels with what the model makes of them when they are prepared."""
+    pixels = sample.pixels(sample.images[:_UINT8_IMAGES])
+    compare(f"{name} on uint8 images", model, lambda images: predict(sample.pixels(images)), sample.prepared(pixels))
 
 
 def _replace(source, target):

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from tfq.compat import backend, require_installed
 from tfq.export import keras_file, lce, packed, savedmodel, tflite, tflite_int8
+from tfq.export.errors import ExportError
 from tfq.export.verify import FEWEST_IMAGES
 from tfq.training.choices import ANY_BACKEND_EXPORTS
 
 # A format is a module with FILENAME, write(model, path, sample), load(path) -> function from images to logits, and sizes(path) ->
-# rows of `table.by_layer`; with LOSSY if its file rounds more than float32 does, and NEEDS if it takes packages of its own.
+# rows of `table.by_layer`; with LOSSY if its file rounds more than float32 does, NEEDS if it takes packages of its own, and
+# load_uint8(path) -> function from uint8 images where it takes such.
 FORMATS = {
     "savedmodel": savedmodel,
     "keras": keras_file,
@@ -17,10 +19,6 @@ FORMATS = {
     "lce": lce,
     "tfq": packed,
 }
-
-
-class ExportError(ValueError):
-    """An export that cannot be made as it was asked for; the message says what came and what was expected."""
 
 
 def check(formats, directory=None, images=None):
@@ -51,10 +49,10 @@ def check(formats, directory=None, images=None):
 
 
 def _check_names(formats):
-    if isinstance(formats, str) or not formats:
-        raise ExportError(f'formats must be a list of names, such as ["tfq", "tflite"]; got {formats!r}')
+    if not isinstance(formats, list | tuple) or not formats or len(set(map(str, formats))) < len(formats):
+        raise ExportError(f'formats must be a list of names, each once, such as ["tfq", "tflite"]; got {formats!r}')
     for name in formats:
-        if name not in FORMATS:
+        if not isinstance(name, str) or name not in FORMATS:
             raise ExportError(f"export format {name!r} is unknown; known are {', '.join(FORMATS)}")
 
 

@@ -55,6 +55,8 @@ def check_graph(model):
     """Raise Unsupported unless `model` is one of Keras whose layers and tensors can be listed."""
     if not has_graph(model):
         hint = ", which computes in its `call`" if isinstance(model, keras.Model) else ""
+        if isinstance(model, keras.Sequential):
+            hint = ", which is not built: let it begin with keras.Input(shape)"
         raise Unsupported(
             f"export takes a functional or a built Sequential model; got {type(model).__name__} "
             f"{getattr(model, 'name', model)!r}{hint}"
@@ -103,7 +105,10 @@ class _Builder:
         layer = layer_of(node)
         convert = converter_of(layer)
         if convert is None:
-            raise Unsupported(f"layer {name!r} is a {_kind(layer)}, which has no packed form; supported are {_supported(layer)}")
+            hint = "; let the model give logits, which rank the classes alike" if type(layer).__name__ == "Softmax" else ""
+            raise Unsupported(
+                f"layer {name!r} is a {_kind(layer)}, which has no packed form; supported are {_supported(layer)}{hint}"
+            )
         self._check_options(name, node)
         if len(name) > _LONGEST_NAME:
             raise Unsupported(f"layer {name[:40]!r}... has a name of {len(name)} characters; a file takes {_LONGEST_NAME}")

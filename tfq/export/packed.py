@@ -30,6 +30,9 @@ def load(path):
     return importlib.import_module("tfq.runtime").load(path).predict
 
 
+load_uint8 = load  # the engine looks at the type of the images
+
+
 def sizes(path):
     """(name, kind and bits of the kernel, bytes, bytes in float32) of each operation that holds weights."""
     rows = [_row(node) for node in file.read(path).nodes]

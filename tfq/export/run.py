@@ -10,6 +10,7 @@ import numpy as np
 
 from tfq import data
 from tfq.compat import is_legacy, keras, require
+from tfq.export.errors import ExportError
 from tfq.export.verify import FEWEST_IMAGES
 from tfq.training import checkpoint
 from tfq.training.run_directory import RunDirectory
@@ -19,7 +20,7 @@ IMAGES = 256
 _UNKNOWN = re.compile(r"Could not locate (?:class|function) '[^']*'|Unknown [a-z ]+: '[^']*'")
 
 
-class RunError(ValueError):
+class RunError(ExportError):
     """There is no run, or no model, to export; the message says what was looked for."""
 
 
@@ -41,11 +42,13 @@ def read(path, images=None, pixel_mean=None, pixel_std=None, count=None):
         CheckpointError: the checkpoint cannot be read.
         DataError: the run's data set cannot be had.
     """
-    if count is not None and count < FEWEST_IMAGES:
-        raise RunError(f"count must be {FEWEST_IMAGES} or more; got count={count}")
+    if count is not None and (not isinstance(count, int) or count < FEWEST_IMAGES):
+        raise RunError(f"count must be an integer of {FEWEST_IMAGES} or more; got count={count!r}")
     if path.is_file():
         return _model_of_file(path), images, pixel_mean, pixel_std
     directory = RunDirectory(path, suffix=".h5" if (path / "best.h5").exists() else ".keras")
+    if not path.exists():
+        raise RunError(f"there is no run and no model file {path}")
     if not directory.best.exists():
         raise RunError(f"there is no run in {path}: it has no {directory.best.name}")
     flags = directory.read_flags() or {}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfq.export.errors import ExportError
 from tfq.runtime.codec import MAX_NAME
 
 # As many as TensorFlow's guide to post-training quantization takes at least.
@@ -21,7 +22,7 @@ class Sample:
         labels: names of the classes, texts.
 
     Raises:
-        ValueError: pixel statistics or labels are none.
+        ExportError: pixel statistics or labels are none.
     """
 
     images: np.ndarray | None = None
@@ -31,22 +32,26 @@ class Sample:
 
     def __post_init__(self):
         if (self.pixel_mean is None) != (self.pixel_std is None):
-            raise ValueError("of pixel_mean and pixel_std only one is given; an export needs both, or neither")
+            raise ExportError("of pixel_mean and pixel_std only one is given; an export needs both, or neither")
         if self.takes_uint8:
             _check_statistics("pixel_mean", self.pixel_mean)
             _check_statistics("pixel_std", self.pixel_std)
-            if not (np.asarray(self.pixel_std) > 0).all():
-                raise ValueError(f"pixel_std must be above 0; got {np.asarray(self.pixel_std).tolist()}")
+            if np.min(self.pixel_mean) < 0 or np.max(self.pixel_mean) > 1:
+                raise ExportError(f"pixel_mean must be of pixels scaled to [0, 1]; got {np.asarray(self.pixel_mean).tolist()}")
+            if np.min(self.pixel_std) <= 0 or np.max(self.pixel_std) > 1:
+                raise ExportError(
+                    f"pixel_std must be above 0 and of pixels scaled to [0, 1]; got {np.asarray(self.pixel_std).tolist()}"
+                )
         _check_labels(self.labels)
 
     def check(self, model):
-        """Raise ValueError unless there are as many pixel statistics and labels as the model has channels and classes."""
+        """Raise ExportError unless there are as many pixel statistics and labels as the model has channels and classes."""
         channels, classes = model.inputs[0].shape[-1], model.outputs[0].shape[-1]
         for name in ("pixel_mean", "pixel_std") if self.takes_uint8 else ():
             if len(getattr(self, name)) != channels:
-                raise ValueError(f"{name} must have one value for each of {channels} channels; got {len(getattr(self, name))}")
+                raise ExportError(f"{name} must have one value for each of {channels} channels; got {len(getattr(self, name))}")
         if self.labels and len(self.labels) != classes:
-            raise ValueError(f"labels must name each of the {classes} classes; got {len(self.labels)} labels")
+            raise ExportError(f"labels must name each of the {classes} classes; got {len(self.labels)} labels")
 
     @property
     def takes_uint8(self):
@@ -63,14 +68,19 @@ class Sample:
         if images.dtype != np.uint8:
             return images
         if not self.takes_uint8:
-            raise ValueError("uint8 images need pixel_mean and pixel_std, with which the training images were prepared")
+            raise ExportError("uint8 images need pixel_mean and pixel_std, with which the training images were prepared")
         scale, shift = self.scale_and_shift()
         return images * scale + shift
+
+    def pixels(self, images):
+        """The uint8 images that come nearest to prepared ones."""
+        scale, shift = self.scale_and_shift()
+        return np.clip(np.rint((images - shift) / scale), 0, 255).astype(np.uint8)
 
     def representative(self):
         """Yields single images for a converter that measures ranges."""
         if self.images is None:
-            raise ValueError("int8 needs images to measure the ranges of the activations on")
+            raise ExportError("int8 needs images to measure the ranges of the activations on")
         for image in self.images[:_REPRESENTATIVE]:
             yield [image[None]]
 
@@ -78,13 +88,13 @@ class Sample:
 def _check_statistics(name, values):
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite numbers, one a channel; got {array.tolist()!r}")
+        raise ExportError(f"{name} must be finite numbers, one a channel; got {array.tolist()!r}")
 
 
 def _check_labels(labels):
     if not isinstance(labels, tuple | list):
-        raise ValueError(f"labels must be a list of texts; got {labels!r}")
+        raise ExportError(f"labels must be a list of texts; got {labels!r}")
     for label in labels:
-        if not isinstance(label, str) or not 0 < len(label) <= MAX_NAME:
+        if not isinstance(label, str) or not 0 < len(label) <= MAX_NAME or not label.isprintable():
             shown = repr(label) if len(repr(label)) < 60 else f"{repr(label)[:56]}..."
-            raise ValueError(f"each label must be a text of 1 to {MAX_NAME} characters; got {shown}")
+            raise ExportError(f"each label must be a line of 1 to {MAX_NAME} characters; got {shown}")

@@ -55,6 +55,11 @@ def load(path, signature=SIGNATURE):
     return predict
 
 
+def load_uint8(path):
+    """The function from a batch of uint8 images to logits, of a SavedModel that was written with pixel statistics."""
+    return load(path, UINT8_SIGNATURE)
+
+
 def sizes(path):
     """(name, "", bytes, bytes in float32) of each variable; by layer where its name tells the layer."""
     variables = require("tensorflow").saved_model.load(str(path)).weights

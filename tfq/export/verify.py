@@ -8,6 +8,7 @@ import numpy as np
 from tfq.compat import ops
 from tfq.export import layers
 from tfq.export.boundary import NEAR, relative_distance
+from tfq.export.errors import ExportError
 from tfq.export.kernels import array
 from tfq.quantizers.base import Quantizer
 
@@ -61,18 +62,22 @@ class Agreement:
 
 
 def check_images(model, images):
-    """Raise ValueError unless `images` is a float32 batch that fits the one input of `model`, large enough to judge by."""
+    """Raise ExportError unless `images` are float32, finite, fit the one input of `model`, and are enough to judge by."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(
+        raise ExportError(
             f"export takes a model of one input and one output; got {len(model.inputs)} inputs, {len(model.outputs)} outputs"
         )
-    expected = tuple(model.inputs[0].shape)[1:]
+    expected, dtype = tuple(model.inputs[0].shape)[1:], getattr(model.inputs[0].dtype, "name", model.inputs[0].dtype)
+    if dtype != "float32":
+        raise ExportError(f"export takes a model whose input is float32, and prepares uint8 pixels itself; got a {dtype} input")
     shape, dtype = np.shape(images), getattr(images, "dtype", type(images).__name__)
     fits = len(shape) == len(expected) + 1 and all(e in (None, n) for n, e in zip(shape[1:], expected, strict=True))
     if not fits or dtype != np.float32 or shape[0] < FEWEST_IMAGES:
-        raise ValueError(
+        raise ExportError(
             f"export compares on {FEWEST_IMAGES} or more float32 images of shape {expected}; got shape {shape}, dtype {dtype}"
         )
+    if not np.isfinite(images).all():
+        raise ExportError("the images to compare on hold values that are not finite")
 
 
 def compare(name, model, predict, images, lossy=None):

@@ -22,7 +22,9 @@ KEYS = ("file", "rank", "index", "label", "score", "error")
 
 def main(arguments):
     """Run by the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    _check_outputs(parser, options)
     try:
         engine, labels = _engine(options)
         reader = Reader(engine.graph.input_shape, options.resize)
@@ -56,6 +58,11 @@ def _parser():
     parser.add_argument("--json", type=output_file, metavar="PATH", help=f"write the rows {{{', '.join(KEYS)}}} here")
     parser.add_argument("--csv", type=output_file, metavar="PATH", help="likewise, with commas between")
     return parser
+
+
+def _check_outputs(parser, options):
+    if options.json and options.csv and options.json.resolve() == options.csv.resolve():
+        parser.error(f"--json and --csv must be two files; got --json={options.json} --csv={options.csv}")
 
 
 def _engine(options):

@@ -34,10 +34,10 @@ class Engine:
     """
 
     def __init__(self, graph, threads=1):
-        if not isinstance(threads, int) or threads < 1:
+        if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
             raise ValueError(f"threads must be a positive integer; got threads={threads!r}")
         self.graph = graph
-        self.threads = threads
+        self.threads = int(threads)
         self._program = steps.write(graph, threads)
         self._pixels = None if graph.pixel_mean is None else _decoder(graph)
         self._idle = deque()

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tfq.training.choices import BACKENDS
 def main(arguments=None):
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported
     if arguments[:1] == ["table"]:
         from tfq.sweep import table
 

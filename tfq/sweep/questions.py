@@ -29,7 +29,8 @@ def main(arguments=None):
 def pictures(folder):
     """Draw top-1 over the epochs, a picture for each number of bits: in training, in the test, and in one with fresh statistics.
 
-    Fresh statistics of batch normalization are those that `--diagnose` takes from training images after the epoch.
+    Fresh statistics of batch normalization are those that `--diagnose` takes from training images after the epoch. Of several
+    seeds the first is drawn.
 
     Args:
         folder: has `questions*/*.json`; the pictures go there.
@@ -40,7 +41,8 @@ def pictures(folder):
     Raises:
         ResultError: there are none, or one cannot be read.
     """
-    found = [result.read(path) for path in sorted(folder.glob("questions*/[!.]*.json"))]
+    known = [row.method for row in RECIPES["questions"].rows]
+    found = [made for path in sorted(folder.glob("questions*/[!.]*.json")) if (made := result.read(path))["method"] in known]
     if not found:
         raise result.ResultError(f"--results={folder} has no results of recipe questions")
     paths = []
@@ -61,10 +63,10 @@ def _lines(runs, curve):
     """{label: (epochs, figures)} in the order of the recipe, variants behind their row."""
     order = [row.method for row in RECIPES["questions"].rows]
     lines = {}
-    for made in sorted(runs, key=lambda made: (order.index(made["method"]), made["tag"])):
+    for made in sorted(runs, key=lambda made: (order.index(made["method"]), made["tag"], made["seed"])):
         values = made["curves"].get(curve.format("holdout" if made["holdout"] else "test"), [])
         if values:
-            lines[_label(made)] = range(len(values)), values
+            lines.setdefault(_label(made), (range(len(values)), values))
     return lines
 
 

@@ -20,6 +20,9 @@ _CURVES = {
     **{name: (name, 1) for name in ("kernel_change", "kernel_mean", "kernel_max", "kernel_outside", "inputs_outside")},
 }
 
+# Of these the table, the pictures and the zoo are made.
+_NEEDED = ("model", "method", "recipe", "tag", "holdout", "seed", "final_top1", "best_top1", "flags", "curves")
+
 # They say where things were on one machine.
 _LOCAL_FLAGS = ("data_dir", "run_dir", "resume", "evaluate", "export")
 _LOCAL_PREFIXES = tuple(f"--{name}=" for name in _LOCAL_FLAGS)
@@ -98,7 +101,7 @@ def read(path):
     """
     try:
         result = json.loads(Path(path).read_text(encoding="utf-8"))
-        missing = [name for name in ("model", "method", "recipe", "seed", "final_top1", "curves") if name not in result]
+        missing = [name for name in _NEEDED if name not in result]
     except (OSError, ValueError, TypeError) as error:
         raise ResultError(f"{path} cannot be read: {error}") from error
     if missing:

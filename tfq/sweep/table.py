@@ -89,8 +89,8 @@ def markdown(results, packed=()):
         parts.append(f"Recipe `{name}`, {recipe.epochs} epochs:\n\n" + "\n".join(lines) + "\n")
     note = (
         "CIFAR-10 test top-1 in %. *final* is that of the last epoch, bold where it reaches the goal; *best* is that of the best "
-        "epoch, which is picked\non the test images, and whose network is kept packed: *top-1 of the file* is measured from it. "
-        "*epochs before* are those of the\nfloat run that a row starts from. Several seeds: mean ± standard deviation.\n"
+        "epoch, which is picked\non the test images, and whose network is kept packed: *top-1 of the file* is what tfq.runtime makes\n"
+        "of it. *epochs before* are those of the float run that a row starts from. Several seeds: mean ± standard deviation.\n"
     )
     return "\n".join([*parts, note])
 
@@ -168,7 +168,7 @@ def _row(row, recipe, made, tag, packed):
             _distinct(one["seed"] for one in made),
             _distinct(one["hardware"] for one in made),
             _distinct(f"{one['bytes'] / 1000:.0f}" for one in packed),
-            _figure([one.get("keras_top1", one["runtime_top1"]) for one in packed]),
+            _figure([one["runtime_top1"] for one in packed]),
         )
     )
 

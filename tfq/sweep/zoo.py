@@ -27,6 +27,7 @@ def main(arguments=None):
         if not pairs:
             raise result.ResultError(f"--results={options.results} has no packed network: a sweep leaves one for each run")
         dataset = data.load(options.dataset, options.data_dir)
+        _check_dataset(pairs, options.dataset)
         rows = [_measure(path, made, dataset, options) for path, made in pairs]
     except (result.ResultError, data.DataError, ImportError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -44,13 +45,23 @@ def network_of(path):
 def read(results):
     """What the command wrote; empty before it ran."""
     file = Path(results) / FILE
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    except ValueError as error:
+        raise result.ResultError(f"{file} cannot be read: {error}") from error
 
 
 def _runs(results):
     if not results.is_dir():
         raise result.ResultError(f"--results={results} is no directory")
     return [(path, result.read(path)) for path in sorted(results.glob("*/[!.]*.json"))]
+
+
+def _check_dataset(pairs, dataset):
+    """Raise before a figure of other images takes the place of one that stands in the table."""
+    for path, made in pairs:
+        if made["flags"].get("dataset", dataset) != dataset:
+            raise result.ResultError(f"--dataset={dataset}: the network of {path} was trained on {made['flags']['dataset']}")
 
 
 def _measure(path, made, dataset, options):
@@ -64,16 +75,16 @@ def _measure(path, made, dataset, options):
         "runtime_top1": _top1(engine.predict(dataset.x_test), dataset.y_test),
     }
     if not options.runtime_only:
-        row["keras_top1"] = _keras_top1(network, dataset)
+        row["keras_top1"] = _keras_top1(network, engine.graph, dataset)
     measured = [f"{name} {value}" for name, value in row.items() if name.endswith("top1")]
     print(f"{network}, {row['bytes']} bytes: {', '.join(measured)}", flush=True)
     return row
 
 
-def _keras_top1(network, dataset):
+def _keras_top1(network, graph, dataset):
     from tfq import load_packed
 
-    batches = data.Batches(dataset.x_test, dataset.y_test, 500, dataset.mean, dataset.std)
+    batches = data.Batches(dataset.x_test, dataset.y_test, 500, graph.pixel_mean, graph.pixel_std)
     model = load_packed(network)
     logits = [np.asarray(model.predict_on_batch(batches[index][0])) for index in range(len(batches))]
     return _top1(np.concatenate(logits), dataset.y_test)
