@@ -88,9 +88,10 @@ def markdown(results, packed=()):
                 lines.append(_row(row, name, of_tag, tag, [one for one in packed if _key(one) == _key(of_tag[0])]))
         parts.append(f"Recipe `{name}`, {recipe.epochs} epochs:\n\n" + "\n".join(lines) + "\n")
     note = (
-        "CIFAR-10 test top-1 in %. *final* is that of the last epoch, bold where it reaches the goal; *best* is that of the best\n"
-        "epoch, which is picked on the test images, and whose network is kept packed: *top-1 of the file* is that of tfq.runtime\n"
-        "on it. *epochs before* are those of the float run that a row starts from. Several seeds: mean ± standard deviation.\n"
+        "CIFAR-10 test top-1 in %. *final* is that of the last epoch, bold where it reaches the goal; *best* is that of the\n"
+        "best epoch, which is picked on the test images, and whose network is kept packed: *top-1 of the file* is that of\n"
+        "tfq.runtime on it. *epochs before* are those of the float run that a row starts from. Several seeds: mean ± standard\n"
+        "deviation.\n"
     )
     return "\n".join([*parts, note])
 
