@@ -176,7 +176,7 @@ def test_a_single_array_is_no_npz(tmp_path):
 
 
 def test_npz_needs_a_file():
-    with pytest.raises(data.DataError, match=r"--data_dir=None must be an .npz file with x_train, y_train, x_test, y_test"):
+    with pytest.raises(data.DataError, match=r"None must be an .npz file with x_train, y_train, x_test, y_test"):
         data.load("npz")
 
 

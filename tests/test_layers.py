@@ -542,3 +542,9 @@ def test_one_quantizer_may_serve_many_layers():
 
 def test_ops_come_from_the_backend():
     assert ops.shape(tensor(X)) == X.shape
+
+
+@pytest.mark.parametrize("quantizer", [XnorInputs(), DoReFaInputs(2)])
+def test_a_quantizer_of_something_else_in_the_place_of_gradients_is_said(quantizer):
+    with pytest.raises(ValueError, match=r"gradient_quantizer must quantize gradients.*; got (XnorInputs|DoReFaInputs)\("):
+        QuantDense(3, gradient_quantizer=quantizer)

@@ -16,7 +16,7 @@ def load(data_dir=None, log=print):
     """
     path = Path(data_dir or "").expanduser()
     if not path.is_file():
-        raise DataError(f"--data_dir={data_dir} must be an .npz file with {', '.join(cache.KEYS)}")
+        raise DataError(f"{data_dir} must be an .npz file with {', '.join(cache.KEYS)}")
     arrays = cache.read_npz(path)
     for (x_name, y_name), (x, y) in zip((cache.KEYS[:2], cache.KEYS[2:]), (arrays[:2], arrays[2:]), strict=True):
         if x.dtype != np.uint8 or x.ndim != 4 or not len(x):

@@ -19,11 +19,19 @@ class QuantGradient(keras.layers.Layer):
     Args:
         gradient_quantizer: the quantizer, such as `DoReFaGradients(6)`; it is called with the inputs and the key.
         **kwargs: as in `keras.layers.Layer`.
+
+    Raises:
+        ValueError: it is a quantizer of something else.
     """
 
     def __init__(self, gradient_quantizer, **kwargs):
         super().__init__(**kwargs)
         self.gradient_quantizer = quantizers.get(gradient_quantizer)
+        if not hasattr(self.gradient_quantizer, "seed"):
+            raise ValueError(
+                "gradient_quantizer must quantize gradients, with noise of a seed, such as DoReFaGradients(6); "
+                f"got {self.gradient_quantizer!r}"
+            )
 
     def build(self, input_shape):
         """Add the key: a seed and a counter."""
