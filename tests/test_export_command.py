@@ -237,7 +237,7 @@ def test_the_exported_file_itself_stays(tmp_path, capsys):
     arguments = [tmp_path / "model.keras", f"--images={SLICE}", "--formats=tfq, keras", f"--out={tmp_path}"]
     assert "would be replaced by its own export: export to another directory" in fails(capsys, *arguments)
     assert (tmp_path / "model.keras").read_bytes() == before
-    assert "there is no run and no model file" in fails(capsys, tmp_path / "nowhere.keras")
+    assert "nor a model file of that name" in fails(capsys, tmp_path / "nowhere.keras")
 
 
 def test_an_artifact_that_prepares_pixels_otherwise_is_refused(tmp_path, monkeypatch):

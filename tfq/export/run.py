@@ -48,7 +48,7 @@ def read(path, images=None, pixel_mean=None, pixel_std=None, count=None):
         return _model_of_file(path), images, pixel_mean, pixel_std
     directory = RunDirectory(path, suffix=".h5" if (path / "best.h5").exists() else ".keras")
     if not path.exists():
-        raise RunError(f"there is no run and no model file {path}")
+        raise RunError(f"there is no run in {path}, nor a model file of that name")
     if not directory.best.exists():
         raise RunError(f"there is no run in {path}: it has no {directory.best.name}")
     flags = directory.read_flags() or {}
