@@ -186,8 +186,11 @@ STATISTICS = {"pixel_mean": [0.5] * 3, "pixel_std": [0.2] * 3}
         ),
         ({**STATISTICS, "pixel_mean": [125.0, 123.0, 114.0]}, "pixel_mean must be of pixels scaled to [0, 1]; got [125.0, 123.0"),
         ({"labels": ["two\nlines"] * 10}, "each label must be a line of 1 to 500 characters; got 'two\\nlines'"),
-        ({"targets": np.full(16, 10)}, "targets must be one integer class, from 0 to 9, for each of 16 images"),
-        ({"targets": np.zeros(15, int)}, "for each of 16 images; got (15,), int64"),
+        (
+            {"targets": np.full(16, 10)},
+            "targets must be one integer class for each of 16 images, from 0 to 9; got (16,), int64, 10 to 10",
+        ),
+        ({"targets": np.zeros(15, int)}, "for each of 16 images, from 0 to 9; got (15,), int64"),
         ({"count": 20}, "count is for the test images of a run; got count=20 with images"),
         ({**STATISTICS, "pixel_mean": [0.5] * 4}, "pixel_mean must have one value for each of 3 channels; got 4"),
         ({"labels": "abcdefghij"}, "labels must be a list of texts; got 'abcdefghij'"),

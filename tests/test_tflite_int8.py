@@ -117,7 +117,7 @@ def test_formats_that_do_not_round_report_no_loss(model, data, tmp_path):
 
 @pytest.mark.parametrize("targets", [np.zeros(15, int), np.zeros((16, 10), int), np.zeros(16)])
 def test_labels_that_do_not_fit_the_images_are_refused(targets, model, data, tmp_path):
-    with pytest.raises(ValueError, match="targets must be one integer class for each of 16 images; got"):
+    with pytest.raises(ValueError, match="targets must be one integer class for each of 16 images, from 0 to 9; got"):
         export.export_model(model, tmp_path, ["keras"], images=data[0][:16], targets=targets)
     assert list(tmp_path.iterdir()) == []
 

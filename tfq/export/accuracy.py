@@ -49,7 +49,7 @@ def check_targets(targets, images, classes):
     if not fits or targets.min() < 0 or targets.max() >= classes:
         span = f", {targets.min()} to {targets.max()}" if fits else ""
         raise ExportError(
-            f"targets must be one integer class, from 0 to {classes - 1}, for each of {len(images)} images; got {targets.shape}, "
+            f"targets must be one integer class for each of {len(images)} images, from 0 to {classes - 1}; got {targets.shape}, "
             f"{targets.dtype}{span}"
         )
     return targets

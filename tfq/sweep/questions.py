@@ -9,7 +9,11 @@ from tfq.sweep import result
 from tfq.sweep.recipes import RECIPES
 
 # What a panel shows: its title, and how the curve is called behind the name of the images it is measured on.
-_PANELS = (("training images", "train_top1"), ("test accuracy as it is", "{}_top1"), ("with fresh statistics", "{}_top1_fresh"))
+_PANELS = (
+    ("training images", "train_top1"),
+    ("held out, moving statistics", "{}_top1"),
+    ("held out, fresh statistics", "{}_top1_fresh"),
+)
 
 
 def main(arguments=None):
