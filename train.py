@@ -118,9 +118,8 @@ def _check_network_flags():
     for name in ("width", "depth"):
         if FLAGS[name].value is not None and FLAGS.model != "resnet20":
             raise UsageError(f"--{name} is for --model=resnet20; got --model={FLAGS.model}")
-    if FLAGS.latent is False and (FLAGS.method in ("float", "int8") or FLAGS.backend == "tf_keras"):
-        got = "tf_keras" if FLAGS.backend == "tf_keras" else f"--method={FLAGS.method}"
-        raise UsageError(f"--nolatent is for low-bit methods on Keras 3; got {got}")
+    if FLAGS.latent is False and FLAGS.method in ("float", "int8"):
+        raise UsageError(f"--nolatent is for low-bit methods; got --method={FLAGS.method}")
     if FLAGS.bn_momentum is not None and not 0 <= FLAGS.bn_momentum < 1:
         raise UsageError(f"--bn_momentum={FLAGS.bn_momentum} must be from 0 to below 1")
     if FLAGS.width is not None and FLAGS.width < 1:
@@ -141,6 +140,8 @@ def choose_backend(log=print):
     of_tensorflow = [name for name in FLAGS.export if name not in choices.ANY_BACKEND_EXPORTS]
     if of_tensorflow and backend not in ("tensorflow", "tf_keras"):
         raise UsageError(f"--export={','.join(of_tensorflow)} needs --backend=tensorflow or tf_keras; got {backend}")
+    if FLAGS.latent is False and backend == "tf_keras":
+        raise UsageError("--nolatent needs Keras 3, which lets a variable get a constraint; got tf_keras")
     if FLAGS.steps_per_execution > 1 and backend == "torch":
         raise UsageError(f"--steps_per_execution={FLAGS.steps_per_execution}: Keras knows 1 alone on --backend=torch")
     os.environ.pop("TF_USE_LEGACY_KERAS", None)

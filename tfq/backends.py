@@ -14,8 +14,9 @@ def first_installed():
 def choose():
     """For a command, before it imports Keras: run on what is installed where TensorFlow, Keras' own choice, is not.
 
-    A backend that the environment names stays.
+    A backend that the environment names stays. TensorFlow is told to report errors only, which it reads when it is imported.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     installed = first_installed()
     if installed not in (None, "tensorflow") and not os.environ.get("KERAS_BACKEND"):
         os.environ["KERAS_BACKEND"] = installed

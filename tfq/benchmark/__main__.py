@@ -1,7 +1,6 @@
 """`python -m tfq.benchmark WHAT`: the benchmarks by name."""
 
 import importlib
-import os
 import sys
 
 from tfq import backends
@@ -22,7 +21,6 @@ def main():
         known = "\n".join(f"  {name:<12} {what}" for name, what in _BENCHMARKS.items())
         print(f"usage: python -m tfq.benchmark WHAT [--help]\n{known}", file=sys.stderr)
         return 2
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported
     backends.choose()
     try:
         return importlib.import_module(f"tfq.benchmark.{sys.argv[1]}").main(sys.argv[2:])

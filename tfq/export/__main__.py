@@ -1,6 +1,5 @@
 """`python -m tfq.export`: sets up Keras' backend, then runs the command of `tfq.export.command`."""
 
-import os
 import sys
 
 from tfq import backends
@@ -8,7 +7,6 @@ from tfq import backends
 
 def main(arguments):
     """Export by the command line; returns the exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported
     backends.choose()
     try:
         from tfq.export import command

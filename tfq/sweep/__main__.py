@@ -4,7 +4,6 @@
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -18,13 +17,12 @@ from tfq.training.choices import BACKENDS
 def main(arguments=None):
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported
+    backends.choose()
     if arguments[:1] == ["table"]:
         from tfq.sweep import table
 
         return table.main(arguments[1:])
     if arguments[:1] == ["zoo"]:
-        backends.choose()
         from tfq.sweep import zoo
 
         return zoo.main(arguments[1:])
