@@ -135,13 +135,13 @@ def choose_backend(log=print):
         UsageError: the flags contradict each other, or the backend is not installed.
     """
     backend = _wanted_backend(log)
+    if FLAGS.latent is False and backend == "tf_keras":
+        raise UsageError("--nolatent needs Keras 3, which lets a variable get a constraint; got tf_keras")
     if importlib.util.find_spec(backend) is None:
         raise UsageError(f"--backend={backend} needs a package that is not installed: pip install {_INSTALL[backend]}")
     of_tensorflow = [name for name in FLAGS.export if name not in choices.ANY_BACKEND_EXPORTS]
     if of_tensorflow and backend not in ("tensorflow", "tf_keras"):
         raise UsageError(f"--export={','.join(of_tensorflow)} needs --backend=tensorflow or tf_keras; got {backend}")
-    if FLAGS.latent is False and backend == "tf_keras":
-        raise UsageError("--nolatent needs Keras 3, which lets a variable get a constraint; got tf_keras")
     if FLAGS.steps_per_execution > 1 and backend == "torch":
         raise UsageError(f"--steps_per_execution={FLAGS.steps_per_execution}: Keras knows 1 alone on --backend=torch")
     os.environ.pop("TF_USE_LEGACY_KERAS", None)
