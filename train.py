@@ -72,10 +72,10 @@ class UsageError(Exception):
     """The user's flags do not go together; the message is one line that names the flag."""
 
 
-def flag_texts():
-    """The flags of this program that are set, as the texts that `--flagfile` reads."""
+def flag_texts(attribute="value"):
+    """The flags of this program that are set, as the texts that `--flagfile` reads; `default`: what they are unless given."""
     own = FLAGS.get_flags_for_module(sys.modules[flag_texts.__module__])
-    return {flag.name: _text(flag.value) for flag in own if flag.value is not None}
+    return {flag.name: _text(value) for flag in own if (value := getattr(flag, attribute)) is not None}
 
 
 def _text(value):
@@ -193,6 +193,8 @@ def claim(directory):
         directory.clear()
     before, now = directory.read_flags(), flag_texts()
     if before is not None:
+        # A run of an earlier version does not name the flags that came since.
+        before = flag_texts("default") | before
         free = {*_FREE_FLAGS, "epochs"} if FLAGS.schedule in choices.OPEN_ENDED_SCHEDULES else _FREE_FLAGS
         for name in sorted({*before, *now} - {*free}):
             if before.get(name) != now.get(name):

@@ -37,15 +37,23 @@ def test_a_run_explains_itself(tmp_path):
     evaluated = trained("--evaluate", f"--run_dir={tmp_path}")
     assert f"{summary['best_top1']:.3%}" in evaluated
 
-    again = trained(f"--flagfile={tmp_path}/flags.cfg", "--export=")
+    # An earlier version did not know this flag and did not write it down; the run is the same one.
+    flags = tmp_path / "flags.cfg"
+    flags.write_text(flags.read_text().replace("--latent=true\n", ""))
+    again = trained(f"--flagfile={flags}", "--export=")
     assert "Going on after epoch 1" in again
     assert history(tmp_path) == rows
 
-    differing = train(f"--flagfile={tmp_path}/flags.cfg", "--lr=0.1")
+    differing = train(f"--flagfile={flags}", "--lr=0.1")
     assert differing.returncode == 2
     assert "--lr=0.1 differs from --lr=0.005" in differing.stderr
 
-    longer = train(f"--flagfile={tmp_path}/flags.cfg", "--epochs=3")
+    flags.write_text(flags.read_text().replace("--latent=true\n", ""))
+    new = train(f"--flagfile={flags}", "--nolatent")
+    assert new.returncode == 2
+    assert "--latent=false differs from --latent=true" in new.stderr
+
+    longer = train(f"--flagfile={flags}", "--epochs=3")
     assert longer.returncode == 2
     assert "--epochs=3 differs" in longer.stderr
 
