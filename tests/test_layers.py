@@ -1,5 +1,7 @@
 """Quantized layers: the Keras layer on quantized operands, to the bit; padding and K against NumPy; gradients of k bits."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from conftest import array, compiled, gradient, layer_vjp, tensor
@@ -548,3 +550,21 @@ def test_ops_come_from_the_backend():
 def test_a_quantizer_of_something_else_in_the_place_of_gradients_is_said(quantizer):
     with pytest.raises(ValueError, match=r"gradient_quantizer must quantize gradients.*; got (XnorInputs|DoReFaInputs)\("):
         QuantDense(3, gradient_quantizer=quantizer)
+
+
+@pytest.mark.parametrize("quantizer", [XnorWeights(), TernaryWeights(), DoReFaWeights(2), DoReFaGradients(2)])
+@pytest.mark.parametrize("layer", [partial(QuantConv2D, 3, 3), partial(QuantDense, 3), QuantActivation])
+def test_a_quantizer_of_something_else_in_the_place_of_inputs_is_said(layer, quantizer):
+    with pytest.raises(ValueError, match=rf"input_quantizer must .*; got {type(quantizer).__name__}\("):
+        layer(input_quantizer=quantizer)
+
+
+def test_a_quantizer_of_gradients_in_the_place_of_the_kernel_is_said():
+    with pytest.raises(ValueError, match=r"kernel_quantizer must .*; got DoReFaGradients\("):
+        QuantDense(3, kernel_quantizer=DoReFaGradients(2))
+
+
+def test_a_quantizer_of_inputs_serves_for_the_kernel_too():
+    layer = QuantDense(3, kernel_quantizer=XnorInputs())
+    layer.build((None, 4))
+    assert set(np.unique(array(layer.quantized_kernel))) <= {-1, 1}

@@ -12,11 +12,14 @@ class QuantActivation(keras.layers.Layer):
     Args:
         input_quantizer: the quantizer, such as `XnorInputs()` or `DoReFaInputs(2)`; None passes the inputs on.
         **kwargs: as in `keras.layers.Layer`.
+
+    Raises:
+        ValueError: it is a quantizer of kernels or gradients.
     """
 
     def __init__(self, input_quantizer, **kwargs):
         super().__init__(**kwargs)
-        self.input_quantizer = quantizers.get(input_quantizer)
+        self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
         self.supports_masking = True
 
     def call(self, inputs):

@@ -24,8 +24,8 @@ class QuantizedLayer:
         # Set before Keras' constructor runs, which may already add weights.
         self._kernel_is_quantized = kernel_quantizer is not None
         super().__init__(*args, kernel_constraint=constraints.get(kernel_constraint), **kwargs)
-        self.input_quantizer = quantizers.get(input_quantizer)
-        self.kernel_quantizer = quantizers.get(kernel_quantizer)
+        self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
+        self.kernel_quantizer = quantizers.get_for_kernel(kernel_quantizer)
         self.gradient_quantizer = quantizers.get(gradient_quantizer)
         self._quantize_gradient = None
         if getattr(self.gradient_quantizer, "bits", FULL_PRECISION) < FULL_PRECISION:

@@ -27,7 +27,8 @@ class QuantConv2D(QuantizedLayer, keras.layers.Conv2D):
         **kwargs: as in `keras.layers.Conv2D`; `kernel_constraint` may also be `"weight_clip"`.
 
     Raises:
-        ValueError: `pad_values` is not 0, 1 or -1, or does not fit `padding`; `kmap` with groups or without an input quantizer.
+        ValueError: `pad_values` is not 0, 1 or -1, or does not fit `padding`; `kmap` with groups or without an input quantizer;
+            a quantizer of another operand, such as `XnorWeights()` for the inputs.
     """
 
     def __init__(self, *args, pad_values=0, kmap=False, **kwargs):

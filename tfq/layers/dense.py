@@ -19,6 +19,9 @@ class QuantDense(QuantizedLayer, keras.layers.Dense):
         kernel_quantizer: quantizer of the kernel, or None.
         gradient_quantizer: quantizer of the gradient that arrives at the output, or None.
         **kwargs: as in `keras.layers.Dense`; `kernel_constraint` may also be `"weight_clip"`.
+
+    Raises:
+        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs.
     """
 
     def call(self, inputs, training=None):

@@ -18,6 +18,8 @@ __all__ = [
     "XnorInputs",
     "XnorWeights",
     "get",
+    "get_for_inputs",
+    "get_for_kernel",
     "serialize",
 ]
 
@@ -29,6 +31,8 @@ _BY_NAME = {
     "dorefa_inputs": DoReFaInputs,
     "dorefa_gradients": DoReFaGradients,
 }
+
+_OF_KERNELS = (XnorWeights, TernaryWeights, DoReFaWeights)
 
 
 def get(identifier):
@@ -50,6 +54,30 @@ def get(identifier):
     if callable(identifier) and not isinstance(identifier, type):
         return identifier
     raise ValueError(f"expected a quantizer, its name, its configuration or None; got {identifier!r}")
+
+
+def get_for_inputs(identifier):
+    """As `get`, for the inputs of a layer.
+
+    Raises:
+        ValueError: as `get`; or it quantizes gradients, or kernels, whose scale would mix the images of a batch.
+    """
+    return _other_than((*_OF_KERNELS, DoReFaGradients), get(identifier), "input_quantizer", "XnorInputs() or DoReFaInputs(2)")
+
+
+def get_for_kernel(identifier):
+    """As `get`, for the kernel of a layer; quantizers of inputs serve too.
+
+    Raises:
+        ValueError: as `get`; or it quantizes gradients.
+    """
+    return _other_than((DoReFaGradients,), get(identifier), "kernel_quantizer", "XnorWeights() or DoReFaWeights(2)")
+
+
+def _other_than(classes, quantizer, argument, examples):
+    if isinstance(quantizer, classes):
+        raise ValueError(f"{argument} must be one of that operand, such as {examples}; got {quantizer!r}")
+    return quantizer
 
 
 def _by_name(name):

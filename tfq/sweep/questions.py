@@ -11,8 +11,8 @@ from tfq.sweep.recipes import RECIPES
 # What a panel shows: its title, and how the curve is called behind the name of the images it is measured on.
 _PANELS = (
     ("training images", "train_top1"),
-    ("held out, moving statistics", "{}_top1"),
-    ("held out, fresh statistics", "{}_top1_fresh"),
+    ("unseen images, moving statistics", "{}_top1"),
+    ("unseen images, fresh statistics", "{}_top1_fresh"),
 )
 
 
