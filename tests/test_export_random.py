@@ -40,6 +40,7 @@ def test_many_random_networks(seed, tmp_path):
     test_random_network(seed, tmp_path)
 
 
+@pytest.mark.tensorflow_only  # whose networks they are: eager JAX compiles each of their shapes, for a minute
 def test_the_networks_have_every_operation():
     """The exported ones of `FEW`, and each coding of kernels; what none of them has is not tested by them."""
     seen = set()
