@@ -131,9 +131,14 @@ SLIPS = {
     "--recipe=short --tag=x -- --noresume": "--noresume cannot stand behind --",
     "--recipe=short --tag=x -- lr=0.1": "'lr=0.1' is no flag",
     "--recipe=short --backend=caffe": "caffe",
-    "table nowhere.md --results=configs": "there is no file nowhere.md",
-    "table LICENSE --results=configs": "LICENSE must have <!-- accuracy -->",
+    "table nowhere.md": "there is no file nowhere.md",
+    "table LICENSE": "LICENSE must have <!-- accuracy -->",
     "table --results=nowhere": "--results=nowhere is no directory",
+    "table --results=results/sweep/short": "--results=results/sweep/short has no results",
+    "tabel": "unknown command 'tabel'; known are table, zoo, questions",
+    "--recipe=short --tag=holdout5000": "--tag=holdout5000",
+    "--recipe=short --rows=,": "names no row",
+    "--recipe=short --rows=resnet20/float --results=LICENSE/x --run_root=/dev/null": "of --run_root: Not a directory",
 }
 
 
@@ -289,9 +294,32 @@ def test_damaged_result_is_named(tmp_path):
     result.write(tmp_path / "short" / "a.json", {"model": "resnet20"})
     with pytest.raises(result.ResultError, match=r"a\.json has no method, recipe"):
         result.read_final(tmp_path)
+    for name, value in {"final_top1": "89", "flags": None, "curves": {"test_top1": "high"}, "stopped": 3, "epochs": None}.items():
+        result.write(tmp_path / "short" / "a.json", made(**{name: value}))
+        with pytest.raises(result.ResultError, match=rf"a\.json.*{'test_top1' if name == 'curves' else name}"):
+            result.read_final(tmp_path)
+    (tmp_path / "short" / "a.json").write_text("5")
+    with pytest.raises(result.ResultError, match=r"a\.json holds 5"):
+        result.read_final(tmp_path)
     (tmp_path / "short" / "a.json").write_text('{"model": ')
     with pytest.raises(result.ResultError, match=r"a\.json cannot be read"):
         result.read_final(tmp_path)
+
+
+@once
+def test_where_results_cannot_go_nothing_is_trained(settings):
+    settings.results.write_text("a file")
+    with pytest.raises(result.ResultError, match=r"cannot write to .*results.* of --results: Not a directory"):
+        run.sweep(plan.jobs(settings, ["resnet20/float"]), log=lambda line: None)
+    assert not list(settings.run_root.glob("**/train.log"))
+
+
+@once
+def test_accuracies_of_files_that_are_none_are_said(tmp_path):
+    for text in ("5", "[{}]", "{}", "["):
+        (tmp_path / zoo.FILE).write_text(text)
+        with pytest.raises(result.ResultError, match=r"zoo\.json"):
+            zoo.read(tmp_path)
 
 
 @once

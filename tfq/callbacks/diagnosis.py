@@ -6,7 +6,7 @@ from tfq.compat import keras, ops
 from tfq.training import batch_statistics
 
 _BATCHES = 16  # of the training images, for statistics of batch normalization
-_IMAGES = 256  # for shares of inputs
+_IMAGES = 256  # of the first batch, at most, for shares of inputs
 
 
 class Diagnosis(keras.callbacks.Callback):

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 from tfq import backends
-from tfq.sweep import plan, run
+from tfq.sweep import plan, result, run
 from tfq.sweep.recipes import RECIPES
-from tfq.sweep.result import ResultError
 from tfq.training.choices import BACKENDS
+
+COMMANDS = ("table", "zoo", "questions")
 
 
 def main(arguments=None):
@@ -30,6 +31,11 @@ def main(arguments=None):
         from tfq.sweep import questions
 
         return questions.main(arguments[1:])
+    if arguments and not arguments[0].startswith("-"):
+        print(
+            f"error: unknown command {arguments[0]!r}; known are {', '.join(COMMANDS)}, or --recipe=... to train", file=sys.stderr
+        )
+        return 2
     own, extra = _split(arguments)
     parser = _parser()
     options = parser.parse_args(own)
@@ -50,7 +56,7 @@ def main(arguments=None):
             return _print(jobs)
         run.end_on_sigterm()
         return run.sweep(jobs, _seconds(options), log=_log)
-    except (plan.PlanError, ResultError) as error:
+    except (plan.PlanError, result.ResultError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -87,7 +93,10 @@ def _parser():
 
 
 def _names(text):
-    return [name for name in text.split(",") if name]
+    names = [name for name in text.split(",") if name]
+    if not names:
+        raise argparse.ArgumentTypeError(f"{text!r} names no row")
+    return names
 
 
 def _numbers(text):
@@ -117,6 +126,8 @@ def _seconds(options):
 
 def _print(jobs):
     for job in jobs:
+        if job.result.exists():
+            result.read(job.result)  # a damaged one is not done
         print(f"{job.name}: " + (f"done, {job.result}" if job.result.exists() else "python train.py " + " ".join(job.flags())))
     return 0
 

@@ -175,3 +175,5 @@ def _check_extra(settings):
             raise PlanError(f"{flag} makes other runs than the recipe's: name them, --tag=NAME")
     if settings.tag and not settings.tag.replace("-", "_").isidentifier() and not settings.tag.isalnum():
         raise PlanError(f"--tag={settings.tag} must be letters, digits, - and _")
+    if settings.tag.startswith("holdout"):
+        raise PlanError(f"--tag={settings.tag}: names with holdout are those of --holdout")

@@ -24,7 +24,7 @@ def main(arguments=None):
     try:
         for path in pictures(options.results):
             print(path)
-    except (result.ResultError, plot.PlotError, ImportError) as error:
+    except (result.ResultError, plot.PlotError, ImportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -21,7 +21,15 @@ _CURVES = {
 }
 
 # Of these the table, the pictures and the zoo are made.
-_NEEDED = ("model", "method", "recipe", "tag", "holdout", "seed", "final_top1", "best_top1", "flags", "curves")
+_NEEDED = {
+    **dict.fromkeys(("model", "method", "recipe", "tag", "hardware"), str),
+    **dict.fromkeys(("holdout", "seed", "epochs"), int),
+    **dict.fromkeys(("parent_epochs", "best_epoch"), int | None),
+    **dict.fromkeys(("final_top1", "best_top1"), int | float | None),
+    "stopped": str | None,
+    "flags": dict,
+    "curves": dict,
+}
 
 # They say where things were on one machine.
 _LOCAL_FLAGS = ("data_dir", "run_dir", "resume", "evaluate", "export")
@@ -99,32 +107,51 @@ def read(path):
     Raises:
         ResultError: it cannot be read.
     """
-    try:
-        result = json.loads(Path(path).read_text(encoding="utf-8"))
-        missing = [name for name in _NEEDED if name not in result]
-    except (OSError, ValueError, TypeError) as error:
-        raise ResultError(f"{path} cannot be read: {error}") from error
+    result = read_json(path)
+    if not isinstance(result, dict):
+        raise ResultError(f"{path} holds {result!r:.40}: it is no result of a sweep")
+    missing = [name for name in _NEEDED if name not in result]
     if missing:
         raise ResultError(f"{path} has no {', '.join(missing)}: it is no result of a sweep")
+    for name, kind in _NEEDED.items():
+        if not isinstance(result[name], kind):
+            raise ResultError(f"{path} has {name}={result[name]!r:.40}: it is no result of a sweep")
+    for name, curve in result["curves"].items():
+        if not isinstance(curve, list) or not all(isinstance(value, int | float | None) for value in curve):
+            raise ResultError(f"{path}: curve {name} must be a list of numbers; got {curve!r:.40}")
     return result
+
+
+def read_json(path):
+    """What a JSON file holds.
+
+    Raises:
+        ResultError: it cannot be read.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{path} cannot be read: {error}") from error
 
 
 def read_final(folder):
     """All results under a folder that are not of runs with held-out images, in the order of model, method, tag and seed.
 
     Raises:
-        ResultError: there is no such folder, or one of its files cannot be read.
+        ResultError: there is no such folder, it has no results, or one of them cannot be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ResultError(f"--results={folder} is no directory")
     results = [read(path) for path in sorted(folder.glob("*/[!.]*.json"))]
-    final = [result for result in results if not result.get("holdout")]
+    if not results:
+        raise ResultError(f"--results={folder} has no results of a sweep in folders of recipes")
+    final = [result for result in results if not result["holdout"]]
     return sorted(final, key=lambda result: [result[name] for name in ("model", "method", "tag", "seed")])
 
 
 def _summary(directory):
-    return json.loads(directory.summary.read_text(encoding="utf-8")) if directory.summary.is_file() else None
+    return read_json(directory.summary) if directory.summary.is_file() else None
 
 
 def _same(then, now):

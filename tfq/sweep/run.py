@@ -67,11 +67,13 @@ def run(job, deadline=None, log=print, clock=time.monotonic):
 
     Raises:
         JobError: it failed; the message is its last line.
+        ResultError: there is no place for what it leaves.
         OutOfTime: it was ended at the deadline.
     """
     if job.parent:
         _pack_weights(job.parent)
-    job.run_dir.mkdir(parents=True, exist_ok=True)
+    for name, folder in (("run_root", job.run_dir), ("results", job.result.parent)):
+        _make_writable(name, folder)
     output = job.run_dir / "train.log"
     log(f"==> {job.name}: log in {output}")
     with output.open("a", encoding="utf-8") as file:
@@ -86,6 +88,16 @@ def run(job, deadline=None, log=print, clock=time.monotonic):
         _pack_weights(job)
     if made["epochs"] and not job.settings.holdout and job.settings.recipe in TABLE:
         _pack_network(job, made)
+
+
+def _make_writable(name, folder):
+    """Raise before the training where its results have no place."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise result.ResultError(f"cannot write to {folder} of --{name}: {error.strerror}") from error
 
 
 def _pack_network(job, made):

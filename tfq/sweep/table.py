@@ -45,7 +45,7 @@ def main(arguments=None):
         fill(options.file, markdown(results, zoo.read(options.results)))
         for path in pictures(results, options.results):
             print(path)
-    except (TableError, result.ResultError, plot.PlotError, ImportError) as error:
+    except (TableError, result.ResultError, plot.PlotError, ImportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(options.file)
@@ -56,11 +56,14 @@ def fill(path, table):
     """Put the table between the two markers of a file.
 
     Raises:
-        TableError: there is no such file, or it does not have each marker once.
+        TableError: there is no such file, it is no text, or it does not have each marker once.
     """
     if not path.is_file():
         raise TableError(f"there is no file {path}")
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from error
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise TableError(f"{path} must have {BEGIN} and, behind it, {END}, each once")
     before, rest = text.split(BEGIN)

@@ -12,6 +12,7 @@ from tfq.sweep import result
 from tfq.training import atomic
 
 FILE = "zoo.json"  # under the results
+_NEEDED = {"model", "method", "recipe", "tag", "bytes", "runtime_top1"}
 
 
 def main(arguments=None):
@@ -29,10 +30,10 @@ def main(arguments=None):
         dataset = data.load(options.dataset, options.data_dir)
         _check_dataset(pairs, options.dataset)
         rows = [_measure(path, made, dataset, options) for path, made in pairs]
-    except (result.ResultError, data.DataError, ImportError, ValueError) as error:
+        atomic.write_text(options.results / FILE, json.dumps(rows, indent=1) + "\n")
+    except (result.ResultError, data.DataError, ImportError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    atomic.write_text(options.results / FILE, json.dumps(rows, indent=1) + "\n")
     print(options.results / FILE)
     return 0
 
@@ -45,10 +46,10 @@ def network_of(path):
 def read(results):
     """What the command wrote; empty before it ran."""
     file = Path(results) / FILE
-    try:
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    except ValueError as error:
-        raise result.ResultError(f"{file} cannot be read: {error}") from error
+    rows = result.read_json(file) if file.exists() else []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= _NEEDED for row in rows):
+        raise result.ResultError(f"{file} is not what `python -m tfq.sweep zoo` writes: run it again")
+    return rows
 
 
 def _runs(results):
