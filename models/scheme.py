@@ -21,7 +21,10 @@ def set_bn_momentum(model, momentum):
 
 
 def drop_latent_weights(model):
-    """Let each step of the optimizer end with W <- Q(W), so that nothing smaller than a level adds up over the steps."""
+    """Let each step of the optimizer end with W <- Q(W), so that nothing smaller than a level adds up over the steps.
+
+    DoReFa's Q of 4 bits and more moves some of its own levels outwards, each time: tanh(W) / max tanh(W) is above W in between.
+    """
     if is_legacy:
         raise ValueError("latent=False needs Keras 3, which lets a variable get a constraint; got tf_keras")
     for layer in model.layers:
