@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import array, tensor
 from running import TINY, history, trained
 
 from tfq import callbacks
 from tfq.compat import allow_bfloat16, keras
+from tfq.layers import QuantConv2D
+from tfq.quantizers import DoReFaGradients
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -50,6 +53,36 @@ def test_it_rounds_products_and_can_be_switched():
     assert rounded == pytest.approx(exact, rel=0.02)
     assert rounded != pytest.approx(exact, rel=1e-6)
     assert model.evaluate(images, labels, verbose=0) == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.tensorflow_only
+def test_quantized_gradients_are_those_of_float32():
+    """Between two products, where elementwise ops are rounded too, unless they lead to the levels of a quantizer."""
+    images, _ = arrays()
+
+    def kernel_gradient(gradient_quantizer):
+        import tensorflow as tf
+
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((8, 8, 16))
+        y = QuantConv2D(32, 3, gradient_quantizer=gradient_quantizer)(inputs)
+        model = keras.Model(inputs, keras.layers.Conv2D(32, 3)(y))
+
+        @tf.function
+        def gradient(x):
+            with tf.GradientTape() as tape:
+                y = model(x, training=True)
+                loss = tf.reduce_sum(y**3)
+            return tape.gradient(loss, model.trainable_variables)[0]
+
+        return array(gradient(tensor(images)))
+
+    try:
+        allow_bfloat16(True)
+        found, expected = kernel_gradient(DoReFaGradients(12, seed=1)), kernel_gradient(None)
+    finally:
+        allow_bfloat16(False)
+    assert np.linalg.norm(found - expected) < 0.003 * np.linalg.norm(expected)  # 0.009 where it is rounded
 
 
 def test_the_run_is_one_of_float32(tmp_path):

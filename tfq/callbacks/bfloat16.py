@@ -6,8 +6,9 @@ from tfq.compat import allow_bfloat16, keras
 class Bfloat16Training(keras.callbacks.Callback):
     """Lets the backend multiply in bfloat16 while it trains, and in float32 while it validates.
 
-    Weights, scales, batch normalization and the saved model stay float32: the products of convolutions and dense layers alone
-    lose bits, those of their gradients too. Signs and the levels of few bits lose none but a common factor.
+    Weights, scales, what is rounded to levels, and the saved model stay float32: the products of convolutions and dense layers
+    lose bits, those of their gradients and elementwise ops between them too. Signs and the levels of few bits lose none but a
+    common factor.
     """
 
     def on_epoch_begin(self, epoch, logs=None):
