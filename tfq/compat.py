@@ -202,9 +202,9 @@ def allow_bfloat16(allowed):
         allowed: whether it may, from the next step on.
     """
     if backend == "tensorflow":
-        # Elementwise ops between two products are rounded too. Not what leads to a rounding: in bfloat16 the levels of a
-        # quantizer of gradients are lost, most of all its noise.
-        os.environ.setdefault("TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_DENYLIST_ADD", "Round")
+        # It would round elementwise ops between two products too. Not these, of which quantizers are made: in bfloat16 the
+        # levels of gradients are lost, and their noise.
+        os.environ.setdefault("TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_INFERLIST_REMOVE", "Mul,RealDiv")
         tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": allowed})
     elif backend == "jax":
         importlib.import_module("jax").config.update("jax_default_matmul_precision", "bfloat16" if allowed else None)
