@@ -72,10 +72,17 @@ class UsageError(Exception):
     """The user's flags do not go together; the message is one line that names the flag."""
 
 
-def flag_texts(attribute="value"):
-    """The flags of this program that are set, as the texts that `--flagfile` reads; `default`: what they are unless given."""
-    own = FLAGS.get_flags_for_module(sys.modules[flag_texts.__module__])
-    return {flag.name: _text(value) for flag in own if (value := getattr(flag, attribute)) is not None}
+def flag_texts():
+    """The flags of this program that are set, as the texts that `--flagfile` reads."""
+    return {flag.name: _text(flag.value) for flag in _own_flags() if flag.value is not None}
+
+
+def _default_texts():
+    return {flag.name: _text(flag.default) for flag in _own_flags() if flag.default is not None}
+
+
+def _own_flags():
+    return FLAGS.get_flags_for_module(sys.modules[_own_flags.__module__])
 
 
 def _text(value):
@@ -194,7 +201,7 @@ def claim(directory):
     before, now = directory.read_flags(), flag_texts()
     if before is not None:
         # A run of an earlier version does not name the flags that came since.
-        before = flag_texts("default") | before
+        before = _default_texts() | before
         free = {*_FREE_FLAGS, "epochs"} if FLAGS.schedule in choices.OPEN_ENDED_SCHEDULES else _FREE_FLAGS
         for name in sorted({*before, *now} - {*free}):
             if before.get(name) != now.get(name):

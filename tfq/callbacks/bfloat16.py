@@ -7,7 +7,7 @@ class Bfloat16Training(keras.callbacks.Callback):
     """Lets the backend multiply in bfloat16 while it trains, and in float32 while it validates.
 
     Weights, scales, what is rounded to levels, and the saved model stay float32: the products of convolutions and dense layers
-    lose bits, those of their gradients and elementwise ops between them too. Signs and the levels of few bits lose none but a
+    lose bits, those of their gradients and sums between them too. Signs and the levels of few bits lose none but a
     common factor.
     """
 

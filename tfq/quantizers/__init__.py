@@ -62,7 +62,12 @@ def get_for_inputs(identifier):
     Raises:
         ValueError: as `get`; or it quantizes gradients, or kernels, whose scale would mix the images of a batch.
     """
-    return _other_than((*_OF_KERNELS, DoReFaGradients), get(identifier), "input_quantizer", "XnorInputs() or DoReFaInputs(2)")
+    return _other_than(
+        (*_OF_KERNELS, DoReFaGradients),
+        get(identifier),
+        "input_quantizer must quantize inputs",
+        "XnorInputs() or DoReFaInputs(2)",
+    )
 
 
 def get_for_kernel(identifier):
@@ -71,12 +76,14 @@ def get_for_kernel(identifier):
     Raises:
         ValueError: as `get`; or it quantizes gradients.
     """
-    return _other_than((DoReFaGradients,), get(identifier), "kernel_quantizer", "XnorWeights() or DoReFaWeights(2)")
+    return _other_than(
+        (DoReFaGradients,), get(identifier), "kernel_quantizer must quantize kernels", "XnorWeights() or DoReFaWeights(2)"
+    )
 
 
-def _other_than(classes, quantizer, argument, examples):
+def _other_than(classes, quantizer, rule, examples):
     if isinstance(quantizer, classes):
-        raise ValueError(f"{argument} must be one of that operand, such as {examples}; got {quantizer!r}")
+        raise ValueError(f"{rule}, such as {examples}; got {quantizer!r}")
     return quantizer
 
 

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 
@@ -19,23 +20,8 @@ def main(arguments=None):
     """Run the command; returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     backends.choose()
-    if arguments[:1] == ["table"]:
-        from tfq.sweep import table
-
-        return table.main(arguments[1:])
-    if arguments[:1] == ["zoo"]:
-        from tfq.sweep import zoo
-
-        return zoo.main(arguments[1:])
-    if arguments[:1] == ["questions"]:
-        from tfq.sweep import questions
-
-        return questions.main(arguments[1:])
     if arguments and not arguments[0].startswith("-"):
-        print(
-            f"error: unknown command {arguments[0]!r}; known are {', '.join(COMMANDS)}, or --recipe=... to train", file=sys.stderr
-        )
-        return 2
+        return _command(*arguments)
     own, extra = _split(arguments)
     parser = _parser()
     options = parser.parse_args(own)
@@ -62,6 +48,14 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("interrupted: the same command goes on", file=sys.stderr)
         return 130
+
+
+def _command(name, *arguments):
+    if name not in COMMANDS:
+        print(f"error: unknown command {name!r}; known are {', '.join(COMMANDS)}, or --recipe=... to train", file=sys.stderr)
+        return 2
+    # Imported here: training needs neither pictures nor the runtime.
+    return importlib.import_module(f"tfq.sweep.{name}").main(list(arguments))
 
 
 def _split(arguments):
@@ -126,9 +120,8 @@ def _seconds(options):
 
 def _print(jobs):
     for job in jobs:
-        if job.result.exists():
-            result.read(job.result)  # a damaged one is not done
-        print(f"{job.name}: " + (f"done, {job.result}" if job.result.exists() else "python train.py " + " ".join(job.flags())))
+        done = job.result.exists() and result.read(job.result)  # a damaged one is an error
+        print(f"{job.name}: " + (f"done, {job.result}" if done else "python train.py " + " ".join(job.flags())))
     return 0
 
 

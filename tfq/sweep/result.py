@@ -115,7 +115,8 @@ def read(path):
         raise ResultError(f"{path} has no {', '.join(missing)}: it is no result of a sweep")
     for name, kind in _NEEDED.items():
         if not isinstance(result[name], kind):
-            raise ResultError(f"{path} has {name}={result[name]!r:.40}: it is no result of a sweep")
+            expected = getattr(kind, "__name__", kind)
+            raise ResultError(f"{path} has {name}={result[name]!r:.40} where a result of a sweep has {expected}")
     for name, curve in result["curves"].items():
         if not isinstance(curve, list) or not all(isinstance(value, int | float | None) for value in curve):
             raise ResultError(f"{path}: curve {name} must be a list of numbers; got {curve!r:.40}")
