@@ -8,7 +8,7 @@ from conftest import array, tensor
 from running import TINY, history, trained
 
 from tfq import callbacks
-from tfq.compat import allow_bfloat16, keras
+from tfq.compat import allow_bfloat16, is_legacy, keras
 from tfq.layers import QuantConv2D
 from tfq.quantizers import DoReFaGradients
 
@@ -38,6 +38,53 @@ def test_validation_is_in_float32():
         images, labels, epochs=2, verbose=0, validation_data=(images, labels), callbacks=[callbacks.Bfloat16Training()]
     )
     assert fitted.history["val_loss"][-1] == pytest.approx(model.evaluate(images, labels, verbose=0), rel=1e-6)
+
+
+class Dtypes(keras.layers.Layer):
+    """Passes its inputs on and keeps their dtype, in training and in a test."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = {}
+
+    def call(self, inputs, training=None):
+        self.seen["training" if training else "test"] = keras.backend.standardize_dtype(inputs.dtype)
+        return inputs
+
+
+@pytest.mark.skipif(is_legacy, reason="layers of tf_keras cannot change their policy")
+def test_layers_pass_bfloat16_on_while_they_train_on_an_accelerator():
+    images, labels = arrays()
+    behind, last = Dtypes(), keras.layers.Dense(3)
+    inputs = keras.Input((8, 8, 16))
+    x = behind(QuantConv2D(8, 3, kernel_quantizer="xnor_weights", input_quantizer="xnor_inputs")(inputs))
+    kept = keras.layers.Dense(4, dtype="mixed_float16")
+    model = keras.Model(inputs, last(kept(keras.layers.Flatten()(x))))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = [layer.dtype_policy.name for layer in model.layers]
+    behind.seen.clear()  # of the symbolic call
+    fitted = model.fit(
+        images, labels, epochs=2, verbose=0, validation_data=(images, labels), callbacks=[callbacks.Bfloat16Training(mixed=True)]
+    )
+    assert behind.seen == {"training": "bfloat16", "test": "float32"}
+    assert [layer.dtype_policy.name for layer in model.layers] == before
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert fitted.history["val_loss"][-1] == pytest.approx(model.evaluate(images, labels, verbose=0), rel=1e-6)
+
+
+@pytest.mark.skipif(is_legacy, reason="layers of tf_keras cannot change their policy")
+def test_which_layers_take_the_policy():
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(4), keras.layers.Dense(4, dtype="mixed_float16"), keras.layers.Dense(3)]
+    )
+    seen = []
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: seen.append([layer.compute_dtype for layer in model.layers])
+    )
+    model.compile("sgd", "mse")
+    model.fit(np.ones((2, 4)), np.ones((2, 3)), verbose=0, callbacks=[callbacks.Bfloat16Training(mixed=True), note])
+    assert seen == [["bfloat16", "float16", "float32"]]  # the last gives the output
+    assert [layer.compute_dtype for layer in model.layers] == ["float32", "float16", "float32"]
 
 
 @pytest.mark.tensorflow_only

@@ -42,6 +42,9 @@ def test_recipes_are_those_of_the_table():
     assert full[20:] == [f"resnet20_272k/{method}" for method in ("xnor", "dorefa_a1w1", "dorefa_a2w2")]
     short = {row.name: row.parent for row in RECIPES["short"].rows}
     assert short.pop("nin/xnor") is short.pop("resnet20/float") is None
+    assert {row.name for row in RECIPES["full"].rows if row.parent} == {n for n in full if n.startswith("resnet20/")} - {
+        "resnet20/float"
+    }
     assert short == dict.fromkeys([f"resnet20/{m}" for m in ("xnor", "ternary", "dorefa_a1w1", "dorefa_a2w2")], "float")
     assert {name: recipe.epochs for name, recipe in RECIPES.items()} == {"short": 12, "full": 100, "questions": 10}
     for recipe in ("short", "full"):
@@ -77,6 +80,7 @@ def test_flags_of_a_row_with_a_parent():
     ]
     g6 = flags_of("resnet20/dorefa_a1w2g6", recipe="full")
     assert g6[:2] == ["--flagfile=configs/dorefa_g.cfg", "--g_bits=6"]
+    assert "--init_from=results/sweep/short/weights/resnet20_float_seed0.npz" in g6  # of the other recipe
     assert "--width=1" in flags_of("resnet20_272k/xnor", recipe="full")
 
 
@@ -100,6 +104,22 @@ def test_held_out_runs_stand_apart_and_so_do_their_parents():
     jobs = plan.jobs(Settings("short", holdout=5000), ["resnet20/xnor"])
     assert {job.settings.folder for job in jobs} == {"short_holdout5000"}
     assert all("--holdout=5000" in job.flags() for job in jobs)  # else the float run had seen the images that choose
+
+
+@once
+def test_a_parent_of_another_recipe_is_trained_there():
+    extra = ("--lr=0.001", "--data_dir=x")
+    parent, child = plan.jobs(Settings("full", holdout=50, tag="slow", extra=extra), ["resnet20/xnor"])
+    assert (parent.settings.folder, child.settings.folder) == ("short_holdout50", "full_holdout50_slow")
+    assert child.parent is parent
+    assert parent.is_parent
+    assert not child.is_parent
+    assert "--epochs=12" in parent.flags()
+    assert "--lr=0.001" not in parent.flags()
+    assert "--data_dir=x" in parent.flags()
+    assert f"--init_from={parent.weights}" in child.flags()
+    (own,) = plan.jobs(Settings("full"), ["resnet20/float"])  # which no row starts from
+    assert not own.is_parent
 
 
 @once
@@ -464,7 +484,7 @@ def test_a_run_that_diverges_is_a_result_and_one_that_crashes_is_not(tmp_path):
 @pytest.mark.skipif(BACKEND != "jax", reason="the accelerator's way is JAX")
 def test_full_recipe_on_jax_for_a_few_steps(tmp_path):
     few = [*SLICE, "--limit_train=48", "--batch_size=16"]
-    flags = tiny(tmp_path, "--epochs=1", "--steps_per_execution=2", recipe="full", rows="resnet20/dorefa_a2w2", data=few)
+    flags = tiny(tmp_path, "--epochs=1", "--steps_per_execution=2", recipe="full", rows="resnet20_272k/dorefa_a2w2", data=few)
     trained = sweep(*flags)
     assert trained.returncode == 0, trained.stdout + trained.stderr
     (file,) = (tmp_path / "results").glob("**/*.json")

@@ -1,24 +1,52 @@
-"""Faster training on processors that multiply bfloat16."""
+"""Faster training on processors and accelerators that multiply bfloat16."""
 
-from tfq.compat import allow_bfloat16, keras
+from tfq.compat import accelerators, allow_bfloat16, is_legacy, keras
 
 
 class Bfloat16Training(keras.callbacks.Callback):
     """Lets the backend multiply in bfloat16 while it trains, and in float32 while it validates.
 
-    Weights, scales, what is rounded to levels, and the saved model stay float32: the products of convolutions and dense layers
-    lose bits, those of their gradients and sums between them too. Signs and the levels of few bits lose none but a
-    common factor.
+    Weights, scales, what is rounded to levels, statistics of batch normalization, and the saved model stay float32: the products
+    of convolutions and dense layers lose bits, those of their gradients and sums between them too. Signs and the levels of few
+    bits lose none but a common factor.
+
+    On a processor the backend rounds the factors. On an accelerator the layers of the model pass bfloat16 on, which halves the
+    memory that a step moves: while they train they have Keras' policy `mixed_bfloat16`, but for those that give the output of the
+    model (tf_keras, whose layers cannot change their policy, stays as it is there).
+
+    Args:
+        mixed: whether the layers take the policy; None where there is an accelerator.
     """
+
+    def __init__(self, mixed=None):
+        super().__init__()
+        self.mixed = mixed
+        self._policies = {}
 
     def on_epoch_begin(self, epoch, logs=None):
         """Allow it."""
         allow_bfloat16(True)
+        mixed = bool(accelerators()) if self.mixed is None else self.mixed
+        if mixed and not is_legacy:
+            self._mix()
 
     def on_test_begin(self, logs=None):
         """Validate what is saved, a float32 network; so do the callbacks at the end of an epoch."""
-        allow_bfloat16(False)
+        self._restore()
 
     def on_train_end(self, logs=None):
-        """Leave the backend as it was."""
+        """Leave the backend and the model as they were."""
+        self._restore()
+
+    def _mix(self):
+        last = {id(output._keras_history.operation) for output in self.model.outputs}
+        for layer in self.model.layers:
+            if layer.compute_dtype == layer.variable_dtype == "float32" and id(layer) not in last:
+                self._policies[layer] = layer.dtype_policy
+                layer.dtype_policy = "mixed_bfloat16"
+
+    def _restore(self):
         allow_bfloat16(False)
+        for layer, policy in self._policies.items():
+            layer.dtype_policy = policy
+        self._policies = {}

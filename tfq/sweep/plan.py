@@ -90,9 +90,10 @@ class Job:
 
     @property
     def is_parent(self):
-        """Whether other rows of the recipe start from this one."""
-        rows = RECIPES[self.settings.recipe].rows
-        return any((row.network, row.parent) == (self.row.network, self.row.method) for row in rows)
+        """Whether other rows start from this one."""
+        own = self.settings.recipe, self.row.network, self.row.method
+        rows = ((name, row) for name, recipe in RECIPES.items() for row in recipe.rows)
+        return any((row.parent_recipe or name, row.network, row.parent) == own for name, row in rows)
 
     @property
     def _stem(self):
@@ -139,23 +140,26 @@ def jobs(settings, patterns=(), seeds=(0,)):
         PlanError: no row has such a name, or the flags do not go together.
     """
     _check_extra(settings)
-    rows = {row.name: row for row in RECIPES[settings.recipe].rows}
+    names = [row.name for row in RECIPES[settings.recipe].rows]
     for pattern in patterns:
-        if not fnmatch.filter(rows, pattern):
-            raise PlanError(f"--rows={pattern} is no row of recipe {settings.recipe}; its rows are {', '.join(rows)}")
-    chosen = [name for name in rows if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+        if not fnmatch.filter(names, pattern):
+            raise PlanError(f"--rows={pattern} is no row of recipe {settings.recipe}; its rows are {', '.join(names)}")
+    chosen = [name for name in names if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
     from_scratch = any(flag_name(flag) == "init_from" for flag in settings.extra)
     planned = {}
 
-    def plan(name, seed):
-        row = rows[name]
-        of = settings if name in chosen else settings.untagged()
-        parent = plan(f"{row.network}/{row.parent}", seed) if row.parent and not from_scratch else None
-        return planned.setdefault((name, seed), Job(row, seed, of, parent))
+    def plan(recipe, name, seed):
+        row = next(row for row in RECIPES[recipe].rows if row.name == name)
+        asked_for = recipe == settings.recipe and name in chosen
+        of = settings if asked_for else replace(settings.untagged(), recipe=recipe)
+        parent = None
+        if row.parent and not from_scratch:
+            parent = plan(row.parent_recipe or recipe, f"{row.network}/{row.parent}", seed)
+        return planned.setdefault((recipe, name, seed), Job(row, seed, of, parent))
 
     for seed in seeds:
         for name in chosen:
-            plan(name, seed)
+            plan(settings.recipe, name, seed)
     return list(planned.values())
 
 

@@ -32,12 +32,13 @@ class Row(NamedTuple):
     """A network and how it is quantized.
 
     `parent` is the method whose trained weights, of the same network and seed, this one starts from; None for a start from
-    scratch. `flags` are given to train.py behind the config.
+    scratch. It is a row of the recipe `parent_recipe`; None for the same one. `flags` are given to train.py behind the config.
     """
 
     network: str
     method: str
     parent: str | None = None
+    parent_recipe: str | None = None
     flags: tuple = ()
 
     @property
@@ -70,15 +71,17 @@ RECIPES = {
         ),
         flags=("--bfloat16",),
     ),
-    # For an accelerator.
+    # For an accelerator. Low-bit rows of resnet20 start from the float row of `short`, whose weights are committed.
     "full": Recipe(
         epochs=100,
         rows=(
-            *(Row("resnet20", method) for method in _METHODS),
+            Row("resnet20", "float"),
+            *(Row("resnet20", method, "float", "short") for method in _METHODS[1:]),
             *(Row("nin", method) for method in _METHODS),
-            *(Row("resnet20", method) for method in _PAIR),
+            *(Row("resnet20", method, "float", "short") for method in _PAIR),
             *(Row("resnet20_272k", method) for method in ("xnor", "dorefa_a1w1", "dorefa_a2w2")),
         ),
+        flags=("--bfloat16",),
     ),
     # What goes wrong in low-bit training, on a network small enough for two cores.
     "questions": Recipe(

@@ -3,6 +3,7 @@
 import fcntl
 import importlib.metadata
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -116,5 +117,6 @@ def _commit():
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        return None
-    return result.stdout.strip() or None
+        return os.environ.get("TFQ_COMMIT")
+    # A copy without .git, sent to a machine with an accelerator, has to be told.
+    return result.stdout.strip() or os.environ.get("TFQ_COMMIT")
