@@ -64,8 +64,8 @@ flags.DEFINE_list("export", "", f"Formats to export the best checkpoint to at th
 # What brings each backend.
 _INSTALL = {"tensorflow": "'tfq[tensorflow]'", "jax": "'tfq[jax]'", "tf_keras": "'tfq[larq]'", "torch": "torch"}
 
-# They do not change what comes out of training.
-_FREE_FLAGS = ("data_dir", "run_dir", "resume", "evaluate", "export", "steps_per_execution", "diagnose")
+# They do not change what comes out of training. That of --backend is rounded differently; versions.json names each.
+_FREE_FLAGS = ("backend", "data_dir", "run_dir", "resume", "evaluate", "export", "steps_per_execution", "diagnose")
 
 
 class UsageError(Exception):
@@ -202,8 +202,10 @@ def claim(directory):
     if before is not None:
         # A run of an earlier version does not name the flags that came since.
         before = _default_texts() | before
-        free = {*_FREE_FLAGS, "epochs"} if FLAGS.schedule in choices.OPEN_ENDED_SCHEDULES else _FREE_FLAGS
-        for name in sorted({*before, *now} - {*free}):
+        free = {*_FREE_FLAGS, "epochs"} if FLAGS.schedule in choices.OPEN_ENDED_SCHEDULES else {*_FREE_FLAGS}
+        if "tf_keras" in (before.get("backend"), now.get("backend")):  # whose checkpoints are not those of Keras 3
+            free -= {"backend"}
+        for name in sorted({*before, *now} - free):
             if before.get(name) != now.get(name):
                 raise UsageError(
                     f"--{name}={now.get(name)} differs from --{name}={before.get(name)} of the run in {directory.path}: "

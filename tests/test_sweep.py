@@ -213,6 +213,12 @@ def settings(tmp_path, monkeypatch):
 
 
 @once
+def test_the_backend_that_reads_a_run_is_its_last():
+    assert result.last_backend(made(backend="jax, then tensorflow")) == "tensorflow"
+    assert result.last_backend(made()) == "tensorflow"
+
+
+@once
 def test_no_time_starts_nothing(settings):
     lines = []
     assert run.sweep(plan.jobs(settings), seconds=0, log=lines.append) == run.TIME_IS_UP == 3

@@ -44,6 +44,16 @@ def test_a_run_explains_itself(tmp_path):
     assert "Going on after epoch 1" in again
     assert history(tmp_path) == rows
 
+    # All backends of Keras 3 read each other's checkpoints.
+    other = "jax" if BACKEND == "tensorflow" else "tensorflow"
+    flags.write_text(flags.read_text().replace(f"--backend={BACKEND}", f"--backend={other}"))
+    assert "Going on after epoch 1" in trained(f"--flagfile={flags}", "--export=")
+    flags.write_text(flags.read_text().replace(f"--backend={BACKEND}", "--backend=tf_keras"))
+    legacy = train(f"--flagfile={flags}")
+    assert legacy.returncode == 2
+    assert f"--backend={BACKEND} differs from --backend=tf_keras" in legacy.stderr
+    flags.write_text(flags.read_text().replace("--backend=tf_keras", f"--backend={BACKEND}"))
+
     differing = train(f"--flagfile={flags}", "--lr=0.1")
     assert differing.returncode == 2
     assert "--lr=0.1 differs from --lr=0.005" in differing.stderr

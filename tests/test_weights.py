@@ -1,12 +1,14 @@
 """Weights by name in an .npz file: small, exact where it matters, and a start for a network of the same layers."""
 
+import json
+
 import numpy as np
 import pytest
 from conftest import array
 
 from tfq.compat import keras
 from tfq.training import hardware, transfer, weights
-from tfq.training.run_directory import RunDirectory
+from tfq.training.run_directory import RunDirectory, versions
 
 
 def network(units=4):
@@ -115,8 +117,18 @@ def test_hardware_in_words(monkeypatch, tmp_path):
     assert hardware.describe() == "1 core of AMD EPYC 9R14"
 
 
-def test_machines_of_a_run_add_up(tmp_path):
+def test_machines_backends_and_commits_of_a_run_add_up(monkeypatch, tmp_path):
     directory = RunDirectory(tmp_path)
-    for machine in ("A", "B", "A"):
-        directory.write_versions({"backend": "jax", "hardware": [machine]})
-    assert directory.versions.read_text() == '{\n  "backend": "jax",\n  "hardware": [\n    "A",\n    "B"\n  ]\n}\n'
+    directory.versions.write_text('{"backend": "jax", "hardware": ["A"], "commit": "1"}')  # of an earlier version
+    for backend, machine in (("jax", "A"), ("tensorflow", "B"), ("jax", "A")):
+        directory.write_versions({"backend": backend, "hardware": [machine], "commit": "2", "python": "3.11"})
+    assert json.loads(directory.versions.read_text()) == {
+        "backend": ["jax", "tensorflow"],
+        "hardware": ["A", "B"],
+        "commit": ["1", "2"],
+        "python": "3.11",
+    }
+    monkeypatch.setenv("TFQ_COMMIT", "abc")  # a copy without .git is told
+    assert versions("jax")["commit"] == "abc"
+    monkeypatch.delenv("TFQ_COMMIT")
+    assert versions("jax")["commit"] != "abc"

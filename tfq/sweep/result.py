@@ -36,6 +36,9 @@ _LOCAL_FLAGS = ("data_dir", "run_dir", "resume", "evaluate", "export")
 _LOCAL_PREFIXES = tuple(f"--{name}=" for name in _LOCAL_FLAGS)
 
 
+_THEN = ", then "
+
+
 class ResultError(RuntimeError):
     """A file of results cannot be used; the message says which and why."""
 
@@ -77,20 +80,25 @@ def make(job):
         "seed": int(flags["seed"]),
         "epochs": summary["epochs"],
         "parent_epochs": weights.epochs_behind(start) if start else None,
-        "hardware": ", then ".join(versions.pop("hardware")),
-        "backend": versions.pop("backend"),
+        "hardware": _in_turn(versions.pop("hardware")),
+        "backend": _in_turn(versions.pop("backend")),
         "seconds": round(summary.get("seconds", 0), 1),
         "final_top1": _percent(summary.get("final_top1")),
         "best_top1": _percent(summary.get("best_top1")),
         "best_epoch": summary.get("best_epoch"),
         "picked_on": summary.get("picked_on"),
         "stopped": summary["stopped"],
-        "commit": versions.pop("commit"),
+        "commit": _in_turn(versions.pop("commit")),
         "command": "python train.py " + " ".join(flag for flag in job.flags() if not flag.startswith(_LOCAL_PREFIXES)),
         "flags": {name: value for name, value in flags.items() if name not in _LOCAL_FLAGS},
         "versions": versions,
         "curves": _curves(directory.history, "holdout" if int(flags["holdout"]) else "test"),
     }
+
+
+def last_backend(made):
+    """The backend that wrote the checkpoints of a run."""
+    return made["backend"].split(_THEN)[-1]
 
 
 def write(path, result):
@@ -161,6 +169,11 @@ def _same(then, now):
         return float(then) == float(now)
     except (TypeError, ValueError):
         return then == now
+
+
+def _in_turn(parts):
+    """What computed a run, the parts of one that went on elsewhere in their order; a text in files of earlier versions."""
+    return parts if isinstance(parts, str) else _THEN.join(parts) or None
 
 
 def _percent(share):

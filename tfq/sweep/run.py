@@ -128,8 +128,9 @@ def _pack_weights(parent):
 
 def _call(made, failure, module, *arguments):
     """Run a command of tfq on the backend of a run: tf_keras and Keras 3 do not read each other's checkpoints."""
-    legacy = made["backend"] == "tf_keras"
-    names = {"KERAS_BACKEND": "tensorflow" if legacy else made["backend"], "TF_USE_LEGACY_KERAS": str(int(legacy))}
+    backend = result.last_backend(made)
+    legacy = backend == "tf_keras"
+    names = {"KERAS_BACKEND": "tensorflow" if legacy else backend, "TF_USE_LEGACY_KERAS": str(int(legacy))}
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, env={**os.environ, **names}, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from tfq.training import atomic, hardware
 
+# Of a run that went on elsewhere there is more than one.
+_PARTS = ("backend", "hardware", "commit")
+
 _PACKAGES = ("keras", "tensorflow", "tf_keras", "jax", "torch", "numpy", "larq", "tensorflow-model-optimization")
 
 
@@ -79,10 +82,10 @@ class RunDirectory:
         atomic.write_text(path, json.dumps(content, indent=2) + "\n")
 
     def write_versions(self, versions):
-        """Write `versions.json`; the machines of earlier parts of the run stay under `hardware`, in their order."""
+        """Write `versions.json`; what earlier parts of the run were computed by stays in its lists, in their order."""
         before = json.loads(self.versions.read_text(encoding="utf-8")) if self.versions.exists() else {}
-        machines = dict.fromkeys([*before.get("hardware", ()), *versions["hardware"]])
-        self.write_json(self.versions, {**versions, "hardware": list(machines)})
+        lists = {name: list(dict.fromkeys([*_listed(before.get(name)), *_listed(versions.get(name))])) for name in _PARTS}
+        self.write_json(self.versions, {**versions, **lists})
 
 
 def versions(backend, accelerators=()):
@@ -104,6 +107,10 @@ def versions(backend, accelerators=()):
     }
 
 
+def _listed(value):
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
 def _version(package):
     try:
         return importlib.metadata.version(package)
@@ -112,11 +119,13 @@ def _version(package):
 
 
 def _commit():
+    # A copy on another machine has to be told: it has no .git, or one that is not of its files.
+    if os.environ.get("TFQ_COMMIT"):
+        return os.environ["TFQ_COMMIT"]
     root = Path(__file__).parents[2]
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        return os.environ.get("TFQ_COMMIT")
-    # A copy without .git, sent to a machine with an accelerator, has to be told.
-    return result.stdout.strip() or os.environ.get("TFQ_COMMIT")
+        return None
+    return result.stdout.strip() or None
