@@ -394,12 +394,15 @@ def test_questions_are_a_picture_for_each_number_of_bits(tmp_path, monkeypatch, 
     monkeypatch.setattr(plot, "panels", lambda lines, out: drawn.update({out.name: lines}))
     curves = {"train_top1": [20.0, 30.0], "holdout_top1": [10.0, 11.0], "holdout_top1_fresh": [19.0, 29.0]}
     common = {"model": "resnet20_272k", "recipe": "questions", "holdout": 5000, "curves": curves}
-    for number, (method, tag) in enumerate([("a1w1", ""), ("a1w1_sgd_0.1", ""), ("a1w1_sgd_0.1", "slow"), ("a4w4", "")]):
-        result.write(tmp_path / "questions_holdout5000" / f"{number}.json", made(method=f"dorefa_{method}", tag=tag, **common))
+    sgd, fast, adam = {"optimizer": "sgd", "lr": "0.1"}, {"optimizer": "sgd", "lr": "1.0"}, {"optimizer": "adam", "lr": "0.003"}
+    runs = [("a1w1", "", adam), ("a1w1_sgd_0.1", "", sgd), ("a1w1_sgd_0.1", "fast", fast), ("a4w4", "", adam)]
+    for number, (method, tag, flags) in enumerate(runs):
+        written = made(method=f"dorefa_{method}", tag=tag, flags=flags, **common)
+        result.write(tmp_path / "questions_holdout5000" / f"{number}.json", written)
     assert questions.main([f"--results={tmp_path}"]) == 0
     assert list(drawn) == ["questions_a4w4.png", "questions_a1w1.png"]
     of_one_bit = drawn["questions_a1w1.png"]
-    assert [list(panel) for panel in of_one_bit.values()] == [["SGD, rate 0.1", "SGD, rate 0.1, slow", "as shipped"]] * 3
+    assert [list(panel) for panel in of_one_bit.values()] == [["SGD, rate 0.1", "SGD, rate 1.0, fast", "as shipped"]] * 3
     assert [panel["as shipped"][1] for panel in of_one_bit.values()] == list(curves.values())
     assert questions.main([f"--results={tmp_path / 'nowhere'}"]) == 2
     assert "nowhere has no results of recipe questions" in capsys.readouterr().err

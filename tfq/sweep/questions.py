@@ -75,5 +75,6 @@ def _lines(runs, curve):
 
 
 def _label(made):
-    setting = made["method"].split("_", 2)[2:] or ["as shipped"]
-    return ", ".join(filter(None, (setting[0].replace("sgd_", "SGD, rate "), made["tag"])))
+    flags = made["flags"]
+    setting = f"SGD, rate {flags.get('lr')}" if flags.get("optimizer") == "sgd" else "as shipped"
+    return ", ".join(filter(None, (setting, made["tag"])))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tfq import data, runtime
 from tfq.sweep import result
 from tfq.training import atomic
 
@@ -23,6 +22,8 @@ def main(arguments=None):
     parser.add_argument("--data_dir", help="where the data set is, if it is not to be found in the cache or fetched")
     parser.add_argument("--runtime_only", action="store_true", help="do not measure the Keras models of the files")
     options = parser.parse_args(arguments)
+    from tfq import data  # here, since `tfq.sweep.table` needs no Keras to read the file
+
     try:
         pairs = [(path, made) for path, made in _runs(options.results) if network_of(path).exists()]
         if not pairs:
@@ -66,6 +67,8 @@ def _check_dataset(pairs, dataset):
 
 
 def _measure(path, made, dataset, options):
+    from tfq import runtime
+
     network = network_of(path)
     engine = runtime.load(network, threads=2)
     row = {
@@ -83,7 +86,7 @@ def _measure(path, made, dataset, options):
 
 
 def _keras_top1(network, graph, dataset):
-    from tfq import load_packed
+    from tfq import data, load_packed
 
     batches = data.Batches(dataset.x_test, dataset.y_test, 500, graph.pixel_mean, graph.pixel_std)
     model = load_packed(network)
