@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from running import BACKEND, ROOT, SLICE, TINY
 
 from tfq import plot
-from tfq.sweep import plan, questions, result, run, table, zoo
+from tfq.sweep import plan, process, questions, result, run, table, zoo
 from tfq.sweep.goals import GOALS
 from tfq.sweep.plan import Settings
 from tfq.sweep.recipes import RECIPES
@@ -145,6 +146,7 @@ SLIPS = {
     "--recipe=short --seeds=0,x": "'x' is no whole number",
     "--recipe=short --hours=0": "--hours",
     "--recipe=short --holdout=-1": "--holdout",
+    "--recipe=short --at_once=0": "'0' is no whole number from 1",
     "--recipe=short --tag=a/b": "--tag=a/b",
     "--recipe=short -- --lr=0.1": "name them, --tag=NAME",
     "--recipe=short --tag=x -- --seed=1": "--seed=1 cannot stand behind --",
@@ -333,6 +335,44 @@ def test_damaged_result_is_named(tmp_path):
 
 
 @once
+def test_a_process_ends_with_its_limits(tmp_path):
+    def run_for_long(limits):
+        with (tmp_path / "log").open("w") as log:
+            process.run([sys.executable, "-c", "import time; print(1, flush=True); time.sleep(60)"], log, limits, {})
+
+    started = time.monotonic()
+    with pytest.raises(process.OutOfTime):
+        run_for_long(process.Limits(time.monotonic() + 1))
+    assert (tmp_path / "log").read_text() == "1\n"
+    stopped = process.Limits()
+    timer = threading.Timer(1, stopped.stop)
+    timer.start()
+    with pytest.raises(process.OutOfTime):
+        run_for_long(stopped)
+    assert time.monotonic() - started < 30
+    with (tmp_path / "log").open("w") as log:
+        assert process.run([sys.executable, "-c", "exit(3)"], log, process.Limits(), {}) == 3
+
+
+@once
+def test_side_by_side_children_wait_for_their_parent(settings):
+    jobs = plan.jobs(settings, ["resnet20/*"])
+    lines = []
+    result.write(jobs[0].result, made(method="float", flags=jobs[0].values()))
+    assert run.sweep(jobs, log=lines.append, at_once=3) == run.FAILED
+    assert "(finished before" in lines[0]
+    assert sum("are neither in" in line for line in lines) == 4
+    jobs[0].result.unlink()
+    lines.clear()
+    assert run.sweep(jobs, seconds=0, log=lines.append, at_once=3) == run.TIME_IS_UP
+    assert lines == ["==> Time is up with 5 of 5 runs to finish: the same command goes on"]
+    settings.results.rename(settings.results.with_name("moved"))
+    settings.results.write_text("a file")
+    with pytest.raises(result.ResultError, match="cannot write to"):
+        run.sweep(jobs, log=lambda line: None, at_once=3)
+
+
+@once
 def test_where_results_cannot_go_nothing_is_trained(settings):
     settings.results.write_text("a file")
     with pytest.raises(result.ResultError, match=r"cannot write to .*results.* of --results: Not a directory"):
@@ -427,7 +467,7 @@ def tiny(tmp_path, *extra, recipe="short", rows="resnet20/float,resnet20/xnor", 
 @once
 @pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_leaves_table_and_pictures(tmp_path):
-    command = [sys.executable, "-m", "tfq.sweep", *tiny(tmp_path, "--epochs=8")]
+    command = [sys.executable, "-m", "tfq.sweep", "--at_once=2", *tiny(tmp_path, "--epochs=8")]
     run_dir = tmp_path / "runs" / "short_tiny" / "resnet20_float_seed0"
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (run_dir / "history.csv").exists():
@@ -492,9 +532,9 @@ def test_a_run_that_diverges_is_a_result_and_one_that_crashes_is_not(tmp_path):
 
 @pytest.mark.skipif(BACKEND != "jax", reason="the accelerator's way is JAX")
 def test_full_recipe_on_jax_for_a_few_steps(tmp_path):
-    few = [*SLICE, "--limit_train=48", "--batch_size=16"]
+    few = [*SLICE, "--limit_train=48", "--batch_size=16", "--depth=8"]
     flags = tiny(tmp_path, "--epochs=1", "--steps_per_execution=2", recipe="full", rows="resnet20_272k/dorefa_a2w2", data=few)
-    trained = sweep(*flags)
+    trained = sweep("--at_once=2", *flags)
     assert trained.returncode == 0, trained.stdout + trained.stderr
     (file,) = (tmp_path / "results").glob("**/*.json")
     found = json.loads(file.read_text())

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tfq import backends
-from tfq.sweep import plan, result, run
+from tfq.sweep import plan, process, result, run
 from tfq.sweep.recipes import RECIPES
 from tfq.training.choices import BACKENDS
 
@@ -40,8 +40,8 @@ def main(arguments=None):
         jobs = plan.jobs(settings, options.rows, options.seeds)
         if options.list:
             return _print(jobs)
-        run.end_on_sigterm()
-        return run.sweep(jobs, _seconds(options), log=_log)
+        process.end_on_sigterm()
+        return run.sweep(jobs, _seconds(options), log=_log, at_once=options.at_once)
     except (plan.PlanError, result.ResultError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -68,7 +68,7 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m tfq.sweep",
         usage="%(prog)s [options] [-- FLAG_OF_TRAIN ...]   or   %(prog)s table|zoo|questions [--help]",
-        description="Train rows of the accuracy table one after another; started again, it goes on where it was stopped.",
+        description="Train rows of the accuracy table; started again, it goes on where it was stopped.",
         epilog="Exit status: 0 all runs are finished, 1 some failed, 2 wrong arguments, 3 the time was up.",
         allow_abbrev=False,
     )
@@ -77,6 +77,7 @@ def _parser():
     parser.add_argument("--seeds", type=_numbers, default=[0], help="such as 0,1,2; default: 0")
     parser.add_argument("--hours", type=_time, help="time budget; may be given together with --minutes")
     parser.add_argument("--minutes", type=_time, help="likewise; default: none")
+    parser.add_argument("--at_once", type=_count, default=1, help="runs side by side, about three on a GPU; default: one")
     parser.add_argument("--backend", choices=BACKENDS, help="for train.py; default: what Keras is set to")
     parser.add_argument("--holdout", type=_whole, default=0, help="hold out so many training images, to choose a recipe on")
     parser.add_argument("--tag", default="", help="name of a variant, whose runs and results go under it")
@@ -100,6 +101,12 @@ def _numbers(text):
 def _whole(text):
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
+    return int(text)
+
+
+def _count(text):
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
     return int(text)
 
 

@@ -1,74 +1,90 @@
-"""Runs jobs one after another within a time budget, each by the command train.py in a process of its own."""
+"""Runs jobs within a time budget, each by the command train.py in a process of its own."""
 
+import concurrent.futures
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tfq.sweep import result
+from tfq.sweep import process, result
 from tfq.sweep.recipes import TABLE
 
 DONE, FAILED, TIME_IS_UP = 0, 1, 3
-
-_KILL_AFTER = 30  # seconds from asking a process to end
 
 
 class JobError(RuntimeError):
     """A job cannot be run, or its process failed; the message says why."""
 
 
-class OutOfTime(Exception):
-    """The budget is spent."""
-
-
-def sweep(jobs, seconds=None, log=print, clock=time.monotonic):
+def sweep(jobs, seconds=None, log=print, clock=time.monotonic, at_once=1):
     """Run the jobs that are not finished.
 
-    A run that fails does not end the sweep; those that start from its weights are left out. When the time is up, the run at hand
-    is ended: train.py goes on from its last epoch when the sweep is started again.
+    A run that fails does not end the sweep; those that start from its weights are left out. When the time is up, the runs at hand
+    are ended: train.py goes on from their last epochs when the sweep is started again.
 
     Args:
         jobs: what `tfq.sweep.plan.jobs` gave.
         seconds: the budget; None for no limit.
         log: takes lines.
         clock: seconds, as `time.monotonic`.
+        at_once: runs side by side; one does not fill an accelerator.
 
     Returns:
         `DONE`, `FAILED` where runs are missing, or `TIME_IS_UP`: the exit status.
+
+    Raises:
+        ResultError: there is no place for what a run leaves, or a result is damaged.
     """
-    deadline = None if seconds is None else clock() + seconds
-    failed = 0
-    for job in jobs:
-        if job.result.exists():
-            made = result.read(job.result)
-            changed = "".join(f", with {then} where now {now} stands" for then, now in result.changes(job, made))
-            log(f"==> {job.name}: {_outcome(made)} (finished before{changed})")
-            continue
-        try:
-            _check_time(deadline, clock)
-            run(job, deadline, log, clock)
-        except JobError as error:
-            failed += 1
-            log(f"==> {job.name}: FAILED: {error}")
-        except OutOfTime:
-            left = sum(not job.result.exists() for job in jobs)
-            log(f"==> Time is up with {left} of {len(jobs)} runs to finish: the same command goes on")
-            return TIME_IS_UP
+    limits = process.Limits(None if seconds is None else clock() + seconds, clock, shared=at_once > 1)
+    pool = concurrent.futures.ThreadPoolExecutor(at_once)
+    futures = {}
+    try:
+        for job in jobs:
+            futures[job] = pool.submit(_run_unless_finished, job, futures.get(job.parent), limits, log)
+        ended, _ = concurrent.futures.wait(futures.values(), return_when=concurrent.futures.FIRST_EXCEPTION)
+        outcomes = [future.result() for future in ended]
+    finally:
+        limits.stop()
+        pool.shutdown(cancel_futures=True)
+    if TIME_IS_UP in outcomes:
+        left = sum(not job.result.exists() for job in jobs)
+        log(f"==> Time is up with {left} of {len(jobs)} runs to finish: the same command goes on")
+        return TIME_IS_UP
+    failed = outcomes.count(FAILED)
     log(f"==> {len(jobs) - failed} of {len(jobs)} runs are finished")
     return FAILED if failed else DONE
 
 
-def run(job, deadline=None, log=print, clock=time.monotonic):
+def _run_unless_finished(job, parent, limits, log):
+    """What became of a job: `DONE`, `FAILED`, or `TIME_IS_UP`."""
+    if job.result.exists():
+        made = result.read(job.result)
+        changed = "".join(f", with {then} where now {now} stands" for then, now in result.changes(job, made))
+        log(f"==> {job.name}: {_outcome(made)} (finished before{changed})")
+        return DONE
+    try:
+        if parent:
+            parent.result()  # it was started earlier, so that it is not behind this one in the queue
+        limits.check()
+        run(job, limits, log)
+    except JobError as error:
+        log(f"==> {job.name}: FAILED: {error}")
+        return FAILED
+    except process.OutOfTime:
+        return TIME_IS_UP
+    return DONE
+
+
+def run(job, limits, log=print):
     """Run one job to its end, and write its result.
 
     Raises:
         JobError: it failed; the message is its last line.
         ResultError: there is no place for what it leaves.
-        OutOfTime: it was ended at the deadline.
+        tfq.sweep.process.OutOfTime: it was ended at the deadline.
     """
     if job.parent:
         _pack_weights(job.parent)
@@ -77,7 +93,7 @@ def run(job, deadline=None, log=print, clock=time.monotonic):
     output = job.run_dir / "train.log"
     log(f"==> {job.name}: log in {output}")
     with output.open("a", encoding="utf-8") as file:
-        status = _wait([sys.executable, "train.py", *job.flags()], file, deadline, clock, _environment(job))
+        status = process.run([sys.executable, "train.py", *job.flags()], file, limits, _environment(job, limits))
     # With status 2 it refused the flags: what is in the directory is another run.
     if status == 2 or not result.finished(job):
         raise JobError(f"train.py ended with status {status}: {_last_line(output)}")
@@ -137,45 +153,10 @@ def _call(made, failure, module, *arguments):
         raise JobError(f"{failure}: {(done.stderr.splitlines() or ['?'])[-1]}")
 
 
-def _environment(job):
+def _environment(job, limits):
     """What train.py runs in: JAX keeps what it compiled for the next seed, and for the rest of an interrupted run."""
-    return {"JAX_COMPILATION_CACHE_DIR": str(job.settings.run_root / "compiled"), **os.environ}
-
-
-def _wait(command, output, deadline, clock, environment):
-    """Exit status of a process, which does not outlive the deadline, nor this one's end by a signal."""
-    process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
-    try:
-        return process.wait(None if deadline is None else max(0, deadline - clock()))
-    except subprocess.TimeoutExpired as error:
-        raise OutOfTime from error
-    finally:
-        _end(process)
-
-
-def _end(process):
-    if process.poll() is not None:
-        return
-    process.terminate()  # not SIGINT, which a shell's background jobs ignore; checkpoints survive a kill
-    try:
-        process.wait(_KILL_AFTER)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def end_on_sigterm():
-    """Let SIGTERM end this process as Ctrl-C does, so that it ends the one it started."""
-
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-
-
-def _check_time(deadline, clock):
-    if deadline is not None and clock() >= deadline:
-        raise OutOfTime
+    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"} if limits.shared else {}
+    return {"JAX_COMPILATION_CACHE_DIR": str(job.settings.run_root / "compiled"), **shared, **os.environ}
 
 
 def _last_line(path):
