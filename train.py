@@ -188,8 +188,8 @@ def run_directory():
     return RunDirectory(path, suffix=".h5" if FLAGS.method == "int8" else ".keras")
 
 
-def claim(directory):
-    """Open the directory for this run: go on with the one that is in it, or start anew.
+def claim(directory, backend):
+    """Open the directory for this run on `backend`: go on with the one that is in it, or start anew.
 
     Raises:
         UsageError: there is a run with other flags.
@@ -198,14 +198,18 @@ def claim(directory):
     directory.clear_leftovers()
     if not FLAGS.resume:
         directory.clear()
+    last = directory.last_backend()
+    if last and (last == "tf_keras") != (backend == "tf_keras"):
+        raise UsageError(
+            f"--backend={backend} cannot go on with the run in {directory.path}, which is of --backend={last}: tf_keras "
+            "and Keras 3 do not read each other's checkpoints; give another --run_dir, or --noresume to start over"
+        )
     before, now = directory.read_flags(), flag_texts()
     if before is not None:
         # A run of an earlier version does not name the flags that came since.
         before = _default_texts() | before
-        free = {*_FREE_FLAGS, "epochs"} if FLAGS.schedule in choices.OPEN_ENDED_SCHEDULES else {*_FREE_FLAGS}
-        if "tf_keras" in (before.get("backend"), now.get("backend")):  # whose checkpoints are not those of Keras 3
-            free -= {"backend"}
-        for name in sorted({*before, *now} - free):
+        free = {*_FREE_FLAGS, "epochs"} if FLAGS.schedule in choices.OPEN_ENDED_SCHEDULES else _FREE_FLAGS
+        for name in sorted({*before, *now} - {*free}):
             if before.get(name) != now.get(name):
                 raise UsageError(
                     f"--{name}={now.get(name)} differs from --{name}={before.get(name)} of the run in {directory.path}: "
@@ -243,7 +247,7 @@ def main(_):
         backend = choose_backend()
         directory = run_directory()
         if not FLAGS.evaluate:
-            claim(directory)
+            claim(directory, backend)
         # Imported here: the backend had to be chosen first.
         from tfq.training import program
     except (UsageError, RunDirectoryError, ImportError) as error:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,6 +133,17 @@ def test_a_variant_starts_from_the_plain_parent_unless_that_is_asked_for_too():
     assert "--data_dir=x" in plain.flags()
     both = plan.jobs(settings, ["resnet20/float", "resnet20/xnor"])
     assert {job.settings.folder for job in both} == {"short_slow"}
+
+
+@once
+def test_a_network_of_another_shape_does_not_start_from_the_plain_parent():
+    narrow = Settings("full", tag="narrow", extra=("--width=1",))
+    with pytest.raises(plan.PlanError, match="--width=1 makes another network than that of short resnet20/float seed 0"):
+        plan.jobs(narrow, ["resnet20/xnor"])
+    (scratch,) = plan.jobs(replace(narrow, extra=("--width=1", "--init_from=")), ["resnet20/xnor"])
+    assert scratch.parent is None
+    both = plan.jobs(replace(narrow, recipe="short"), ["resnet20/float", "resnet20/xnor"])
+    assert both[1].parent is both[0]
 
 
 @once

@@ -119,15 +119,19 @@ def test_hardware_in_words(monkeypatch, tmp_path):
 
 def test_machines_backends_and_commits_of_a_run_add_up(monkeypatch, tmp_path):
     directory = RunDirectory(tmp_path)
-    directory.versions.write_text('{"backend": "jax", "hardware": ["A"], "commit": "1"}')  # of an earlier version
-    for backend, machine in (("jax", "A"), ("tensorflow", "B"), ("jax", "A")):
+    assert directory.last_backend() is None
+    directory.versions.write_text('{"backend": "jax", "hardware": ["A"], "commit": "1", "jax": "0.10"}')  # of an earlier version
+    assert directory.last_backend() == "jax"
+    for backend, machine in (("jax", "A"), ("tensorflow", "B"), ("tensorflow", "B"), ("jax", "A")):
         directory.write_versions({"backend": backend, "hardware": [machine], "commit": "2", "python": "3.11"})
     assert json.loads(directory.versions.read_text()) == {
-        "backend": ["jax", "tensorflow"],
-        "hardware": ["A", "B"],
+        "backend": ["jax", "tensorflow", "jax"],
+        "hardware": ["A", "B", "A"],
         "commit": ["1", "2"],
         "python": "3.11",
+        "jax": "0.10",
     }
+    assert directory.last_backend() == "jax"
     monkeypatch.setenv("TFQ_COMMIT", "abc")  # a copy without .git is told
     assert versions("jax")["commit"] == "abc"
     monkeypatch.delenv("TFQ_COMMIT")

@@ -6,13 +6,14 @@ from tfq.compat import accelerators, allow_bfloat16, is_legacy, keras
 class Bfloat16Training(keras.callbacks.Callback):
     """Lets the backend multiply in bfloat16 while it trains, and in float32 while it validates.
 
-    Weights, scales, what is rounded to levels, statistics of batch normalization, and the saved model stay float32: the products
-    of convolutions and dense layers lose bits, those of their gradients and sums between them too. Signs and the levels of few
-    bits lose none but a common factor.
+    Weights, scales, statistics of batch normalization, and the saved model stay float32: the products of convolutions and dense
+    layers lose bits, those of their gradients and sums between them too. Signs and ternary levels lose none but a common factor.
 
-    On a processor the backend rounds the factors. On an accelerator the layers of the model pass bfloat16 on, which halves the
-    memory that a step moves: while they train they have Keras' policy `mixed_bfloat16`, but for those that give the output of the
-    model (tf_keras, whose layers cannot change their policy, stays as it is there).
+    On a processor the backend rounds the factors, and what is rounded to levels stays float32 until then. On an accelerator the
+    layers of the model pass bfloat16 on, which halves the memory that a step moves: while they train they have Keras' policy
+    `mixed_bfloat16`, but for those that give the output of the model. Quantizers of inputs then see 8 significant bits, and give
+    as many: activations of more bits have those in the test alone. tf_keras, whose layers cannot change their policy, stays as it
+    is there.
 
     Args:
         mixed: whether the layers take the policy; None where there is an accelerator.
@@ -32,6 +33,10 @@ class Bfloat16Training(keras.callbacks.Callback):
 
     def on_test_begin(self, logs=None):
         """Validate what is saved, a float32 network; so do the callbacks at the end of an epoch."""
+        self._restore()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Let what comes next save a float32 network, where nothing was validated too."""
         self._restore()
 
     def on_train_end(self, logs=None):

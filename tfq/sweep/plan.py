@@ -9,6 +9,9 @@ from tfq.sweep.recipes import RECIPES, Row
 # Flags that do not change what a run comes to: they need no tag, and go to every run.
 _NEUTRAL = ("data_dir", "deterministic", "diagnose", "steps_per_execution")
 
+# Flags that make another network of the same name.
+_SHAPES = ("depth", "width")
+
 # Flags that the sweep gives itself.
 _OWN = ("backend", "evaluate", "flagfile", "holdout", "method", "model", "noresume", "resume", "run_dir", "seed")
 
@@ -155,6 +158,7 @@ def jobs(settings, patterns=(), seeds=(0,)):
         parent = None
         if row.parent and not from_scratch:
             parent = plan(row.parent_recipe or recipe, f"{row.network}/{row.parent}", seed)
+            _check_shape(settings, parent)
         return planned.setdefault((recipe, name, seed), Job(row, seed, of, parent))
 
     for seed in seeds:
@@ -167,6 +171,15 @@ def flag_name(flag):
     """The name in `--name=value`; that of a flag that is switched off comes without the `no`."""
     name = flag.lstrip("-").split("=", 1)[0]
     return name.removeprefix("no") if "=" not in flag and name.startswith("no") else name
+
+
+def _check_shape(settings, parent):
+    shaping = [flag for flag in settings.extra if flag_name(flag) in _SHAPES]
+    if shaping and parent.settings.tag != settings.tag:
+        raise PlanError(
+            f"{shaping[0]} makes another network than that of {parent.name}, whose weights it would start from: "
+            "name a run of the same network, --init_from=RUN_DIR, or none, --init_from="
+        )
 
 
 def _check_extra(settings):

@@ -6,6 +6,7 @@ import threading
 import time
 
 _KILL_AFTER = 30  # seconds from asking a process to end
+_INTERRUPTED = 130
 _LOOK = 0.2  # seconds between two looks at the clock
 
 
@@ -59,6 +60,9 @@ def run(command, output, limits, environment):
         while process.poll() is None:
             limits.check()
             limits.wait()
+        if process.returncode == _INTERRUPTED:  # Ctrl-C goes to both: this one may be about to stop as well
+            limits.wait()
+            limits.check()
         return process.returncode
     finally:
         _end(process)

@@ -3,7 +3,6 @@
 import concurrent.futures
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -87,23 +86,26 @@ def run(job, limits, log=print):
         tfq.sweep.process.OutOfTime: it was ended at the deadline.
     """
     if job.parent:
-        _pack_weights(job.parent)
+        _pack_weights(job.parent, limits)
     for name, folder in (("run_root", job.run_dir), ("results", job.result.parent)):
         _make_writable(name, folder)
     output = job.run_dir / "train.log"
     log(f"==> {job.name}: log in {output}")
     with output.open("a", encoding="utf-8") as file:
-        status = process.run([sys.executable, "train.py", *job.flags()], file, limits, _environment(job, limits))
+        # JAX keeps what it compiled for the next seed, and for the rest of an interrupted run.
+        environment = {"JAX_COMPILATION_CACHE_DIR": str(job.settings.run_root / "compiled"), **_environment(limits)}
+        status = process.run([sys.executable, "train.py", *job.flags()], file, limits, environment)
     # With status 2 it refused the flags: what is in the directory is another run.
     if status == 2 or not result.finished(job):
         raise JobError(f"train.py ended with status {status}: {_last_line(output)}")
     made = result.make(job)
+    # The result comes last: once it is there, nothing is done again.
+    if made["epochs"] and not job.settings.holdout and job.settings.recipe in TABLE:
+        _pack_network(job, made, limits)
     result.write(job.result, made)
     log(f"==> {job.name}: {_outcome(made)}, in {made['seconds'] / 60:.0f} min")
     if job.is_parent and not made["stopped"]:
-        _pack_weights(job)
-    if made["epochs"] and not job.settings.holdout and job.settings.recipe in TABLE:
-        _pack_network(job, made)
+        _pack_weights(job, limits)
 
 
 def _make_writable(name, folder):
@@ -116,15 +118,15 @@ def _make_writable(name, folder):
         raise result.ResultError(f"cannot write to {folder} of --{name}: {error.strerror}") from error
 
 
-def _pack_network(job, made):
+def _pack_network(job, made, limits):
     """Keep the best network of a run as a `.tfq` file, which the export has compared with the checkpoint."""
     with tempfile.TemporaryDirectory(dir=job.run_dir) as folder:
-        _call(made, f"{job.name} cannot be packed", "tfq.export", str(job.run_dir), "--formats=tfq", f"--out={folder}")
+        _call(made, f"{job.name} cannot be packed", limits, "tfq.export", str(job.run_dir), "--formats=tfq", f"--out={folder}")
         job.network.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(Path(folder) / "model.tfq", job.network)
 
 
-def _pack_weights(parent):
+def _pack_weights(parent, limits):
     """See that the weights of a finished run are where its children look for them."""
     if not parent.result.exists():
         raise JobError(f"it starts from {parent.name}, which is not finished")
@@ -139,24 +141,31 @@ def _pack_weights(parent):
             f"the weights of {parent.name} are neither in {parent.weights} nor in {checkpoint}: remove {parent.result} to train "
             "it again"
         )
-    _call(made, f"the weights of {parent.name} cannot be packed", "tfq.training.weights", str(checkpoint), str(parent.weights))
+    _call(
+        made,
+        f"the weights of {parent.name} cannot be packed",
+        limits,
+        "tfq.training.weights",
+        str(checkpoint),
+        str(parent.weights),
+    )
 
 
-def _call(made, failure, module, *arguments):
+def _call(made, failure, limits, module, *arguments):
     """Run a command of tfq on the backend of a run: tf_keras and Keras 3 do not read each other's checkpoints."""
     backend = result.last_backend(made)
     legacy = backend == "tf_keras"
     names = {"KERAS_BACKEND": "tensorflow" if legacy else backend, "TF_USE_LEGACY_KERAS": str(int(legacy))}
-    command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, env={**os.environ, **names}, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise JobError(f"{failure}: {(done.stderr.splitlines() or ['?'])[-1]}")
+    with tempfile.NamedTemporaryFile("w+") as output:
+        command = [sys.executable, "-m", module, *arguments]
+        if process.run(command, output, limits, {**_environment(limits), **names}):
+            raise JobError(f"{failure}: {_last_line(Path(output.name))}")
 
 
-def _environment(job, limits):
-    """What train.py runs in: JAX keeps what it compiled for the next seed, and for the rest of an interrupted run."""
+def _environment(limits):
+    """What processes run in: side by side, none may take the whole memory of an accelerator."""
     shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"} if limits.shared else {}
-    return {"JAX_COMPILATION_CACHE_DIR": str(job.settings.run_root / "compiled"), **shared, **os.environ}
+    return {**shared, **os.environ}
 
 
 def _last_line(path):

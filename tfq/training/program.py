@@ -69,10 +69,10 @@ def train(flags, backend, directory, dataset, build):
     batches, val_batches = make_batches(flags, dataset)
     model = build_model(flags, build, dataset, len(batches))
     history = resume(model, directory, flags)
-    directory.write_versions(versions(backend, accelerators()))
     on_held_out = bool(flags.holdout)
     stops = [callbacks.StopOnNaN(), callbacks.StopOnCollapse(history, dataset.num_classes)]
     if history.epochs < flags.epochs:
+        directory.write_versions(versions(backend, accelerators()))
         model.fit(
             data.feed(batches),
             validation_data=data.feed(val_batches),

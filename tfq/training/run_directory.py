@@ -83,9 +83,17 @@ class RunDirectory:
 
     def write_versions(self, versions):
         """Write `versions.json`; what earlier parts of the run were computed by stays in its lists, in their order."""
-        before = json.loads(self.versions.read_text(encoding="utf-8")) if self.versions.exists() else {}
-        lists = {name: list(dict.fromkeys([*_listed(before.get(name)), *_listed(versions.get(name))])) for name in _PARTS}
-        self.write_json(self.versions, {**versions, **lists})
+        before = self._read_versions()
+        lists = {name: _continued(_listed(before.get(name)), _listed(versions.get(name))) for name in _PARTS}
+        self.write_json(self.versions, {**before, **versions, **lists})
+
+    def last_backend(self):
+        """The backend that the run was last computed on; None where that is not known."""
+        backends = _listed(self._read_versions().get("backend"))
+        return backends[-1] if backends else None
+
+    def _read_versions(self):
+        return json.loads(self.versions.read_text(encoding="utf-8")) if self.versions.exists() else {}
 
 
 def versions(backend, accelerators=()):
@@ -105,6 +113,10 @@ def versions(backend, accelerators=()):
         "tfq": _version("tfq"),
         "commit": _commit(),
     }
+
+
+def _continued(before, now):
+    return before if before[-1:] == now else [*before, *now]
 
 
 def _listed(value):
