@@ -8,7 +8,7 @@ from conftest import array, tensor
 from running import TINY, history, trained
 
 from tfq import callbacks
-from tfq.compat import allow_bfloat16, is_legacy, keras
+from tfq.compat import allow_bfloat16, keras
 from tfq.layers import QuantConv2D
 from tfq.quantizers import DoReFaGradients
 
@@ -52,7 +52,7 @@ class Dtypes(keras.layers.Layer):
         return inputs
 
 
-@pytest.mark.skipif(is_legacy, reason="layers of tf_keras cannot change their policy")
+@pytest.mark.keras3_only  # layers of tf_keras cannot change their policy
 def test_layers_pass_bfloat16_on_while_they_train_on_an_accelerator():
     images, labels = arrays()
     behind, last = Dtypes(), keras.layers.Dense(3)
@@ -72,7 +72,7 @@ def test_layers_pass_bfloat16_on_while_they_train_on_an_accelerator():
     assert fitted.history["val_loss"][-1] == pytest.approx(model.evaluate(images, labels, verbose=0), rel=1e-6)
 
 
-@pytest.mark.skipif(is_legacy, reason="layers of tf_keras cannot change their policy")
+@pytest.mark.keras3_only  # layers of tf_keras cannot change their policy
 def test_which_layers_take_the_policy():
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(4), keras.layers.Dense(4, dtype="mixed_float16"), keras.layers.Dense(3)]

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 
@@ -348,26 +347,40 @@ def test_damaged_result_is_named(tmp_path):
 
 @once
 def test_a_process_ends_with_its_limits(tmp_path):
-    def run_for_long(limits):
-        with (tmp_path / "log").open("w") as log:
-            process.run([sys.executable, "-c", "import time; print(1, flush=True); time.sleep(60)"], log, limits, {})
+    written = tmp_path / "log"
 
-    started = time.monotonic()
-    with pytest.raises(process.OutOfTime):
-        run_for_long(process.Limits(time.monotonic() + 1))
-    assert (tmp_path / "log").read_text() == "1\n"
+    def run_python(code, limits):
+        with written.open("w") as log:
+            return process.run([sys.executable, "-c", code], log, limits, {})
+
+    sleep = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    # The clock strikes when the process has written, however slow the machine is.
     stopped = process.Limits()
-    timer = threading.Timer(1, stopped.stop)
-    timer.start()
-    with pytest.raises(process.OutOfTime):
-        run_for_long(stopped)
-    assert time.monotonic() - started < 30
-    with (tmp_path / "log").open("w") as log:
-        assert process.run([sys.executable, "-c", "exit(3)"], log, process.Limits(), {}) == 3
+    stopped.check = lambda: (written.stat().st_size and stopped.stop(), process.Limits.check(stopped))
+    for limits in (process.Limits(deadline=1, clock=lambda: written.stat().st_size), stopped):
+        with pytest.raises(process.OutOfTime):
+            run_python(sleep, limits)
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(written.read_text()), 0)
+    assert run_python("exit(3)", process.Limits()) == 3
 
 
 @once
-def test_side_by_side_children_wait_for_their_parent(settings):
+def test_a_child_waits_for_its_parent(settings):
+    _, child, *_ = plan.jobs(settings, ["resnet20/*"])
+    lines = []
+
+    class Parent:
+        def result(self):
+            lines.append("waited")
+
+    assert run._run_unless_finished(child, Parent(), process.Limits(), lines.append) == run.FAILED
+    assert lines[0] == "waited"
+    assert "which is not finished" in lines[1]
+
+
+@once
+def test_side_by_side_it_ends_as_one_after_another(settings):
     jobs = plan.jobs(settings, ["resnet20/*"])
     lines = []
     result.write(jobs[0].result, made(method="float", flags=jobs[0].values()))
@@ -489,7 +502,7 @@ def test_a_killed_sweep_goes_on_and_leaves_table_and_pictures(tmp_path):
     assert process.returncode == 130
     assert not list(tmp_path.glob("results/**/*.json"))
 
-    again = sweep(*tiny(tmp_path, "--epochs=8"))
+    again = sweep("--at_once=2", *tiny(tmp_path, "--epochs=8"))
     assert again.returncode == 0, again.stdout + again.stderr
     assert "Going on after epoch" in (run_dir / "train.log").read_text()  # and the process that trained was ended too
     folder = tmp_path / "results" / "short_tiny"

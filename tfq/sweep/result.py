@@ -172,8 +172,8 @@ def _same(then, now):
 
 
 def _in_turn(parts):
-    """What computed a run, the parts of one that went on elsewhere in their order; a text in files of earlier versions."""
-    return parts if isinstance(parts, str) else _THEN.join(parts) or None
+    """What computed a run, the parts of one that went on elsewhere in their order; of earlier versions a text or None."""
+    return (_THEN.join(parts) or None) if isinstance(parts, list) else parts
 
 
 def _percent(share):
