@@ -1,16 +1,22 @@
 """Products in bfloat16 while training, in float32 everywhere else."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import array, tensor
 from running import TINY, history, trained
 
+import tfq
 from tfq import callbacks
-from tfq.compat import allow_bfloat16, keras
+from tfq.benchmark import equality
+from tfq.compat import backend, bfloat16_products, exact_products, keras, ops
+from tfq.export.run import RunError
 from tfq.layers import QuantConv2D
 from tfq.quantizers import DoReFaGradients
+from tfq.sweep import zoo
+from tfq.training import program
 
 _CPU_INFO = Path("/proc/cpuinfo")
 needs_bfloat16 = pytest.mark.skipif(
@@ -89,17 +95,125 @@ def test_which_layers_take_the_policy():
     assert at_end == [["float32", "float16", "float32"]]
 
 
+def precision():
+    """What products are computed in, which a processor does not show: JAX says it of a traced one, the others by a switch."""
+    if backend == "jax":
+        import jax
+
+        return str(jax.make_jaxpr(ops.matmul)(np.ones((2, 2), "float32"), np.ones((2, 2), "float32")))
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        rounds = tf.config.optimizer.get_experimental_options().get("auto_mixed_precision_onednn_bfloat16", False)
+        return tf.config.experimental.tensor_float_32_execution_enabled(), rounds
+    import torch
+
+    return torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+
+
+EXACT = {"jax": "HIGHEST", "tensorflow": (False, False), "torch": (False, "highest")}[backend]
+
+
+def is_exact():
+    return EXACT in precision() if backend == "jax" else precision() == EXACT
+
+
+def test_products_are_exact_only_where_it_is_asked_for():
+    before = precision()
+    assert not is_exact()
+    with exact_products():
+        assert is_exact()
+        with bfloat16_products():
+            assert not is_exact()
+            with exact_products():
+                assert is_exact()
+            rounded = precision()
+            with bfloat16_products():
+                pass
+            assert precision() == rounded != before
+        assert is_exact()
+    assert precision() == before
+
+
+def test_train_py_computes_in_float32(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(program, "evaluate", lambda *_: seen.append(is_exact()))
+    program.run(SimpleNamespace(deterministic=False, seed=0, dataset="digits", data_dir=None, export=[], evaluate=True), *"bdm")
+    assert seen == [True]
+
+
+def test_so_do_the_tests_of_packed_networks(monkeypatch):
+    seen = []
+    images = np.zeros((4, 8, 8, 1), np.uint8)
+    dataset = SimpleNamespace(x_test=images, y_test=np.zeros(4, int))
+    network = SimpleNamespace(predict_on_batch=lambda batch: seen.append(is_exact()) or np.zeros((len(batch), 2)))
+    monkeypatch.setattr(tfq, "load_packed", lambda path: network)
+    assert zoo._keras_top1("file", SimpleNamespace(pixel_mean=[0.0], pixel_std=[1.0]), dataset) == 100
+    assert seen == [True]
+
+
+def test_so_does_the_comparison_of_the_runtime(monkeypatch):
+    seen = []
+    monkeypatch.setattr(equality.trained, "network", lambda run: seen.append(is_exact()) or (None, None, None))
+    monkeypatch.setattr(equality.trained, "flags", lambda run: {})
+    with pytest.raises(RunError):
+        equality.compare(SimpleNamespace(run_dir="x"))
+    assert seen == [True]
+
+
+def test_so_does_the_diagnosis(monkeypatch):
+    seen = []
+    diagnosis = callbacks.Diagnosis([], [])
+    monkeypatch.setattr(diagnosis, "_val_top1", lambda: seen.append(is_exact()))
+    diagnosis._quantized, diagnosis._inputs = [], None
+    diagnosis.batches = [arrays()[:1]]
+    diagnosis.set_model(compiled())
+    diagnosis.on_epoch_end(0, {})
+    assert seen == [True]
+
+
+def test_validation_is_exact_and_what_follows_is_as_before():
+    images, labels = arrays()
+    model, seen = compiled(), []
+    before = precision()
+    note = keras.callbacks.LambdaCallback()
+    note.on_test_batch_begin = lambda batch, logs=None: seen.append(is_exact())
+    at_end = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(precision() == before))
+    fit = {"epochs": 1, "batch_size": 64, "verbose": 0, "validation_data": (images, labels)}
+    model.fit(images, labels, **fit, callbacks=[callbacks.Bfloat16Training(), note, at_end])
+    assert seen == [True, True]
+    assert precision() == before
+
+
+EXACT_AT_CALLS = []
+
+
+@keras.saving.register_keras_serializable("test_bfloat16")
+class Precision(keras.layers.Layer):
+    """Passes its inputs on and keeps whether products were exact when it was called."""
+
+    def call(self, inputs):
+        EXACT_AT_CALLS.append(is_exact())
+        return inputs
+
+
+def test_an_export_is_compared_in_float32(tmp_path):
+    images, _ = arrays()
+    inputs = keras.Input((8, 8, 16))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(Precision()(inputs))))
+    EXACT_AT_CALLS.clear()  # that of the symbolic call
+    tfq.export_model(model, tmp_path, ["keras"], images=images)
+    assert set(EXACT_AT_CALLS) == {True}
+
+
 @pytest.mark.tensorflow_only
 @needs_bfloat16
 def test_it_rounds_products_and_can_be_switched():
     images, labels = arrays()
     model = compiled()
     exact = model.evaluate(images, labels, verbose=0)
-    try:
-        allow_bfloat16(True)
+    with bfloat16_products():
         rounded = model.evaluate(images, labels, verbose=0)
-    finally:
-        allow_bfloat16(False)
     assert rounded == pytest.approx(exact, rel=0.02)
     assert rounded != pytest.approx(exact, rel=1e-6)
     assert model.evaluate(images, labels, verbose=0) == pytest.approx(exact, rel=1e-6)
@@ -128,11 +242,8 @@ def test_quantized_gradients_are_those_of_float32():
 
         return array(gradient(tensor(images)))
 
-    try:
-        allow_bfloat16(True)
+    with bfloat16_products():
         found, expected = kernel_gradient(DoReFaGradients(12, seed=1)), kernel_gradient(None)
-    finally:
-        allow_bfloat16(False)
     assert np.linalg.norm(found - expected) < 0.003 * np.linalg.norm(expected)  # 0.0009 of the 12 bits; 0.009 where it is rounded
 
 

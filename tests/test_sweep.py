@@ -1,5 +1,6 @@
 """The sweep: what it plans, what it leaves behind, and that it goes on where it was stopped."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -229,6 +230,17 @@ def settings(tmp_path, monkeypatch):
 def test_the_backend_that_reads_a_run_is_its_last():
     assert result.last_backend(made(backend="jax, then tensorflow")) == "tensorflow"
     assert result.last_backend(made()) == "tensorflow"
+
+
+def test_a_run_of_another_machine_is_packed_with_what_is_installed(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    foreign = next((name for name in ("torch", "jax", "tensorflow") if importlib.util.find_spec(name) is None), None)
+    if foreign is None:
+        pytest.skip("every backend is installed")
+    missing = tmp_path / "last.keras"
+    arguments = "tfq.training.weights", str(missing), str(tmp_path / "out.npz")
+    with pytest.raises(run.JobError, match=f"^cannot: error: .*{missing}"):  # and not that the backend is missing
+        run._call(made(backend=foreign), "cannot", process.Limits(), *arguments)
 
 
 @once

@@ -4,6 +4,7 @@
 `keras.ops`: its functions also work inside tf_keras layers, on TensorFlow.
 """
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -18,10 +19,11 @@ __all__ = [
     "UNCAST",
     "accelerators",
     "add_custom_objects",
-    "allow_bfloat16",
     "backend",
+    "bfloat16_products",
     "custom_gradient",
     "enable_determinism",
+    "exact_products",
     "fused_batch_norm",
     "is_legacy",
     "keras",
@@ -34,6 +36,8 @@ __all__ = [
 
 backend = keras_3.backend.backend()
 is_legacy = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
+
+_ONEDNN_BFLOAT16 = "auto_mixed_precision_onednn_bfloat16"
 
 # What the optional packages are called where they are installed from, and the extra that brings each.
 _EXTRAS = {
@@ -193,23 +197,89 @@ def enable_determinism():
         importlib.import_module("torch").use_deterministic_algorithms(True)
 
 
-def allow_bfloat16(allowed):
-    """Let the backend round the factors of float32 products to bfloat16 where that is faster, or not.
+@contextlib.contextmanager
+def bfloat16_products():
+    """Inside, the backend may round the factors of float32 products where that is faster.
 
-    TensorFlow does so on processors with AVX512_BF16 or AMX, JAX and PyTorch on accelerators; elsewhere nothing changes.
-
-    Args:
-        allowed: whether it may, from the next step on.
+    To bfloat16 on processors with AVX512_BF16 or AMX (TensorFlow), on TPUs, and in PyTorch's matrix products; otherwise on
+    accelerators of NVIDIA to TF32. Other hardware computes as before.
     """
     if backend == "tensorflow":
         # It would round elementwise ops between two products too. Not these, of which quantizers are made: in bfloat16 the
         # levels of gradients are lost, and their noise.
         os.environ.setdefault("TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_INFERLIST_REMOVE", "Mul,RealDiv")
-        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": allowed})
+        with _tensorflow_rounds(bfloat16=True):
+            yield
     elif backend == "jax":
-        importlib.import_module("jax").config.update("jax_default_matmul_precision", "bfloat16" if allowed else None)
+        with _jax_precision("bfloat16"):
+            yield
     else:
-        importlib.import_module("torch").set_float32_matmul_precision("medium" if allowed else "highest")
+        with _torch_precision("medium", tf32=True):
+            yield
+
+
+@contextlib.contextmanager
+def exact_products():
+    """Inside, products of float32 take all of its 24 bits.
+
+    NVIDIA's accelerators take 11 by default (TF32). A 1-bit network is then another one: most images have a value next to a
+    boundary, where the last bits decide a sign.
+    """
+    if backend == "tensorflow":
+        with _tensorflow_rounds(bfloat16=False, tf32=False):
+            yield
+    elif backend == "jax":
+        with _jax_precision("highest"):
+            yield
+    else:
+        with _torch_precision("highest", tf32=False):
+            yield
+
+
+@contextlib.contextmanager
+def _tensorflow_rounds(bfloat16, tf32=None):
+    """Sets whether TensorFlow may round to bfloat16 and to TF32; None leaves that as it is."""
+    options = tf.config.optimizer.get_experimental_options()
+    before = options.get(_ONEDNN_BFLOAT16, False), tf.config.experimental.tensor_float_32_execution_enabled()
+
+    def switch(bfloat16, tf32):
+        tf.config.optimizer.set_experimental_options({_ONEDNN_BFLOAT16: bfloat16})
+        tf.config.experimental.enable_tensor_float_32_execution(tf32)
+
+    switch(bfloat16, before[1] if tf32 is None else tf32)
+    try:
+        yield
+    finally:
+        switch(*before)
+
+
+@contextlib.contextmanager
+def _jax_precision(name):
+    """Sets the precision of products for all threads, which JAX's own context does not."""
+    config = importlib.import_module("jax").config
+    before = config.jax_default_matmul_precision
+    config.update("jax_default_matmul_precision", name)
+    try:
+        yield
+    finally:
+        config.update("jax_default_matmul_precision", before)
+
+
+@contextlib.contextmanager
+def _torch_precision(name, tf32):
+    """Sets the precision of PyTorch's matrix products, and whether convolutions may use TF32, which that does not reach."""
+    torch = importlib.import_module("torch")
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    def switch(name, tf32):
+        torch.set_float32_matmul_precision(name)
+        torch.backends.cudnn.allow_tf32 = tf32
+
+    switch(name, tf32)
+    try:
+        yield
+    finally:
+        switch(*before)
 
 
 def accelerators():

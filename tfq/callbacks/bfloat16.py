@@ -1,6 +1,8 @@
 """Faster training on processors and accelerators that multiply bfloat16."""
 
-from tfq.compat import accelerators, allow_bfloat16, is_legacy, keras
+import contextlib
+
+from tfq.compat import accelerators, bfloat16_products, exact_products, is_legacy, keras
 
 
 class Bfloat16Training(keras.callbacks.Callback):
@@ -22,36 +24,46 @@ class Bfloat16Training(keras.callbacks.Callback):
     def __init__(self, mixed=None):
         super().__init__()
         self.mixed = mixed
-        self._policies = {}
+        self._training = contextlib.ExitStack()
+        self._test = contextlib.ExitStack()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Allow it."""
-        allow_bfloat16(True)
+        self._training.enter_context(bfloat16_products())
         mixed = bool(accelerators()) if self.mixed is None else self.mixed
         if mixed and not is_legacy:
-            self._mix()
+            self._training.enter_context(self._mixed())
 
     def on_test_begin(self, logs=None):
-        """Validate what is saved, a float32 network; so do the callbacks at the end of an epoch."""
-        self._restore()
+        """Validate what is saved, a float32 network."""
+        self._training.close()
+        self._test.enter_context(exact_products())
+
+    def on_test_end(self, logs=None):
+        """Leave the backend as it was."""
+        self._test.close()
 
     def on_epoch_end(self, epoch, logs=None):
         """Let what comes next save a float32 network, where nothing was validated too."""
-        self._restore()
+        self._training.close()
 
     def on_train_end(self, logs=None):
         """Leave the backend and the model as they were."""
-        self._restore()
+        self._training.close()
 
-    def _mix(self):
+    @contextlib.contextmanager
+    def _mixed(self):
         last = {id(output._keras_history.operation) for output in self.model.outputs}
-        for layer in self.model.layers:
-            if layer.compute_dtype == layer.variable_dtype == "float32" and id(layer) not in last:
-                self._policies[layer] = layer.dtype_policy
-                layer.dtype_policy = "mixed_bfloat16"
-
-    def _restore(self):
-        allow_bfloat16(False)
-        for layer, policy in self._policies.items():
-            layer.dtype_policy = policy
-        self._policies = {}
+        layers = [
+            layer
+            for layer in self.model.layers
+            if layer.compute_dtype == layer.variable_dtype == "float32" and id(layer) not in last
+        ]
+        policies = [layer.dtype_policy for layer in layers]
+        for layer in layers:
+            layer.dtype_policy = "mixed_bfloat16"
+        try:
+            yield
+        finally:
+            for layer, policy in zip(layers, policies, strict=True):
+                layer.dtype_policy = policy

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfq.compat import keras, ops
+from tfq.compat import exact_products, keras, ops
 from tfq.training import batch_statistics
 
 _BATCHES = 16  # of the training images, for statistics of batch normalization
@@ -41,8 +41,9 @@ class Diagnosis(keras.callbacks.Callback):
         """Remember the kernels."""
         self._kernels = self._quantized_kernels()
 
+    @exact_products()
     def on_epoch_end(self, epoch, logs=None):
-        """Measure."""
+        """Measure, in float32 as the validation."""
         images = [self.batches[index][0] for index in range(min(_BATCHES, len(self.batches)))]
         if self._quantized:
             logs.update(self._of_kernels())

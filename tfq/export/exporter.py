@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfq.compat import exact_products
 from tfq.export import accuracy, table
 from tfq.export.accuracy import Accuracy
 from tfq.export.errors import ExportError
@@ -178,6 +179,7 @@ def _no_log(report):
     """Takes a report, and tells nobody."""
 
 
+@exact_products()
 def _save_one(model, directory, name, sample, targets, log):
     module = FORMATS[name]
     path = directory / module.FILENAME

@@ -1,6 +1,7 @@
 """Runs jobs within a time budget, each by the command train.py in a process of its own."""
 
 import concurrent.futures
+import importlib.util
 import os
 import shutil
 import sys
@@ -8,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tfq import backends
 from tfq.sweep import process, result
 from tfq.sweep.recipes import TABLE
 
@@ -152,9 +154,14 @@ def _pack_weights(parent, limits):
 
 
 def _call(made, failure, limits, module, *arguments):
-    """Run a command of tfq on the backend of a run: tf_keras and Keras 3 do not read each other's checkpoints."""
+    """Run a command of tfq on the Keras of a run, as tf_keras and Keras 3 do not read each other's checkpoints.
+
+    The backend is the run's too, where it is installed: the run may have come from another machine.
+    """
     backend = result.last_backend(made)
     legacy = backend == "tf_keras"
+    if not legacy and importlib.util.find_spec(backend) is None:
+        backend = backends.first_installed() or backend
     names = {"KERAS_BACKEND": "tensorflow" if legacy else backend, "TF_USE_LEGACY_KERAS": str(int(legacy))}
     with tempfile.NamedTemporaryFile("w+") as output:
         command = [sys.executable, "-m", module, *arguments]

@@ -87,10 +87,12 @@ def _measure(path, made, dataset, options):
 
 def _keras_top1(network, graph, dataset):
     from tfq import data, load_packed
+    from tfq.compat import exact_products
 
     batches = data.Batches(dataset.x_test, dataset.y_test, 500, graph.pixel_mean, graph.pixel_std)
     model = load_packed(network)
-    logits = [np.asarray(model.predict_on_batch(batches[index][0])) for index in range(len(batches))]
+    with exact_products():
+        logits = [np.asarray(model.predict_on_batch(batches[index][0])) for index in range(len(batches))]
     return _top1(np.concatenate(logits), dataset.y_test)
 
 

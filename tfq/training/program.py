@@ -5,7 +5,7 @@ import sys
 import time
 
 from tfq import callbacks, complexity, data, export, plot
-from tfq.compat import accelerators, enable_determinism, keras
+from tfq.compat import accelerators, enable_determinism, exact_products, keras
 from tfq.training import checkpoint, optimizers, transfer
 from tfq.training.history import History
 from tfq.training.run_directory import RunDirectoryError, versions
@@ -37,8 +37,9 @@ def log(line):
     print(line, flush=True)
 
 
+@exact_products()
 def run(flags, backend, directory, build):
-    """Train or test by the flags of train.py.
+    """Train or test by the flags of train.py, in float32 but for what `--bfloat16` allows.
 
     Args:
         flags: their values.
