@@ -474,13 +474,14 @@ def test_questions_are_a_picture_for_each_number_of_bits(tmp_path, monkeypatch, 
     sgd, fast, adam = {"optimizer": "sgd", "lr": "0.1"}, {"optimizer": "sgd", "lr": "1.0"}, {"optimizer": "adam", "lr": "0.003"}
     runs = [("a1w1", "", adam), ("a1w1_sgd_0.1", "", sgd), ("a1w1_sgd_0.1", "fast", fast), ("a4w4", "", adam)]
     for number, (method, tag, flags) in enumerate(runs):
-        written = made(method=f"dorefa_{method}", tag=tag, flags=flags, **common)
+        written = made(method=f"dorefa_{method}", tag=tag, flags=flags, parent_epochs=7 if tag else None, **common)
         result.write(tmp_path / "questions_holdout5000" / f"{number}.json", written)
     assert questions.main([f"--results={tmp_path}"]) == 0
     assert list(drawn) == ["questions_a4w4.png", "questions_a1w1.png"]
     of_one_bit = drawn["questions_a1w1.png"]
     assert [list(panel) for panel in of_one_bit.values()] == [["SGD, rate 0.1", "SGD, rate 1.0, fast", "as shipped"]] * 3
-    assert [panel["as shipped"][1] for panel in of_one_bit.values()] == list(curves.values())
+    assert [panel["as shipped"] for panel in of_one_bit.values()] == [(range(2), curve) for curve in curves.values()]
+    assert {panel["SGD, rate 1.0, fast"][0] for panel in of_one_bit.values()} == {range(7, 9)}  # after those behind it
     assert questions.main([f"--results={tmp_path / 'nowhere'}"]) == 2
     assert "nowhere has no results of recipe questions" in capsys.readouterr().err
 

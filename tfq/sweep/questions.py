@@ -70,7 +70,8 @@ def _lines(runs, curve):
     for made in sorted(runs, key=lambda made: (order.index(made["method"]), made["tag"], made["seed"])):
         values = made["curves"].get(curve.format("holdout" if made["holdout"] else "test"), [])
         if values:
-            lines.setdefault(_label(made), (range(len(values)), values))
+            behind = made["parent_epochs"] or 0  # where it goes on from another run
+            lines.setdefault(_label(made), (range(behind, behind + len(values)), values))
     return lines
 
 
