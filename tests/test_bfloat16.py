@@ -135,10 +135,11 @@ def test_products_are_exact_only_where_it_is_asked_for():
     assert precision() == before
 
 
-def test_train_py_computes_in_float32(monkeypatch, tmp_path):
+def test_train_py_computes_in_float32(monkeypatch):
     seen = []
     monkeypatch.setattr(program, "evaluate", lambda *_: seen.append(is_exact()))
-    program.run(SimpleNamespace(deterministic=False, seed=0, dataset="digits", data_dir=None, export=[], evaluate=True), *"bdm")
+    flags = SimpleNamespace(deterministic=False, seed=0, dataset="digits", data_dir=None, export=[], evaluate=True)
+    program.run(flags, backend, directory=None, build=None)
     assert seen == [True]
 
 

@@ -37,8 +37,6 @@ __all__ = [
 backend = keras_3.backend.backend()
 is_legacy = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
 
-_ONEDNN_BFLOAT16 = "auto_mixed_precision_onednn_bfloat16"
-
 # What the optional packages are called where they are installed from, and the extra that brings each.
 _EXTRAS = {
     "tensorflow": "tensorflow",
@@ -197,9 +195,18 @@ def enable_determinism():
         importlib.import_module("torch").use_deterministic_algorithms(True)
 
 
-@contextlib.contextmanager
+# How the factors of float32 products are rounded, as `_rounding` gives it, where they may be and where not.
+if backend == "tensorflow":
+    _ROUNDED, _EXACT = (True, True), (False, False)  # to bfloat16 on processors, to TF32 on accelerators
+elif backend == "jax":
+    _ROUNDED, _EXACT = ("bfloat16",), ("highest",)
+else:
+    _ROUNDED, _EXACT = ("medium", True), ("highest", False)  # in matrix products; to TF32 in convolutions
+_ONEDNN_BFLOAT16 = "auto_mixed_precision_onednn_bfloat16"
+
+
 def bfloat16_products():
-    """Inside, the backend may round the factors of float32 products where that is faster.
+    """Context in which the backend may round the factors of float32 products where that is faster.
 
     To bfloat16 on processors with AVX512_BF16 or AMX (TensorFlow), on TPUs, and in PyTorch's matrix products; otherwise on
     accelerators of NVIDIA to TF32. Other hardware computes as before.
@@ -208,78 +215,48 @@ def bfloat16_products():
         # It would round elementwise ops between two products too. Not these, of which quantizers are made: in bfloat16 the
         # levels of gradients are lost, and their noise.
         os.environ.setdefault("TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_INFERLIST_REMOVE", "Mul,RealDiv")
-        with _tensorflow_rounds(bfloat16=True):
-            yield
-    elif backend == "jax":
-        with _jax_precision("bfloat16"):
-            yield
-    else:
-        with _torch_precision("medium", tf32=True):
-            yield
+    return _rounded(_ROUNDED)
 
 
-@contextlib.contextmanager
 def exact_products():
-    """Inside, products of float32 take all of its 24 bits.
+    """Context in which products of float32 take all of its 24 bits.
 
     NVIDIA's accelerators take 11 by default (TF32). A 1-bit network is then another one: most images have a value next to a
     boundary, where the last bits decide a sign.
     """
+    return _rounded(_EXACT)
+
+
+@contextlib.contextmanager
+def _rounded(rounding):
+    before = _rounding()
+    _set_rounding(*rounding)
+    try:
+        yield
+    finally:
+        _set_rounding(*before)
+
+
+def _rounding():
     if backend == "tensorflow":
-        with _tensorflow_rounds(bfloat16=False, tf32=False):
-            yield
-    elif backend == "jax":
-        with _jax_precision("highest"):
-            yield
-    else:
-        with _torch_precision("highest", tf32=False):
-            yield
-
-
-@contextlib.contextmanager
-def _tensorflow_rounds(bfloat16, tf32=None):
-    """Sets whether TensorFlow may round to bfloat16 and to TF32; None leaves that as it is."""
-    options = tf.config.optimizer.get_experimental_options()
-    before = options.get(_ONEDNN_BFLOAT16, False), tf.config.experimental.tensor_float_32_execution_enabled()
-
-    def switch(bfloat16, tf32):
-        tf.config.optimizer.set_experimental_options({_ONEDNN_BFLOAT16: bfloat16})
-        tf.config.experimental.enable_tensor_float_32_execution(tf32)
-
-    switch(bfloat16, before[1] if tf32 is None else tf32)
-    try:
-        yield
-    finally:
-        switch(*before)
-
-
-@contextlib.contextmanager
-def _jax_precision(name):
-    """Sets the precision of products for all threads, which JAX's own context does not."""
-    config = importlib.import_module("jax").config
-    before = config.jax_default_matmul_precision
-    config.update("jax_default_matmul_precision", name)
-    try:
-        yield
-    finally:
-        config.update("jax_default_matmul_precision", before)
-
-
-@contextlib.contextmanager
-def _torch_precision(name, tf32):
-    """Sets the precision of PyTorch's matrix products, and whether convolutions may use TF32, which that does not reach."""
+        options = tf.config.optimizer.get_experimental_options()
+        return options.get(_ONEDNN_BFLOAT16, False), tf.config.experimental.tensor_float_32_execution_enabled()
+    if backend == "jax":
+        return (importlib.import_module("jax").config.jax_default_matmul_precision,)
     torch = importlib.import_module("torch")
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
 
-    def switch(name, tf32):
-        torch.set_float32_matmul_precision(name)
+
+def _set_rounding(products, tf32=None):
+    if backend == "tensorflow":
+        tf.config.optimizer.set_experimental_options({_ONEDNN_BFLOAT16: products})
+        tf.config.experimental.enable_tensor_float_32_execution(tf32)
+    elif backend == "jax":  # for all threads, which JAX's own context does not
+        importlib.import_module("jax").config.update("jax_default_matmul_precision", products)
+    else:
+        torch = importlib.import_module("torch")
+        torch.set_float32_matmul_precision(products)
         torch.backends.cudnn.allow_tf32 = tf32
-
-    switch(name, tf32)
-    try:
-        yield
-    finally:
-        switch(*before)
 
 
 def accelerators():

@@ -44,11 +44,7 @@ class Bfloat16Training(keras.callbacks.Callback):
         self._test.close()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Let what comes next save a float32 network, where nothing was validated too."""
-        self._training.close()
-
-    def on_train_end(self, logs=None):
-        """Leave the backend and the model as they were."""
+        """Leave backend and model as they were, where nothing was validated too: what comes next saves a float32 network."""
         self._training.close()
 
     @contextlib.contextmanager
