@@ -8,6 +8,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # models/ and train.py are not installed
 
+# JAX compiles for half a minute what a test of train.py runs, and in the process of the next test the same again. A folder for
+# each worker: what one of them is still writing must not be read by the other.
+_COMPILED = ROOT / ".pytest_cache" / f"jax_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_COMPILED))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
 import numpy as np  # noqa: E402
 
 from tfq.compat import backend, is_legacy, keras, ops  # noqa: E402
