@@ -76,6 +76,21 @@ def test_a_line_a_file_with_the_classes_and_scores_of_the_engine(model, folder, 
     assert len(output.err.splitlines()) == 1
 
 
+def test_a_name_ends_neither_its_line_nor_its_column(tmp_path, folder, capsys):
+    (folder / "0.png").rename(folder / "0\tof\ntwo.png")
+    (folder / "1\n.png").write_bytes(b"no image")
+    model, rows = write(tmp_path, labels=("a\tb", "c\rd", "e", "f", "g")), tmp_path / "rows.json"
+    assert run(model, folder, "--top=5", f"--json={rows}") == 1
+    output = capsys.readouterr()
+    first = output.out.splitlines()[0].split("\t")
+    assert len(output.out.splitlines()) == 7
+    assert first[0] == "0\\tof\\ntwo.png"
+    assert len(first) == 11
+    assert {"a\\tb", "c\\rd"} < set(first)
+    assert output.err.splitlines()[1].startswith("1\\n.png: ")
+    assert json.loads(rows.read_text())[0]["file"] == "0\tof\ntwo.png"  # as it is
+
+
 def test_more_images_than_are_read_at_a_time(model, folder, capsys, monkeypatch):
     run(model, folder)
     whole = capsys.readouterr().out

@@ -17,6 +17,8 @@ from tfq.runtime.pictures import PictureError, Reader
 
 # Images in memory at a time.
 _BATCH = 64
+# What would end a line or a column of it, and how it is spelt instead.
+_ENDS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 KEYS = ("file", "rank", "index", "label", "score", "error")
 
 
@@ -124,11 +126,12 @@ def _classify(engine, reader, paths, top, labels):
     rows = []
     for path in paths:
         if path in errors:
-            print(f"{_shown(path)}: {errors[path]}", file=sys.stderr)
+            print(f"{_in_line(_shown(path))}: {_in_line(errors[path])}", file=sys.stderr)
             rows.append(_row(path, error=errors[path]))
         else:
             best = _best(path, scores[path], top, labels)
-            print("\t".join([_shown(path), *(f"{_name(row)}\t{row['score']:.4f}" for row in best)]))
+            columns = [_shown(path), *(text for row in best for text in (_name(row), f"{row['score']:.4f}"))]
+            print("\t".join(map(_in_line, columns)))
             rows += best
     return rows
 
@@ -148,6 +151,11 @@ def _row(path, **values):
 def _shown(path):
     """Name of a file as text that can be written: bytes of it that are no UTF-8 are spelt out."""
     return path.name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _in_line(text):
+    """Text that leaves a line and its columns whole: what would end one is spelt out."""
+    return text.translate(_ENDS)
 
 
 def _name(row):
