@@ -1,0 +1,57 @@
+"""train.py with one thing changed in its layers of one-bit weights: two suspects of docs/training.md, tried.
+
+python docs/experiments/one_bit.py --l2=5e-4 FLAG_OF_TRAIN ...              # l2 W is added to the gradient of the latent weights
+python docs/experiments/one_bit.py --scaled_gradient FLAG_OF_TRAIN ...      # dC/dW := E|W| g, where DoReFa has g
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # train.py and models/ are not installed
+
+from absl import app, flags
+
+import models
+import train
+
+flags.DEFINE_float("l2", 0.0, "Strength of an L2 penalty on latent kernels of one bit.", lower_bound=0)
+flags.DEFINE_boolean("scaled_gradient", False, "Multiply the gradient of one-bit kernels by their scale factor.")
+
+_build = models.build
+
+
+def build(*arguments, **options):
+    """The network of train.py, changed; train.py has chosen the backend when it calls this."""
+    model = _build(*arguments, **options)
+    layers = [layer for layer in model.layers if getattr(getattr(layer, "kernel_quantizer", None), "bits", None) == 1]
+    for layer in layers:
+        if flags.FLAGS.l2:
+            _penalize(layer)
+        if flags.FLAGS.scaled_gradient:
+            layer.kernel_quantizer = _scaled(layer.kernel_quantizer)
+    print(f"{len(layers)} layers changed", flush=True)
+    return model
+
+
+def _penalize(layer):
+    from tfq.compat import keras
+
+    layer.kernel.regularizer = keras.regularizers.L2(flags.FLAGS.l2 / 2)  # of which the gradient is l2 W
+
+
+def _scaled(quantizer):
+    from tfq.compat import keras, ops
+    from tfq.quantizers import DoReFaWeights
+
+    @keras.utils.register_keras_serializable("one_bit")  # so that the checkpoints can be read
+    class Scaled(DoReFaWeights):
+        def __call__(self, x):
+            still = ops.stop_gradient(x)
+            return ops.stop_gradient(super().__call__(x)) + ops.mean(ops.abs(still)) * (x - still)  # which is plus 0
+
+    return Scaled(quantizer.bits)
+
+
+if __name__ == "__main__":
+    models.build = build
+    app.run(train.main, flags_parser=train.parse)
