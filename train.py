@@ -58,7 +58,7 @@ flags.DEFINE_enum("backend", None, choices.BACKENDS, "Backend of Keras; tf_keras
 # Where to, and what else.
 flags.DEFINE_string("run_dir", None, "Directory of the run. Default: runs/DATASET_MODEL_METHOD.")
 flags.DEFINE_boolean("resume", True, "Go on with the run in --run_dir; --noresume starts it over.")
-flags.DEFINE_boolean("evaluate", False, "Do not train: test the best checkpoint of --run_dir.")
+flags.DEFINE_boolean("evaluate", False, "Do not train: test the best and the last checkpoint of --run_dir.")
 flags.DEFINE_list("export", "", f"Formats to export the best checkpoint to at the end: {', '.join(choices.EXPORTS)}.")
 
 # What brings each backend.

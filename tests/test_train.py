@@ -3,10 +3,13 @@
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from running import BACKEND, TINY, arrays, history, train, train_and_kill, trained
+
+from tfq.training.run_directory import RunDirectory
 
 NOISY = ["--flagfile=configs/dorefa_g.cfg", *TINY, "--epochs=3", "--deterministic"]
 
@@ -14,6 +17,32 @@ NOISY = ["--flagfile=configs/dorefa_g.cfg", *TINY, "--epochs=3", "--deterministi
 def once(test):
     """Marks what does not depend on the backend: it runs in the main environment alone."""
     return pytest.mark.keras3_only(pytest.mark.tensorflow_only(test))
+
+
+@once
+def test_evaluation_tests_the_last_checkpoint_too_where_it_is_of_another_epoch(tmp_path, capsys):
+    from tfq.compat import keras
+    from tfq.training import checkpoint, program
+    from tfq.training.history import History
+
+    model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, metrics=[keras.metrics.SparseCategoricalAccuracy(name="top1")])
+    images = np.zeros((4, 2, 2, 1), np.uint8)
+    dataset = SimpleNamespace(x_test=images, y_test=np.array([0, 0, 0, 1]), mean=np.zeros(1), std=np.ones(1))
+    directory = RunDirectory(tmp_path)
+
+    def tested(path, epochs, bias):
+        model.layers[-1].bias.assign(bias)
+        checkpoint.save(model, path, History([{"epoch": epoch} for epoch in range(epochs)]))
+        program.evaluate(directory, dataset)
+        return capsys.readouterr().out.splitlines()
+
+    best = f"==> Test top-1 of {directory.best} (epoch 0): 75.000%"
+    assert tested(directory.best, 1, [1, 0]) == [best]
+    assert tested(directory.last, 2, [0, 1]) == [best, f"==> Test top-1 of {directory.last} (epoch 1): 25.000%"]
+    checkpoint.copy(directory.last, directory.best)
+    assert tested(directory.last, 2, [0, 1]) == [f"==> Test top-1 of {directory.best} (epoch 1): 25.000%"]
 
 
 @pytest.mark.keras3_only
@@ -35,7 +64,7 @@ def test_a_run_explains_itself(tmp_path):
         assert {path.name for path in (tmp_path / "export").iterdir()} == {"savedmodel", "model.tflite"}
 
     evaluated = trained("--evaluate", f"--run_dir={tmp_path}")
-    assert f"{summary['best_top1']:.3%}" in evaluated
+    assert f"{tmp_path / 'best.keras'} (epoch {summary['best_epoch']}): {summary['best_top1']:.3%}" in evaluated
 
     # An earlier version did not know this flag and did not write it down; the run is the same one.
     flags = tmp_path / "flags.cfg"

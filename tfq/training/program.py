@@ -205,9 +205,13 @@ def finish(flags, directory, dataset, model, history, stopped):
 
 
 def evaluate(directory, dataset):
-    """Print the test accuracy of the best checkpoint."""
-    model, history = checkpoint.load(directory.best)
-    log(f"==> Test top-1 of {directory.best} (epoch {history.epochs - 1}): {test_accuracy(model, dataset):.3%}")
+    """Print the test accuracy of the best checkpoint, and of the last where it is there and of another epoch."""
+    model, best = checkpoint.load(directory.best)
+    log(f"==> Test top-1 of {directory.best} (epoch {best.epochs - 1}): {test_accuracy(model, dataset):.3%}")
+    if directory.last.exists():
+        model, last = checkpoint.load(directory.last)
+        if last.epochs != best.epochs:
+            log(f"==> Test top-1 of {directory.last} (epoch {last.epochs - 1}): {test_accuracy(model, dataset):.3%}")
 
 
 def test_accuracy(model, dataset):
