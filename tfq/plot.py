@@ -13,6 +13,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _LINES = ("-", "--", ":", "-.")
 _LEGEND_WIDTH = 130  # characters that fit side by side, and what a line sample takes of them
 _SAMPLE_WIDTH = 6
+_ENTRY_HEIGHT = 0.2  # inches
 _FEW_EPOCHS = 15
 
 
@@ -39,7 +40,7 @@ def curves(run_dirs, out):
 
 
 def panels(lines, out):
-    """Draw lines in panels side by side, each with a legend of its own; a label has the same colour and line in all of them.
+    """Draw lines in panels side by side, each with its legend below; a label has the same colour and line in all of them.
 
     Args:
         lines: {title of the panel: {label: (epochs, top-1 in %)}}.
@@ -49,14 +50,16 @@ def panels(lines, out):
         PlotError: `out` cannot be written.
         ImportError: matplotlib is not installed.
     """
-    figure = _matplotlib().figure.Figure(figsize=(6 * len(lines), 6), layout="constrained")
+    height = 6 + _ENTRY_HEIGHT * max(map(len, lines.values()))
+    figure = _matplotlib().figure.Figure(figsize=(6 * len(lines), height), layout="constrained")
     axes = figure.subplots(1, len(lines), sharey=True, squeeze=False)[0]
     labels = dict.fromkeys(label for of_panel in lines.values() for label in of_panel)
     styles = dict(zip(labels, _styles(), strict=False))
     for panel, (title, of_panel) in zip(axes, lines.items(), strict=True):
         _draw_panel(panel, title, list(of_panel.values()), [styles[label] for label in of_panel])
         entries = [f"{label}  {top1[-1]:.1f}" for label, (_, top1) in of_panel.items()]
-        panel.legend(panel.get_lines(), entries, title="top-1 of the last epoch, %", fontsize=9, loc="lower right")
+        title = "top-1 of the last epoch, %"
+        panel.legend(panel.get_lines(), entries, title=title, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.1))
     axes[0].set_ylabel("top-1")
     _write(figure, Path(out))
 
@@ -118,7 +121,7 @@ def _draw(runs):
     title = "run: train / test top-1 of the last epoch, %"
     figure.legend(panels[0].get_lines(), entries, title=title, loc="outside lower center", ncols=columns, fontsize=9)
     # What the legend takes is added below the panels.
-    figure.set_figheight(5 + 0.2 * -(-len(runs) // columns))
+    figure.set_figheight(5 + _ENTRY_HEIGHT * -(-len(runs) // columns))
     return figure
 
 
