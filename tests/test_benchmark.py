@@ -295,7 +295,7 @@ def test_conv_measures_each_engine(tmp_path, capsys):
 @pytest.mark.slow
 def test_train_measures_the_networks_that_are_asked_for(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    networks = ["keras3_float_stock", "tfq_xnor", "larq_xnor"]
+    networks = ["keras3_float_stock", "tfq_xnor", "tfq_xnor_bfloat16", "larq_xnor"]
     tiny = ["--only", *networks, "--repetitions=1", "--steps=2", "--batch_size=4"]
     assert train_benchmark.main([*tiny, f"--json={tmp_path / 'rows.json'}"]) == 0
     rows = json.loads((tmp_path / "rows.json").read_text())

@@ -1,7 +1,8 @@
 """`python -m tfq.benchmark train`: training throughput on resnet20, of our layers, stock Keras and larq.
 
 Each network trains in a process of its own (larq needs tf_keras, which a process has to choose before TensorFlow starts), one at
-a time, in turns. What counts is the median of the turns; the ratio is that to the stock Keras 3 float network.
+a time, in turns. What counts is the median of the turns; the ratio is that to the stock Keras 3 float network. All multiply in
+float32 but those of `bfloat16`, which train as `train.py --bfloat16` does.
 """
 
 import argparse
@@ -21,6 +22,8 @@ NETWORKS = {
     "tfq_float": False,
     "tfq_xnor": False,
     "tfq_dorefa_a2w2": False,
+    "tfq_float_bfloat16": False,
+    "tfq_xnor_bfloat16": False,
     "tfkeras_float": True,
     "larq_sign": True,
     "larq_xnor": True,

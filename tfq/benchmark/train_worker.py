@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from tfq import layers
+from tfq.callbacks import Bfloat16Training
 from tfq.compat import keras, require
 
 
@@ -21,8 +22,9 @@ def main():
     images = generator.standard_normal((batch_size * steps, 32, 32, 3)).astype("float32")
     labels = generator.integers(0, 10, batch_size * steps)
     timer = Timer()
+    callbacks = [timer, *([Bfloat16Training()] if name.endswith("_bfloat16") else [])]
     for _ in sys.stdin:
-        model.fit(images, labels, batch_size=batch_size, epochs=1, verbose=0, callbacks=[timer])
+        model.fit(images, labels, batch_size=batch_size, epochs=1, verbose=0, callbacks=callbacks)
         print(batch_size * (len(timer.ends) - 1) / (timer.ends[-1] - timer.ends[0]), flush=True)
 
 
