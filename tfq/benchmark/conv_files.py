@@ -7,7 +7,8 @@ import numpy as np
 
 from tfq import layers, quantizers
 from tfq.compat import keras
-from tfq.export import FORMATS, Sample, verify
+from tfq.export import FORMATS, verify
+from tfq.export.sample import Sample
 from tfq.quiet import quiet
 
 # Engines that compute it in bits, and those that compute it in float (or, from that, in 8-bit integers).
