@@ -1,6 +1,7 @@
 """What tfq imports, and which part of it may import which."""
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -57,6 +58,18 @@ def packages_after(program):
     )
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("loaded:")]
     return set(line.split()[1:]) - set(sys.stdlib_module_names)
+
+
+@pytest.mark.keras3_only
+@pytest.mark.tensorflow_only
+def test_what_is_imported_from_tfq_is_there():
+    """Also within functions, and by commands whose tests take too long to be run each time."""
+    for file in [*FILES, *ROOT.glob("docs/**/*.py")]:
+        for name, _ in imports(ast.parse(file.read_text())):
+            if name.startswith("tfq."):
+                part, _, last = name.rpartition(".")
+                there = hasattr(importlib.import_module(part), last) or importlib.util.find_spec(name)
+                assert there, f"{relative(file)} imports {name}"
 
 
 def test_tfq_alone_loads_neither_keras_nor_any_other_package():
