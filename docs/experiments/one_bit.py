@@ -22,34 +22,36 @@ _build = models.build
 
 def build(*arguments, **options):
     """The network of train.py, changed; train.py has chosen the backend when it calls this."""
+    from tfq.compat import keras
+    from tfq.quantizers import DoReFaWeights
+
     model = _build(*arguments, **options)
-    layers = [layer for layer in model.layers if getattr(getattr(layer, "kernel_quantizer", None), "bits", None) == 1]
+    layers = [layer for layer in model.layers if isinstance(getattr(layer, "kernel_quantizer", None), DoReFaWeights)]
+    layers = [layer for layer in layers if layer.kernel_quantizer.bits == 1]
+    if not layers:
+        train.die("no layer has DoReFa weights of one bit: give --flagfile=configs/dorefa_a1w1.cfg")
     for layer in layers:
         if flags.FLAGS.l2:
-            _penalize(layer)
-        if flags.FLAGS.scaled_gradient:
-            layer.kernel_quantizer = _scaled(layer.kernel_quantizer)
+            layer.kernel.regularizer = keras.regularizers.L2(flags.FLAGS.l2 / 2)  # of which the gradient is l2 W
+    if flags.FLAGS.scaled_gradient:
+        quantizer = _scaled(DoReFaWeights)
+        for layer in layers:
+            layer.kernel_quantizer = quantizer
     print(f"{len(layers)} layers changed", flush=True)
     return model
 
 
-def _penalize(layer):
-    from tfq.compat import keras
-
-    layer.kernel.regularizer = keras.regularizers.L2(flags.FLAGS.l2 / 2)  # of which the gradient is l2 W
-
-
 def _scaled(quantizer):
+    """A quantizer of one bit whose gradient is multiplied by its scale factor."""
     from tfq.compat import keras, ops
-    from tfq.quantizers import DoReFaWeights
 
-    @keras.utils.register_keras_serializable("one_bit")  # so that the checkpoints can be read
-    class Scaled(DoReFaWeights):
+    @keras.saving.register_keras_serializable("one_bit")  # so that the checkpoints can be read
+    class Scaled(quantizer):
         def __call__(self, x):
             still = ops.stop_gradient(x)
             return ops.stop_gradient(super().__call__(x)) + ops.mean(ops.abs(still)) * (x - still)  # which is plus 0
 
-    return Scaled(quantizer.bits)
+    return Scaled(1)
 
 
 if __name__ == "__main__":

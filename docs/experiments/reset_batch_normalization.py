@@ -3,6 +3,7 @@
 python docs/experiments/reset_batch_normalization.py RUN_DIR OUT_DIR    # then train.py --init_from=OUT_DIR/last.keras ...
 """
 
+import argparse
 import shutil
 import sys
 
@@ -10,14 +11,36 @@ from tfq.compat import keras, ops, weight_name
 from tfq.training import checkpoint
 from tfq.training.run_directory import RunDirectory
 
-source, target = (RunDirectory(path) for path in sys.argv[1:])
-model, history = checkpoint.load(source.last)
-for layer in model.layers:
-    for weight in layer.weights if isinstance(layer, keras.layers.BatchNormalization) else ():
-        if weight_name(weight) in ("gamma", "beta"):
-            weight.assign(ops.ones_like(weight) if weight_name(weight) == "gamma" else ops.zeros_like(weight))
-target.path.mkdir(parents=True)
-checkpoint.save(model, target.last, history)
-# They say how many epochs are behind it.
-shutil.copy(source.history, target.history)
-shutil.copy(source.flags, target.flags)
+_START = {"gamma": ops.ones_like, "beta": ops.zeros_like}
+
+
+def main():
+    """Write the copy; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", metavar="RUN_DIR", help="directory that train.py wrote: its last checkpoint is taken")
+    parser.add_argument("out", metavar="OUT_DIR", help="directory to write to, which must not be there yet")
+    options = parser.parse_args()
+    source, target = RunDirectory(options.run), RunDirectory(options.out)
+    try:
+        model, history = checkpoint.load(source.last)
+        target.path.mkdir(parents=True)
+        reset(model)
+        checkpoint.save(model, target.last, history)
+        for path in (source.history, source.flags):  # they say how many epochs are behind it
+            shutil.copy(path, target.path)
+    except (checkpoint.CheckpointError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def reset(model):
+    """Give each batch normalization of a model its first scale and shift."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            for weight in layer.trainable_weights:
+                weight.assign(_START[weight_name(weight)](weight))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

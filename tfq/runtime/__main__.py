@@ -126,7 +126,7 @@ def _classify(engine, reader, paths, top, labels):
     rows = []
     for path in paths:
         if path in errors:
-            print(f"{_in_line(_shown(path))}: {_in_line(errors[path])}", file=sys.stderr)
+            print(f"{_in_line(_shown(path))}: {errors[path]}", file=sys.stderr)  # which is one line
             rows.append(_row(path, error=errors[path]))
         else:
             best = _best(path, scores[path], top, labels)

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 import time
+from pathlib import Path
 
 from tfq import callbacks, complexity, data, export, plot
 from tfq.compat import accelerators, enable_determinism, exact_products, keras
@@ -206,12 +207,12 @@ def finish(flags, directory, dataset, model, history, stopped):
 
 def evaluate(directory, dataset):
     """Print the test accuracy of the best checkpoint, and of the last where it is there and of another epoch."""
-    model, best = checkpoint.load(directory.best)
-    log(f"==> Test top-1 of {directory.best} (epoch {best.epochs - 1}): {test_accuracy(model, dataset):.3%}")
-    if directory.last.exists():
-        model, last = checkpoint.load(directory.last)
-        if last.epochs != best.epochs:
-            log(f"==> Test top-1 of {directory.last} (epoch {last.epochs - 1}): {test_accuracy(model, dataset):.3%}")
+    tested = None
+    for path in (directory.best, *filter(Path.exists, [directory.last])):
+        model, history = checkpoint.load(path)
+        if history.epochs != tested:
+            log(f"==> Test top-1 of {path} (epoch {history.epochs - 1}): {test_accuracy(model, dataset):.3%}")
+        tested = history.epochs
 
 
 def test_accuracy(model, dataset):
