@@ -22,6 +22,7 @@ _APPLIES = {
     "legacy_only": ("needs tf_keras (TF_USE_LEGACY_KERAS=1)", is_legacy),
     "keras3_only": ("needs Keras 3", not is_legacy),
     "tensorflow_only": ("needs TensorFlow", backend == "tensorflow"),
+    "jax_only": ("needs JAX", backend == "jax"),
 }
 
 collect_ignore = [] if is_legacy else ["test_larq.py"]

@@ -25,7 +25,7 @@ def batches(images, **options):
 
 
 def training(images, epoch=0, seed=3):
-    made = batches(images, augment=True, flip=True, shuffle=True, seed=seed)
+    made = batches(images, crop=True, flip=True, shuffle=True, seed=seed)
     made.set_epoch(epoch)
     return made
 
@@ -79,7 +79,7 @@ def test_augmentation_is_new_in_each_epoch_batch_and_seed():
     same = np.repeat(image.astype("uint8"), 100, axis=0), np.zeros(100, "int32")
     made = {}
     for seed, epoch in ((0, 0), (0, 1), (1, 0)):
-        drawn = batches(same, augment=True, seed=seed)
+        drawn = batches(same, crop=True, seed=seed)
         drawn.set_epoch(epoch)
         made |= {(seed, epoch, i): drawn[i][0].tobytes() for i in (0, 1)}
     assert len(set(made.values())) == 6
@@ -108,7 +108,8 @@ def test_each_image_has_its_own_uniform_crop_and_coin():
     # Red is the row and green the column of a pixel, so that one pixel tells the crop, and its neighbour the flip.
     image = np.zeros((16, 16, 3), "uint8")
     image[..., 0], image[..., 1] = np.indices((16, 16))
-    drawn = augment.augment(np.repeat(image[None], count, axis=0), np.random.default_rng(0), flip=True).astype(int)
+    drawn = augment.draw(np.random.default_rng(0), count, crop=True, flip=True)
+    drawn = augment.augment(np.repeat(image[None], count, axis=0), drawn).astype(int)
     flipped = drawn[:, 8, 8, 1] > drawn[:, 8, 9, 1]
     drawn[flipped] = drawn[flipped, :, ::-1]
     top, left = drawn[:, 8, 8, 0] - 4, drawn[:, 8, 8, 1] - 4
@@ -120,7 +121,7 @@ def test_each_image_has_its_own_uniform_crop_and_coin():
 
 
 def test_no_flip_without_leave(images):
-    x, _ = everything(batches(images, augment=True))
+    x, _ = everything(batches(images, crop=True))
     for image, original in zip(pixels(x)[:40], images[0], strict=False):
         framed = np.pad(original, ((4, 4), (4, 4), (0, 0)))
         crops = (framed[top : top + 32, left : left + 32] for top in range(9) for left in range(9))

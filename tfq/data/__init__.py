@@ -4,8 +4,9 @@ from tfq.data import cifar10, digits, keras_datasets, npz
 from tfq.data.batches import Batches
 from tfq.data.dataset import DataError, Dataset, hold_out
 from tfq.data.feed import feed
+from tfq.data.on_device import feeding
 
-__all__ = ["NAMES", "Batches", "DataError", "Dataset", "feed", "hold_out", "load"]
+__all__ = ["NAMES", "Batches", "DataError", "Dataset", "feed", "feeding", "hold_out", "load"]
 
 _LOADERS = {
     "cifar10": cifar10.load,

@@ -1,28 +1,51 @@
 """The usual CIFAR augmentation, drawn anew for each image: pad, crop at random, mirror half of the images."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 PAD = 4
 
 
-def augment(images, rng, flip):
-    """Crop each image at random out of itself padded by `PAD` black pixels a side, and mirror half of them.
+class Draw(NamedTuple):
+    """What was drawn for each image: row and column where the crop begins in the padded image, and whether it is mirrored."""
+
+    top: np.ndarray
+    left: np.ndarray
+    mirrored: np.ndarray
+
+
+def draw(rng, count, *, crop, flip):
+    """The augmentation of `count` images.
+
+    Args:
+        rng: NumPy generator; it gives every image its own offsets.
+        count: number of images.
+        crop: draw offsets from 0 to 2 * PAD; where False all are `PAD`, which leaves the images in their place.
+        flip: mirror with probability 1/2 an image; where False none is.
+
+    Returns:
+        A `Draw` of arrays (count,).
+    """
+    top, left = rng.integers(0, 2 * PAD + 1, (2, count)) if crop else np.full((2, count), PAD)
+    return Draw(top, left, rng.random(count) < 0.5 if flip else np.zeros(count, bool))
+
+
+def augment(images, drawn):
+    """Crop each image out of itself padded by `PAD` black pixels a side, and mirror it, as drawn.
 
     As `RandomCrop(size, padding=4)` of torchvision: the padding is 0 before normalization, not the mean colour.
 
     Args:
         images: uint8, (N, H, W, C).
-        rng: NumPy generator; it gives every image its own offsets.
-        flip: whether to mirror, with probability 1/2 an image.
+        drawn: their `Draw`.
 
     Returns:
         A new array, shaped like `images`.
     """
-    top, left = rng.integers(0, 2 * PAD + 1, (2, len(images)))
-    cropped = crop(images, top, left)
-    if flip:
-        mirror(cropped, rng.random(len(images)) < 0.5)
+    cropped = crop(images, drawn.top, drawn.left)
+    mirror(cropped, drawn.mirrored)
     return cropped
 
 

@@ -1,5 +1,6 @@
 """Batches for `model.fit`: shuffled, augmented and normalized in NumPy, the same on every backend."""
 
+import contextlib
 import threading
 import time
 
@@ -7,17 +8,17 @@ import numpy as np
 
 from tfq.compat import keras
 from tfq.data import streams
-from tfq.data.augment import augment
+from tfq.data.augment import augment, draw
 
 # Keras 3 calls it PyDataset, tf_keras Sequence.
-_Base = getattr(keras.utils, "PyDataset", None) or keras.utils.Sequence
+PyDataset = getattr(keras.utils, "PyDataset", None) or keras.utils.Sequence
 
 
-class Batches(_Base):
+class Batches(PyDataset):
     """Yields (float32 images, int32 labels); the last batch of an epoch may be smaller.
 
-    Images come as (x / 255 - mean) / std. Augmentation pads 4 black pixels on each side and crops the original size at a place
-    drawn for each image, and mirrors half of the images where `flip` is on. Order and augmentation are a function of the seed,
+    Images come as (x / 255 - mean) / std. With `crop`, 4 black pixels pad each side and the original size is cropped at a place
+    drawn for each image; with `flip`, half of the images are mirrored. Order and augmentation are a function of the seed,
     the epoch and the batch alone, whatever was asked for before, so that a resumed run sees what the uninterrupted one saw.
     Give `shuffle=False` to `fit` (else Keras shuffles the batches from global random state) and no `steps_per_epoch` (else an
     epoch of Keras 3 goes on where the last one stopped), and set the epoch with `tfq.callbacks.DataEpoch`.
@@ -31,8 +32,8 @@ class Batches(_Base):
         batch_size: images a batch.
         mean: of each channel of the pixels scaled to [0, 1], (C,).
         std: likewise the standard deviation.
-        augment: whether to crop, and mirror if `flip`.
-        flip: whether mirrored images are fine.
+        crop: whether to crop at random.
+        flip: whether to mirror at random.
         shuffle: whether to draw a new order each epoch.
         seed: of order and augmentation, at least 0.
 
@@ -40,7 +41,7 @@ class Batches(_Base):
         ValueError: an argument does not fit; the message shows it.
     """
 
-    def __init__(self, x, y, batch_size, mean, std, *, augment=False, flip=False, shuffle=False, seed=0):
+    def __init__(self, x, y, batch_size, mean, std, *, crop=False, flip=False, shuffle=False, seed=0):
         super().__init__()
         _check(x, y, batch_size, mean, std, seed)
         self.x = x
@@ -50,7 +51,7 @@ class Batches(_Base):
         mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
         self._scale = np.tile(1.0 / (255.0 * std), x.shape[2]).astype(np.float32)
         self._shift = np.tile(-mean / std, x.shape[2]).astype(np.float32)
-        self.augment = augment
+        self.crop = crop
         self.flip = flip
         self.shuffle = shuffle
         self.seed = seed
@@ -83,19 +84,43 @@ class Batches(_Base):
         with self._lock:
             self.seconds = 0.0
 
+    def plan(self, index):
+        """What batch `index` is made of: its images by their places in `x`, and what was drawn for them.
+
+        Returns:
+            The places, (n,), and the `tfq.data.augment.Draw`.
+        """
+        with self._timed():
+            return self._plan(index)
+
     def __getitem__(self, index):
-        started = time.perf_counter()
+        with self._timed():
+            chosen, drawn = self._plan(index)
+            images = self.x[chosen]
+            if self.crop or self.flip:
+                images = augment(images, drawn)
+            return self._normalize(images), self.y[chosen]
+
+    def normalized_values(self):
+        """What each value of a pixel becomes, float32 (256, C): the batches hold these very numbers."""
+        values = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None, None], (256, 1, *self.x.shape[2:]))
+        return self._normalize(values)[:, 0, 0]
+
+    def _plan(self, index):
         if not 0 <= index < len(self):
             raise IndexError(f"there is no batch {index}, only 0 to {len(self) - 1}")
         epoch, order = self._epoch
         chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
-        images = self.x[chosen]
-        if self.augment:
-            images = augment(images, streams.augmentation(self.seed, epoch, index), self.flip)
-        batch = self._normalize(images), self.y[chosen]
-        with self._lock:
-            self.seconds += time.perf_counter() - started
-        return batch
+        return chosen, draw(streams.augmentation(self.seed, epoch, index), len(chosen), crop=self.crop, flip=self.flip)
+
+    @contextlib.contextmanager
+    def _timed(self):
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.seconds += time.perf_counter() - started
 
     def _normalize(self, images):
         rows = images.reshape(*images.shape[:2], -1).astype(np.float32)

@@ -75,27 +75,28 @@ def train(flags, backend, directory, dataset, build):
     stops = [callbacks.StopOnNaN(), callbacks.StopOnCollapse(history, dataset.num_classes)]
     if history.epochs < flags.epochs:
         directory.write_versions(versions(backend, accelerators()))
-        model.fit(
-            data.feed(batches),
-            validation_data=data.feed(val_batches),
-            epochs=flags.epochs,
-            initial_epoch=history.epochs,
-            shuffle=False,  # the batches do it, by seed and epoch
-            verbose=1 if sys.stdout.isatty() else 0,
-            callbacks=[
-                callbacks.DataEpoch(batches),
-                *([callbacks.Bfloat16Training()] if flags.bfloat16 else []),
-                # The seed's figures for nin count its ReLUs, those for resnet20 do not.
-                callbacks.Complexity(count_relu=flags.model == "nin", log=log),
-                callbacks.FlipRatio(),
-                *([callbacks.Diagnosis(batches, val_batches)] if flags.diagnose else []),
-                stops[0],
-                callbacks.Report(batches, val_batches, flags.epochs, "Holdout" if on_held_out else "Test", log),
-                callbacks.Record(history, directory.last, directory.best, directory.history),
-                stops[1],
-                *tensorboard(directory, history),
-            ],
-        )
+        with data.feeding(model, batches, val_batches) as (images, val_images):
+            model.fit(
+                images,
+                validation_data=val_images,
+                epochs=flags.epochs,
+                initial_epoch=history.epochs,
+                shuffle=False,  # the batches do it, by seed and epoch
+                verbose=1 if sys.stdout.isatty() else 0,
+                callbacks=[
+                    callbacks.DataEpoch(batches),
+                    *([callbacks.Bfloat16Training()] if flags.bfloat16 else []),
+                    # The seed's figures for nin count its ReLUs, those for resnet20 do not.
+                    callbacks.Complexity(count_relu=flags.model == "nin", log=log),
+                    callbacks.FlipRatio(),
+                    *([callbacks.Diagnosis(batches, val_batches)] if flags.diagnose else []),
+                    stops[0],
+                    callbacks.Report(batches, val_batches, flags.epochs, "Holdout" if on_held_out else "Test", log),
+                    callbacks.Record(history, directory.last, directory.best, directory.history),
+                    stops[1],
+                    *tensorboard(directory, history),
+                ],
+            )
     reason = next((stop.reason for stop in stops if stop.reason), None)
     if history.epochs:
         finish(flags, directory, dataset, model, history, reason)
@@ -112,7 +113,7 @@ def make_batches(flags, dataset):
         x, y, val_x, val_y = data.hold_out(dataset, flags.holdout, flags.seed)
     x, y = x[: flags.limit_train], y[: flags.limit_train]
     batches = data.Batches(
-        x, y, flags.batch_size, dataset.mean, dataset.std, augment=True, flip=dataset.flip, shuffle=True, seed=flags.seed
+        x, y, flags.batch_size, dataset.mean, dataset.std, crop=True, flip=dataset.flip, shuffle=True, seed=flags.seed
     )
     return batches, data.Batches(val_x, val_y, EVALUATION_BATCH, dataset.mean, dataset.std)
 
