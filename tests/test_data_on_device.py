@@ -79,7 +79,8 @@ def test_images_are_those_of_the_host_bit_for_bit(images, options):
 
 @pytest.mark.jax_only
 @pytest.mark.parametrize("steps", [1, 3, 100])
-def test_fit_ends_as_with_batches_of_the_host(images, steps):
+def test_fit_ends_as_with_batches_of_the_host(images, steps, monkeypatch):
+    monkeypatch.setattr(on_device, "accelerators", lambda: ["one"])  # else there are no loops
     batches, val_batches = training(images, crop=True, flip=True), training(images)
     by_hand, on_it = model_of(), model_of(steps)
     expected = fit(by_hand, batches, val_batches, batches)

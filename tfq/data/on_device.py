@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 
-from tfq.compat import backend, keras, require
+from tfq.compat import accelerators, backend, keras, require
 from tfq.data.augment import PAD
 from tfq.data.batches import PyDataset
 from tfq.data.feed import feed
@@ -17,9 +17,9 @@ MOST_BYTES = 2**32
 def feeding(model, batches, val_batches):
     """What to give `fit` for these batches; inside, a model on JAX makes them on its device.
 
-    The images lie there as uint8. Crop, flip and normalization are part of the compiled step, and as many of these are one call
-    as `steps_per_execution` of the compiled model says. Each step sees the numbers of `batches[index]`, bit for bit. On other
-    backends, in eager mode, and where there are more than `MOST_BYTES` of images, it is `feed(batches)`.
+    The images lie there as uint8. Crop, flip and normalization are part of the compiled step. On an accelerator as many steps are
+    one call as `steps_per_execution` of the compiled model says. Each step sees the numbers of `batches[index]`, bit for bit. On
+    other backends, in eager mode, and where there are more than `MOST_BYTES` of images, it is `feed(batches)`.
 
     Args:
         model: a compiled Keras model.
@@ -36,8 +36,10 @@ def feeding(model, batches, val_batches):
     model.train_function = _Function(model, model.train_step, batches)
     model.test_function = _Function(model, model.test_step, val_batches)
     steps, model.steps_per_execution = model.steps_per_execution, 1  # what Keras takes for a step is a call of them all
+    # On a processor XLA computes convolutions inside of a loop many times slower (JAX 0.10).
+    most = (steps, len(val_batches)) if accelerators() else (1, 1)
     try:
-        yield Executions(batches, steps), Executions(val_batches, len(val_batches))
+        yield tuple(map(Executions, (batches, val_batches), most))
     finally:
         model.steps_per_execution = steps
         model.train_function = model.test_function = None  # Keras makes its own when it needs them again
@@ -111,7 +113,6 @@ def _steps(model, step):
             _, after = step(before, _images_and_labels(x, y, values, plan[index]))
             return jax.tree.map(lambda new, old: jax.numpy.asarray(new, old.dtype), after, before)
 
-        # One step without a loop: XLA fuses and overlaps less inside of one.
         count = (plan[:, 0, 0] >= 0).sum()
         state = one(0, state) if len(plan) == 1 else jax.lax.fori_loop(0, count, one, state)
         with keras.StatelessScope(state_mapping=list(zip(model.metrics_variables, state[-1], strict=True))):

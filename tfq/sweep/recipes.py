@@ -66,8 +66,8 @@ RECIPES = {
         epochs=12,
         rows=(
             Row("resnet20", "float"),
-            *(Row("resnet20", method, parent="float") for method in ("xnor", "ternary", "dorefa_a1w1", "dorefa_a2w2")),
-            Row("nin", "xnor"),
+            *(Row("resnet20", method, parent="float") for method in _METHODS[1:]),
+            *(Row("nin", method) for method in _METHODS),
         ),
         flags=("--bfloat16",),
     ),
