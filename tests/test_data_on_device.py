@@ -39,7 +39,7 @@ class Seen(keras.layers.Layer):
 
 
 def _digest(images):
-    bits = ops.view(images, dtype="int32")
+    bits = ops.view(ops.cast(images, "float32"), dtype="int32")
     places = ops.reshape(2 * ops.arange(ops.size(images), dtype="int32") + 1, ops.shape(images))
     return ops.sum(bits * places)  # modulo 2^32
 
@@ -127,3 +127,14 @@ def test_elsewhere_and_where_they_do_not_fit_the_host_feeds(images, monkeypatch)
         history = fit(model, given, val_given, batches, epochs=1)
     assert model.steps_per_execution == 2
     assert history["val_loss"][0] > 0
+
+
+@pytest.mark.jax_only
+def test_layers_pass_bfloat16_on_and_the_state_stays_float32(images, monkeypatch):
+    monkeypatch.setattr(on_device, "accelerators", lambda: ["one"])
+    batches = training(images)
+    model = model_of(3)
+    with data.feeding(model, batches, batches) as (given, val_given):
+        model.fit(given, validation_data=val_given, shuffle=False, verbose=0, callbacks=[callbacks.Bfloat16Training(mixed=True)])
+    assert {str(weight.dtype) for weight in model.weights} == {"float32", "int32"}
+    assert model.layers[0].step == 8
