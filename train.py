@@ -52,6 +52,7 @@ flags.DEFINE_integer("seed", 0, "Seed of weights, data order, augmentation and g
 flags.DEFINE_boolean("deterministic", False, "Same bits each time; slower where the backend has faster ops that are not.")
 flags.DEFINE_boolean("bfloat16", False, "Train with products in bfloat16 where that is faster; test in float32.")
 flags.DEFINE_boolean("diagnose", False, "Add to history.csv, each epoch, what may be wrong with a low-bit network.")
+flags.DEFINE_boolean("stop_on_collapse", True, "Stop a run whose training accuracy is that of guesses.")
 flags.DEFINE_integer("steps_per_execution", 1, "Steps between two looks at the loss; more may be faster on a GPU.", lower_bound=1)
 flags.DEFINE_enum("backend", None, choices.BACKENDS, "Backend of Keras; tf_keras is Keras 2. Default: what Keras is set to.")
 
@@ -66,6 +67,7 @@ _INSTALL = {"tensorflow": "'tfq[tensorflow]'", "jax": "'tfq[jax]'", "tf_keras": 
 
 # They do not change what comes out of training. That of --backend is rounded differently; versions.json names each.
 _FREE_FLAGS = ("backend", "data_dir", "run_dir", "resume", "evaluate", "export", "steps_per_execution", "diagnose")
+_FREE_FLAGS += ("stop_on_collapse",)  # whoever sees that a run was stopped too early lets it go on
 
 
 class UsageError(Exception):

@@ -19,12 +19,20 @@ class Complexity(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Print the summary."""
-        self.log(complexity.summarize(self.model).table())
-        left = complexity.seed_macs(self.model, relu=self.count_relu) / 1e6
-        everything = complexity.seed_macs(self.model, quantized=True, relu=self.count_relu) / 1e6
-        self.log(f"==> Computational complexity:   {everything:.2f} MMac, {left:.2f} of them in float")
+        try:
+            self._log_costs()
+        except ValueError as error:  # a class of one's own, or not built
+            self.log(f"==> Computational complexity:   not counted: {error}")
         self.log(f"==> FLOPs (keras-flops):        {self._flops()}")
         self.log(f"==> Number of parameters:       {self.model.count_params() / 1e6:.2f} M")
+
+    def _log_costs(self):
+        summary = complexity.summarize(self.model)
+        self.log(str(summary))
+        left = complexity.seed_macs(self.model, relu=self.count_relu) / 1e6
+        everything = complexity.seed_macs(self.model, quantized=True, relu=self.count_relu) / 1e6
+        without = f", without {', '.join(summary.uncounted)}" if summary.uncounted else ""
+        self.log(f"==> Computational complexity:   {everything:.2f} MMac, {left:.2f} of them in float{without}")
 
     def _flops(self):
         try:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from tfq.compat import keras
-from tfq.complexity.graph import bits_of
+from tfq.complexity.graph import bits_of, unwrapped
 from tfq.quantizers.base import FULL_PRECISION
 
 
@@ -26,6 +26,8 @@ _KINDS = {
 }
 # Known by name: in Keras 3 `x + y` makes an operation `Add` that is no layer.
 _ELEMENTWISE = {"Add", "Subtract", "Multiply"}
+# They multiply matrices that are no weights.
+_PRODUCTS = {"Dot", "Attention", "AdditiveAttention", "Matmul", "Einsum", "Tensordot"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class LayerCost:
     an activation, be it a layer or the `activation` of one; `other_ops` 2 per element for batch normalization, 1 per input
     element for pooling, 1 per element and operand after the first for sums and products, and what the K-map of XNOR-Net adds.
     `weight_memory_bits` maps a bit width to the bits of the weights that have it. The first row of a layer that is called
-    again holds its parameters and memory. `counted` is False where a matrix takes part in a way that is not known here.
+    again holds its parameters and memory. `counted` is False where matrices take part in a way that is not known here.
     """
 
     name: str
@@ -98,13 +100,8 @@ def cost_of(call, first):
         input_bits=input_bits,
         weight_bits=weight_bits,
         weight_memory_bits=_memory(params, kernel_size, weight_bits),
-        counted=kind != "other" or not _has_matrix(call.layer),
+        counted=kind != "other" or not (_has_matrix(call.layer) or type(layer).__name__ in _PRODUCTS),
     )
-
-
-def unwrapped(layer):
-    """The layer that a wrapper, such as tfmot's, holds; or the layer itself."""
-    return layer.layer if isinstance(layer, keras.layers.Wrapper) else layer
 
 
 def _kind(layer):

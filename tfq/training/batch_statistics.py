@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 
+from tfq import walk
 from tfq.compat import keras
 
 
@@ -13,10 +14,10 @@ def fresh(model, batches):
     step to step they describe no network that ever was; those of the weights as they are tell this error from others.
 
     Args:
-        model: a Keras model.
+        model: a built Keras model; layers of models and layers in it take part.
         batches: the images of the batches, arrays as the model takes them.
     """
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    layers = [layer for _, layer in walk.layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
     kept = model.get_weights()  # counters of the gradients' noise move as well
     momenta = [layer.momentum for layer in layers]
     try:
