@@ -12,10 +12,10 @@ class FlipRatio(keras.callbacks.Callback):
     """Adds `flip_ratio` to the logs: the share of quantized weights whose level differs from that at the epoch's beginning.
 
     The level is the sign of a binary weight, -1, 0 or 1 of a ternary one, and the integer k of a DoReFa weight (2 k / n) - 1; a
-    scale that changes is no flip. A ratio that stays high says that weights oscillate instead of settling (larq measures the same
-    of signs, per batch). Layers of models and layers in the model count, a shared one once. There is no figure where no kernel is
-    quantized. Of a model that Keras builds in its first batch, the first epoch is counted from the end of that batch, where others
-    follow.
+    scale that changes is no flip. A ratio that stays high says that weights oscillate instead of settling (larq measures that of
+    signs, per batch). Layers of models and layers in the model count, a shared one once. There is no figure where no kernel is
+    quantized. Of a model that Keras builds in its first batch, the first epoch is counted from the end of that batch, where
+    others follow.
 
     `ratios` holds the shares of the last epoch layer by layer, by the paths of `tfq.walk`.
 

@@ -40,7 +40,7 @@ class QuantizerInputs:
     def _say(self, left_out):
         if left_out and not self._said:
             self.log(
-                f"Diagnosis leaves {', '.join(left_out)} out of inputs_outside: its quantizer is none of XNOR and DoReFa, or sees "
+                f"Diagnosis leaves {', '.join(left_out)} out of inputs_outside: its quantizer is not of XNOR or DoReFa, or sees "
                 "no values outside of a compiled function"
             )
             self._said = True

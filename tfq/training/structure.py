@@ -1,5 +1,7 @@
 """Files of weights alone, in which Keras knows a layer by its class and its place: `float.weights.h5` for a quantized network."""
 
+import warnings
+
 import h5py
 
 from tfq.compat import keras
@@ -42,7 +44,9 @@ def load(model, path):
     for convert in (_again, _plain):
         try:
             copy = keras.models.clone_model(model, clone_function=convert)
-            copy.load_weights(str(path))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what the other of the two loads
+                copy.load_weights(str(path))
         except Exception as error:  # Keras raises what it comes upon, of many classes
             errors.append(error)
         else:
