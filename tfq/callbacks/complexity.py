@@ -23,8 +23,10 @@ class Complexity(keras.callbacks.Callback):
             self._log_costs()
         except ValueError as error:  # a class of one's own, or not built
             self.log(f"==> Computational complexity:   not counted: {error}")
-        self.log(f"==> FLOPs (keras-flops):        {self._flops()}")
-        self.log(f"==> Number of parameters:       {self.model.count_params() / 1e6:.2f} M")
+        else:
+            self.log(f"==> FLOPs (keras-flops):        {self._flops()}")
+        if self.model.built:
+            self.log(f"==> Number of parameters:       {self.model.count_params() / 1e6:.2f} M")
 
     def _log_costs(self):
         summary = complexity.summarize(self.model)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from tfq.compat import keras
+from tfq.quantizers import DoReFaInputs
 from tfq.quantizers.base import FULL_PRECISION
 
 # These select, repeat or rearrange values, or do nothing at inference: what was quantized in front of them still is behind them.
@@ -11,12 +12,12 @@ _SIZES = ("1D", "2D", "3D")
 _KEEPS_VALUES = {
     *("Flatten", "Reshape", "Permute", "RepeatVector", "Identity", "ActivityRegularization", "QuantGradient", "Concatenate"),
     *(f"{name}{size}" for name in ("MaxPooling", "GlobalMaxPooling", "ZeroPadding", "Cropping", "UpSampling") for size in _SIZES),
+    *("RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomContrast", "RandomBrightness"),
     *("Transpose", "Squeeze", "ExpandDims"),  # operations of `keras.ops`
 }
 # Likewise, unless they are called with `training=True`.
 _KEEPS_VALUES_AT_INFERENCE = {
     *("Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise", *(f"SpatialDropout{size}" for size in _SIZES)),
-    *("RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomContrast", "RandomBrightness"),
 }
 # What comes out of them has passed their `activation` last.
 _ACTIVATED = (
@@ -77,6 +78,15 @@ def bits_of(quantizer):
     return getattr(quantizer, "bits", FULL_PRECISION)
 
 
+def bits_behind(function, input_bits):
+    """Bits of what a quantizer, or any other function, makes of values of `input_bits`."""
+    is_off = isinstance(function, DoReFaInputs) and function.bits == FULL_PRECISION
+    if function is None or function is keras.activations.linear or is_off:
+        return input_bits
+    bits = bits_of(function)
+    return min(input_bits, bits) if bits < FULL_PRECISION else FULL_PRECISION
+
+
 def _graph(model):
     return getattr(model, "_functional", None) or model  # a Sequential of Keras 3 keeps its graph there
 
@@ -132,18 +142,11 @@ def _shape(tensor, layer):
 def _output_bits(node, input_bits):
     layer = unwrapped(layer_of(node))
     if _is_one(layer, _ACTIVATED):
-        return _activated_bits(layer, input_bits)
+        return bits_behind(layer.activation, input_bits if _is_one(layer, ("Activation",)) else FULL_PRECISION)
     is_quantizer = hasattr(layer, "input_quantizer") and not hasattr(layer, "kernel_quantizer")
     if is_quantizer:
-        return min(input_bits, bits_of(layer.input_quantizer))
+        return bits_behind(layer.input_quantizer, input_bits)
     return input_bits if _keeps_values(layer, node) else FULL_PRECISION
-
-
-def _activated_bits(layer, input_bits):
-    bits = bits_of(layer.activation)
-    if not _is_one(layer, ("Activation",)):
-        return bits
-    return input_bits if layer.activation is keras.activations.linear else min(input_bits, bits)
 
 
 def _keeps_values(layer, node):

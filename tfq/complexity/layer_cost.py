@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from tfq.compat import keras
-from tfq.complexity.graph import bits_of, unwrapped
+from tfq.complexity.graph import bits_behind, bits_of, unwrapped
 from tfq.quantizers.base import FULL_PRECISION
 
 
@@ -83,7 +83,7 @@ def cost_of(call, first):
         kernel_size, weight_bits, input_bits = 0, FULL_PRECISION, FULL_PRECISION
     else:
         kernel_size, weight_bits = math.prod(_kernel_shape(layer)), _weight_bits(call.layer, layer)
-        input_bits = min(call.input_bits, _input_bits(call.layer, layer))
+        input_bits = _input_bits(call, layer)
     params = _count(call.layer, "weights") if first else 0
     return LayerCost(
         name=call.name,
@@ -147,11 +147,11 @@ def _weight_bits(wrapper, layer):
     return min((quantizer.num_bits for _, quantizer in config.get_weights_and_quantizers(layer)), default=FULL_PRECISION)
 
 
-def _input_bits(wrapper, layer):
+def _input_bits(call, layer):
     # tfmot quantizes the outputs in front of a layer to as many bits as its weights.
-    if hasattr(wrapper, "quantize_config"):
-        return _weight_bits(wrapper, layer)
-    return bits_of(getattr(layer, "input_quantizer", None))
+    if hasattr(call.layer, "quantize_config"):
+        return min(call.input_bits, _weight_bits(call.layer, layer))
+    return bits_behind(getattr(layer, "input_quantizer", None), call.input_bits)
 
 
 def _count(layer, attribute):

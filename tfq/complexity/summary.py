@@ -60,7 +60,7 @@ class Summary:
     def _totals(self):
         macs = "; ".join(f"{_millions(count)} of {a} x {w} bits" for (a, w), count in sorted(self.macs.items()))
         memory = "; ".join(f"{_kib(size)} of {bits} bits" for bits, size in sorted(self.memory_bytes.items()))
-        without = f", without {len(self.uncounted)} layers that are not counted" if self.uncounted else ""
+        without = ", without what is not counted" if self.uncounted else ""
         lines = [
             f"parameters     {self.params:,}, {self.trainable_params:,} of them trainable",
             f"MACs           {_millions(self.total_macs)}" + (f" (inputs x weights: {macs})" if macs else "") + without,
