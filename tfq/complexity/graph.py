@@ -6,9 +6,9 @@ from tfq.compat import keras
 from tfq.quantizers import DoReFaInputs
 from tfq.quantizers.base import FULL_PRECISION
 
+_SIZES = ("1D", "2D", "3D")
 # These select, repeat or rearrange values, or do nothing at inference: what was quantized in front of them still is behind them.
 # The zeros of a padding count as those of a convolution's own `padding="same"` do, that is, not.
-_SIZES = ("1D", "2D", "3D")
 _KEEPS_VALUES = {
     *("Flatten", "Reshape", "Permute", "RepeatVector", "Identity", "ActivityRegularization", "QuantGradient", "Concatenate"),
     *(f"{name}{size}" for name in ("MaxPooling", "GlobalMaxPooling", "ZeroPadding", "Cropping", "UpSampling") for size in _SIZES),
@@ -17,7 +17,8 @@ _KEEPS_VALUES = {
 }
 # Likewise, unless they are called with `training=True`.
 _KEEPS_VALUES_AT_INFERENCE = {
-    *("Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise", *(f"SpatialDropout{size}" for size in _SIZES)),
+    *("Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise"),
+    *(f"SpatialDropout{size}" for size in _SIZES),
 }
 # What comes out of them has passed their `activation` last.
 _ACTIVATED = (
