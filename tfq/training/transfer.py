@@ -1,10 +1,13 @@
 """Start a network from the weights of another run: the usual second stage of low-bit training."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tfq import walk
 from tfq.compat import keras, ops
 from tfq.training import structure, weights
+
+_MANY = 5  # layers that do not fit: it is another network then, not one with another head
 
 
 class TransferError(RuntimeError):
@@ -49,7 +52,7 @@ def read(source, model=None):
     return _arrays(donor)
 
 
-def initialize(model, source):
+def initialize(model, source, skip=()):
     """Copy into `model` the weights of the layers that have the same path and shapes in `source`.
 
     Paths are those of `tfq.walk`: layers of models and layers in the model take part, one inside a wrapper goes by its own name.
@@ -57,36 +60,59 @@ def initialize(model, source):
     Args:
         model: the model to start, built.
         source: as `read` takes it.
+        skip: paths of layers to leave out, with wildcards such as `stage3_*`: the head of a network with other classes.
 
     Returns:
         Paths of the layers that kept their own initial values; `layer/weight` where a layer kept one of several. Counters, such
         as the key of the gradients' noise, are no such values.
 
     Raises:
-        TransferError: the model is not built, the file cannot be read, no layer fits, or a layer has another shape.
+        TransferError: the model is not built, the file cannot be read, no layer fits, a layer has another shape, or `skip` names
+            none.
     """
     if not model.built:
         raise TransferError(f"--init_from={source}: the network has no weights before it is built, by an Input or a first batch")
-    given, own = read(source, model), walk.weights(model)
+    given, own = _without(skip, read(source, model), source), walk.weights(model)
     if not any(path in given for path in own):
         raise TransferError(f"--init_from={source}: none of its layers has a name of this network's")
-    return [kept for path, named in own.items() for kept in _copy(path, named, given.get(path, {}), source)]
+    _check_shapes(own, given, source)
+    return [kept for path, named in own.items() for kept in _copy(path, named, given.get(path, {}))]
 
 
 def _arrays(model):
     return {path: {name: ops.convert_to_numpy(w) for name, w in named.items()} for path, named in walk.weights(model).items()}
 
 
-def _copy(path, own, given, source):
-    """Copy the weights of one layer; returns what was not given."""
+def _without(skip, layers, source):
+    for pattern in skip:
+        if not any(fnmatchcase(path, pattern) for path in layers):
+            raise TransferError(f"--init_skip={pattern} names no layer of --init_from={source}: it has {', '.join(layers)}")
+    return {path: given for path, given in layers.items() if not any(fnmatchcase(path, pattern) for pattern in skip)}
+
+
+def _check_shapes(own, layers, source):
+    """Raise before anything is copied; a head may be of two layers, which are named together."""
+    wrong = {path: text for path, named in own.items() if (text := _misfit(path, named, layers.get(path, {})))}
+    if wrong:
+        more = f", and {len(wrong) - 1} more do not fit" if len(wrong) > 1 else ""
+        way_out = f"; --init_skip={','.join(wrong)} starts without" if len(wrong) < _MANY else ""
+        raise TransferError(f"--init_from={source}: {next(iter(wrong.values()))}{more}{way_out}")
+
+
+def _misfit(path, own, given):
     for name, array in given.items():
         expected = tuple(own[name].shape) if name in own else "none"
-        if array.shape == expected:
-            own[name].assign(array)
-        elif name in own or _is_float(array):  # a counter that has no place here says nothing of the network
-            raise TransferError(
-                f"--init_from={source}: {path} has a {name} of shape {array.shape} there, {expected} in this network"
-            )
+        # A counter that has no place here says nothing of the network.
+        if array.shape != expected and (name in own or _is_float(array)):
+            return f"{path} has a {name} of shape {array.shape} there, {expected} in this network"
+    return None
+
+
+def _copy(path, own, given):
+    """Copy the weights of one layer; returns what was not given."""
+    for name, weight in own.items():
+        if name in given:
+            weight.assign(given[name])
     missing = [name for name, weight in own.items() if name not in given and _is_float(weight)]
     return [f"{path}/{name}" for name in missing] if given else [path] * bool(missing)
 
