@@ -204,6 +204,14 @@ def test_batch_normalization_inside_has_fresh_statistics_and_momentum():
         inner = array(backbone.get_layer("block").norm.moving_mean)
     np.testing.assert_allclose(mean, array(backbone.get_layer("first")(images)).mean((0, 1, 2)), atol=1e-4)
     assert not np.allclose(inner, 0)
+    x = keras.Input((4,))
+    shared = BatchNormalization()
+    twice = keras.Model(x, shared(shared(x) + 3))
+    values = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
+    with batch_statistics.fresh(twice, [values, values + 2]):
+        # The first call sees means of 0 and 2, and makes them 0; the second sees 3.
+        np.testing.assert_allclose(array(shared.moving_mean), (2 * values.mean(0) + 2 + 3 + 3) / 4, atol=1e-4)
+    assert "call" not in vars(shared)
     scheme.set_bn_momentum(model, 0.5)
     assert [layer.momentum for _, layer in walk.layers(model) if isinstance(layer, L.BatchNormalization)] == [0.5, 0.5]
 
