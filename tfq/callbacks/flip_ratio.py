@@ -84,7 +84,7 @@ def _has_known_levels(quantizer):
 
 def _levels(layer):
     """The level of each weight as an integer; those of DoReFa at twice the distance."""
-    values = ops.convert_to_numpy(layer.kernel_quantizer(layer.kernel))
+    values = ops.convert_to_numpy(ops.cast(layer.kernel_quantizer(layer.kernel), "float32"))
     bits = layer.kernel_quantizer.bits
     if isinstance(layer.kernel_quantizer, DoReFaInputs | DoReFaWeights) and bits > 1:
         return np.rint(values * (2**bits - 1)).astype(np.int32)
