@@ -29,9 +29,6 @@ class FlipRatio(keras.callbacks.Callback):
         self.per_layer = per_layer
         self.log = log
         self.ratios = {}
-
-    def on_train_begin(self, logs=None):
-        """Nothing is known yet."""
         self._left_out = set()
 
     def on_epoch_begin(self, epoch, logs=None):
