@@ -47,11 +47,12 @@ flags.DEFINE_float("lr", 0.005, "Highest learning rate.", lower_bound=0.0)
 flags.DEFINE_enum("schedule", "onecycle", choices.SCHEDULES, "Course of the learning rate.")
 flags.DEFINE_list("milestones", "50,75", "step: epochs after which the rate is divided by ten.")
 flags.DEFINE_float("weight_decay", 0.0, "Decoupled: each step takes rate * weight_decay off a kernel.", lower_bound=0.0)
-flags.DEFINE_string("init_from", None, "Start from the weights of this run directory, .keras or .npz file, such as a float run.")
+flags.DEFINE_string("init_from", None, "Start from the weights of this run directory, .keras, .weights.h5 or .npz file.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, data order, augmentation and gradient noise.", lower_bound=0)
 flags.DEFINE_boolean("deterministic", False, "Same bits each time; slower where the backend has faster ops that are not.")
 flags.DEFINE_boolean("bfloat16", False, "Train with products in bfloat16 where that is faster; test in float32.")
 flags.DEFINE_boolean("diagnose", False, "Add to history.csv, each epoch, what may be wrong with a low-bit network.")
+flags.DEFINE_boolean("stop_on_collapse", True, "Stop a run whose training accuracy is that of guesses.")
 flags.DEFINE_integer("steps_per_execution", 1, "Steps between two looks at the loss; more may be faster on a GPU.", lower_bound=1)
 flags.DEFINE_enum("backend", None, choices.BACKENDS, "Backend of Keras; tf_keras is Keras 2. Default: what Keras is set to.")
 
@@ -66,6 +67,7 @@ _INSTALL = {"tensorflow": "'tfq[tensorflow]'", "jax": "'tfq[jax]'", "tf_keras": 
 
 # They do not change what comes out of training. That of --backend is rounded differently; versions.json names each.
 _FREE_FLAGS = ("backend", "data_dir", "run_dir", "resume", "evaluate", "export", "steps_per_execution", "diagnose")
+_FREE_FLAGS += ("stop_on_collapse",)  # whoever sees that a run was stopped too early lets it go on
 
 
 class UsageError(Exception):

@@ -1,6 +1,6 @@
 """The layers that the networks are written with: each method says what a quantized convolution and its activation are."""
 
-from tfq import layers, quantizers
+from tfq import layers, quantizers, walk
 from tfq.compat import is_legacy, keras
 
 FULL_PRECISION = 32
@@ -15,7 +15,7 @@ def set_bn_momentum(model, momentum):
     """Let the batch normalization of a network that is not compiled yet keep another share of its moving statistics at a step."""
     if not 0 <= momentum < 1:
         raise ValueError(f"bn_momentum must be from 0 to below 1; got bn_momentum={momentum}")
-    for layer in model.layers:
+    for _, layer in walk.layers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = momentum
 
@@ -27,7 +27,7 @@ def drop_latent_weights(model):
     """
     if is_legacy:
         raise ValueError("latent=False needs Keras 3, which lets a variable get a constraint; got tf_keras")
-    for layer in model.layers:
+    for _, layer in walk.layers(model):
         if getattr(layer, "kernel_quantizer", None):
             layer.kernel.constraint = layer.kernel_quantizer
 

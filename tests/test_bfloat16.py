@@ -164,11 +164,10 @@ def test_so_does_the_comparison_of_the_runtime(monkeypatch):
 
 def test_so_does_the_diagnosis(monkeypatch):
     seen = []
-    diagnosis = callbacks.Diagnosis([], [])
+    diagnosis = callbacks.Diagnosis(arrays(), arrays())
     monkeypatch.setattr(diagnosis, "_val_top1", lambda: seen.append(is_exact()))
-    diagnosis._quantized, diagnosis._inputs = [], None
-    diagnosis.batches = [arrays()[:1]]
     diagnosis.set_model(compiled())
+    diagnosis.on_train_begin()
     diagnosis.on_epoch_end(0, {})
     assert seen == [True]
 

@@ -3,9 +3,10 @@
 import pytest
 
 import models
-from tfq import complexity, layers, quantizers
+from tfq import callbacks, complexity, layers, quantizers
 from tfq.compat import is_legacy, keras
 
+L = keras.layers
 XNOR = {"input_quantizer": quantizers.XnorInputs(), "kernel_quantizer": quantizers.XnorWeights()}
 
 
@@ -111,6 +112,78 @@ def test_bits_of_a_quantizer_layer_reach_the_next_convolution_through_max_poolin
     assert (costs["direct"].input_bits, costs["averaged"].input_bits) == (2, 32)
 
 
+SIGNS = quantizers.XnorInputs()
+
+
+def sequential(*inner):
+    return keras.Sequential([keras.Input((8, 8, 4)), *inner])
+
+
+def input_bits_behind(*front):
+    """Bits of the inputs of the last layer, a convolution, behind a float one and `front`."""
+    model = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 1), *front, layers.QuantConv2D(4, 1, name="last", **KERNEL)])
+    (cost,) = [cost for cost in complexity.layer_costs(model) if cost.name.split("/")[-1] == "last"]
+    return cost.input_bits
+
+
+KERNEL = {"kernel_quantizer": quantizers.XnorWeights()}
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize(
+    ("front", "bits"),
+    [
+        (lambda: [L.Activation(SIGNS)], 1),
+        (lambda: [L.Conv2D(4, 1, activation=SIGNS)], 1),
+        (lambda: [L.SeparableConv2D(4, 1, activation=quantizers.DoReFaInputs(3))], 3),
+        (lambda: [L.TimeDistributed(L.Dense(4, activation=SIGNS))], 1),
+        (lambda: [L.Activation(SIGNS), L.Activation("linear")], 1),
+        (lambda: [L.Activation(SIGNS), L.Activation("relu")], 32),
+        (lambda: [L.Activation(SIGNS), L.Conv2D(4, 1)], 32),
+        (lambda: [sequential(L.Conv2D(4, 1), layers.QuantActivation(SIGNS))], 1),  # out of a model
+        (lambda: [sequential(sequential(L.Activation(SIGNS)), L.Dropout(0.1))], 1),
+        (lambda: [sequential(L.Activation(SIGNS), L.Conv2D(4, 1))], 32),
+        *[
+            (lambda layer=layer: [layers.QuantActivation(SIGNS), layer()], 1)
+            for layer in (
+                *(lambda: L.Reshape((4, 8, 8)), lambda: L.Permute((2, 1, 3)), L.MaxPooling2D, L.ZeroPadding2D),
+                *(
+                    lambda: L.Dropout(0.1),
+                    lambda: L.SpatialDropout2D(0.1),
+                    lambda: L.GaussianNoise(0.1),
+                    L.Cropping2D,
+                    L.Identity,
+                ),
+                *(lambda: L.GaussianDropout(0.1), lambda: L.AlphaDropout(0.1), L.ActivityRegularization, L.UpSampling2D),
+                *(lambda: layers.QuantGradient(quantizers.DoReFaGradients(4)), lambda: L.UpSampling2D(interpolation="nearest")),
+                lambda: L.RandomFlip(),
+            )
+        ],
+        (lambda: [layers.QuantActivation(SIGNS), L.AveragePooling2D(2)], 32),
+        (lambda: [layers.QuantActivation(SIGNS), L.UpSampling2D(interpolation="bilinear")], 32),
+        (lambda: [layers.QuantActivation(SIGNS), L.BatchNormalization()], 32),
+        (lambda: [layers.QuantActivation(SIGNS), layers.QuantActivation(quantizers.DoReFaInputs(32))], 1),
+        (lambda: [layers.QuantActivation(SIGNS), layers.QuantActivation(abs)], 32),  # whatever that gives
+        (lambda: [L.Activation(SIGNS), L.GlobalMaxPooling2D(), L.Reshape((1, 1, 4))], 1),
+    ],
+)
+def test_bits_reach_the_next_convolution(front, bits):
+    assert input_bits_behind(*front()) == bits
+
+
+@pytest.mark.tensorflow_only
+def test_bits_go_into_models_and_through_several_inputs():
+    x = keras.Input((8, 8, 4))
+    inner = sequential(L.Identity(), layers.QuantConv2D(4, 1, name="last", **KERNEL))
+    signs, levels = layers.QuantActivation(SIGNS)(x), layers.QuantActivation(quantizers.DoReFaInputs(2))(x)
+    y = L.Concatenate()([signs, levels])
+    wide = layers.QuantConv2D(4, 1, name="wide", **KERNEL)
+    dropped = layers.QuantConv2D(4, 1, name="dropped", **KERNEL)(L.Dropout(0.5)(signs, training=True))
+    model = keras.Model(x, [inner(signs), inner(levels), wide(y), dropped])
+    bits = sorted((cost.name.split("/")[-1], cost.input_bits) for cost in complexity.layer_costs(model) if cost.has_macs)
+    assert bits == [("dropped", 32), ("last", 1), ("last", 2), ("wide", 2)]
+
+
 def test_gradient_key_is_no_parameter():
     layer = layers.QuantDense(7, gradient_quantizer=quantizers.DoReFaGradients(6, seed=1))
     assert only_cost(layer, (4,)).params == 4 * 7 + 7
@@ -163,6 +236,35 @@ def test_layer_of_unknown_cost_is_named():
     x = keras.Input((6, 3))
     table = complexity.summarize(keras.Model(x, keras.layers.LSTM(4, name="memory")(x))).table()
     assert table.endswith("not counted    memory")
+    assert "MACs           0.00 M, without what is not counted" in table
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("layer", [lambda: L.SeparableConv2D(4, 3, name="it"), lambda: L.Dot((3, 3), name="it")])
+def test_what_is_not_counted_is_said_in_the_totals(layer):
+    layer = layer()
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, layer([x, x] if isinstance(layer, L.Dot) else x))
+    summary = complexity.summarize(model)
+    assert summary.uncounted == ("it",)
+    assert str(summary) == summary.table()
+    assert "MACs           0.00 M, without what is not counted" in str(summary)
+    lines = []
+    callback = callbacks.Complexity(log=lines.append)
+    callback.set_model(model)
+    callback.on_train_begin()
+    assert lines[1] == "==> Computational complexity:   0.00 MMac, 0.00 of them in float, without it"
+
+
+@pytest.mark.tensorflow_only
+def test_a_model_without_a_graph_is_trained_all_the_same():
+    lines = []
+    callback = callbacks.Complexity(log=lines.append)
+    model = keras.Sequential([L.Dense(3)])
+    callback.set_model(model)
+    callback.on_train_begin()
+    (line,) = lines
+    assert line.startswith("==> Computational complexity:   not counted: a model is read off its graph of layers")
 
 
 def test_table_has_a_row_a_layer_and_the_totals():

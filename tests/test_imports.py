@@ -96,6 +96,7 @@ DIRECTION = {
     "tfq.ste": {"tfq.compat"},
     "tfq.quantizers": {"tfq.compat", "tfq.ste", "tfq.quantizers"},
     "tfq.constraints": {"tfq.compat", "tfq.quantizers"},
+    "tfq.walk": {"tfq.compat"},
     "tfq.layers": {"tfq.compat", "tfq.ste", "tfq.quantizers", "tfq.constraints", "tfq.layers"},
 }
 

@@ -66,3 +66,20 @@ def test_missing_backend_says_what_to_install(tmp_path):
     result = train(f"--backend={missing}", f"--run_dir={tmp_path / 'run'}")
     assert result.returncode == 2
     assert result.stderr == f"train.py: error: --backend={missing} needs a package that is not installed: pip install {package}\n"
+
+
+def test_a_run_that_was_stopped_may_go_on(tmp_path):
+    """The flag that stops it is free to change; one that changes what is trained is not."""
+    import train
+    from tfq.training.run_directory import RunDirectory
+
+    def claim(*given):
+        train.FLAGS.unparse_flags()
+        train.FLAGS(["train.py", f"--run_dir={tmp_path}", *given])
+        train.claim(RunDirectory(tmp_path), "tensorflow")
+
+    claim()
+    claim("--nostop_on_collapse")
+    assert RunDirectory(tmp_path).read_flags()["stop_on_collapse"] == "false"
+    with pytest.raises(train.UsageError, match="--kmap=true differs"):
+        claim("--kmap")

@@ -31,6 +31,7 @@ __all__ = [
     "random_uniform",
     "require",
     "require_installed",
+    "sublayers",
     "weight_name",
 ]
 
@@ -274,6 +275,11 @@ def accelerators():
 def weight_name(variable):
     """Name of a weight within its layer, such as `kernel`; tf_keras puts those of the layers around it in front."""
     return variable.name.split("/")[-1].split(":")[0]
+
+
+def sublayers(layer):
+    """The layers that a layer or model holds directly, in any attribute; `tfq.walk` goes through all of them."""
+    return list(layer._flatten_layers(include_self=False, recursive=False))  # neither Keras has a public name for it
 
 
 def add_custom_objects(objects):

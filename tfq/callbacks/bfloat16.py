@@ -2,7 +2,9 @@
 
 import contextlib
 
+from tfq import walk
 from tfq.compat import accelerators, bfloat16_products, exact_products, is_legacy, keras
+from tfq.complexity.graph import has_graph
 
 
 class Bfloat16Training(keras.callbacks.Callback):
@@ -13,25 +15,32 @@ class Bfloat16Training(keras.callbacks.Callback):
 
     On a processor the backend rounds the factors, and what is rounded to levels stays float32 until then. On an accelerator the
     layers of the model pass bfloat16 on, which halves the memory that a step moves: while they train they have Keras' policy
-    `mixed_bfloat16`, but for those that give the output of the model. Quantizers of inputs then see 8 significant bits, and give
-    as many: activations of more bits have those in the test alone. tf_keras, whose layers cannot change their policy, stays as it
-    is there.
+    `mixed_bfloat16`, those of models and layers in it too, but for those that give the output of the model. Which they are is not
+    known of a model that is a class of one's own: a line says that its layers stay float32. Quantizers of inputs then see 8
+    significant bits, and give as many: activations of more bits have those in the test alone. tf_keras, whose layers cannot
+    change their policy, stays as it is there.
 
     Args:
         mixed: whether the layers take the policy; None where there is an accelerator.
+        log: takes the line.
     """
 
-    def __init__(self, mixed=None):
+    def __init__(self, mixed=None, log=print):
         super().__init__()
         self.mixed = mixed
+        self.log = log
         self._training = contextlib.ExitStack()
         self._test = contextlib.ExitStack()
+
+    def on_train_begin(self, logs=None):
+        """Say what stays float32."""
+        if self._is_mixed() and not has_graph(self.model):
+            self.log(f"Bfloat16Training: layers of {self.model.name!r}, which computes in its own `call`, pass float32 on")
 
     def on_epoch_begin(self, epoch, logs=None):
         """Allow it."""
         self._training.enter_context(bfloat16_products())
-        mixed = bool(accelerators()) if self.mixed is None else self.mixed
-        if mixed and not is_legacy:
+        if self._is_mixed() and has_graph(self.model):
             self._training.enter_context(self._mixed())
 
     def on_test_begin(self, logs=None):
@@ -47,13 +56,17 @@ class Bfloat16Training(keras.callbacks.Callback):
         """Leave backend and model as they were, where nothing was validated too: what comes next saves a float32 network."""
         self._training.close()
 
+    def _is_mixed(self):
+        mixed = bool(accelerators()) if self.mixed is None else self.mixed
+        return mixed and not is_legacy
+
     @contextlib.contextmanager
     def _mixed(self):
-        last = {id(output._keras_history.operation) for output in self.model.outputs}
+        last = {id(layer) for layer in _last(self.model)}
         layers = [
             layer
-            for layer in self.model.layers
-            if layer.compute_dtype == layer.variable_dtype == "float32" and id(layer) not in last
+            for _, layer in walk.layers(self.model)
+            if layer.compute_dtype == layer.variable_dtype == "float32" and id(layer) not in last and not has_graph(layer)
         ]
         policies = [layer.dtype_policy for layer in layers]
         for layer in layers:
@@ -63,3 +76,14 @@ class Bfloat16Training(keras.callbacks.Callback):
         finally:
             for layer, policy in zip(layers, policies, strict=True):
                 layer.dtype_policy = policy
+
+
+def _last(model):
+    """The layers that give the outputs of a model, with all that they hold; in a nested model those that give its own."""
+    for output in model.outputs:
+        layer = output._keras_history.operation
+        if has_graph(layer):
+            yield from _last(layer)
+        else:
+            yield layer
+            yield from (inner for _, inner in (walk.layers(layer) if isinstance(layer, keras.layers.Layer) else ()))

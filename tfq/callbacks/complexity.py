@@ -19,12 +19,22 @@ class Complexity(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Print the summary."""
-        self.log(complexity.summarize(self.model).table())
+        try:
+            self._log_costs()
+        except ValueError as error:  # a class of one's own, or not built
+            self.log(f"==> Computational complexity:   not counted: {error}")
+        else:
+            self.log(f"==> FLOPs (keras-flops):        {self._flops()}")
+        if self.model.built:
+            self.log(f"==> Number of parameters:       {self.model.count_params() / 1e6:.2f} M")
+
+    def _log_costs(self):
+        summary = complexity.summarize(self.model)
+        self.log(str(summary))
         left = complexity.seed_macs(self.model, relu=self.count_relu) / 1e6
         everything = complexity.seed_macs(self.model, quantized=True, relu=self.count_relu) / 1e6
-        self.log(f"==> Computational complexity:   {everything:.2f} MMac, {left:.2f} of them in float")
-        self.log(f"==> FLOPs (keras-flops):        {self._flops()}")
-        self.log(f"==> Number of parameters:       {self.model.count_params() / 1e6:.2f} M")
+        without = f", without {', '.join(summary.uncounted)}" if summary.uncounted else ""
+        self.log(f"==> Computational complexity:   {everything:.2f} MMac, {left:.2f} of them in float{without}")
 
     def _flops(self):
         try:

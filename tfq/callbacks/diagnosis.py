@@ -1,7 +1,12 @@
 """What may be wrong with a low-bit network that does not train."""
 
+from itertools import islice
+
 import numpy as np
 
+from tfq import walk
+from tfq.callbacks import pairs
+from tfq.callbacks.quantizer_inputs import QuantizerInputs
 from tfq.compat import exact_products, keras, ops
 from tfq.training import batch_statistics
 
@@ -18,24 +23,36 @@ class Diagnosis(keras.callbacks.Callback):
     - `kernel_mean`, `kernel_max`: mean of the layers' mean, and of their largest, absolute latent weight.
     - `kernel_outside`: share of latent weights beyond ±1, where clipped straight-through estimators pass no gradient.
     - `inputs_outside`: mean over the input quantizers of the share of values where they pass no gradient: beyond ±1 for signs,
-      outside [0, 1] for DoReFa.
+      outside [0, 1] for DoReFa. A line names those of which that is not known.
+
+    Layers of models and layers in the model take part. One that Keras builds in its first batch is built when training begins.
 
     Args:
-        batches: the training batches.
-        val_batches: those that `val_top1` is measured on.
+        batches: the training batches: `Batches`, a `PyDataset`, a tf.data.Dataset, a pair of arrays, or a function that returns
+            an iterator over batches.
+        val_batches: likewise, those that `val_top1` is measured on.
+        log: takes the line.
+
+    Raises:
+        ValueError: they are something else; when training begins, where batches or model do not fit what is measured.
     """
 
-    def __init__(self, batches, val_batches):
+    def __init__(self, batches, val_batches, log=print):
         super().__init__()
-        self.batches = batches
-        self.val_batches = val_batches
+        self.batches = pairs.again(batches, "batches")
+        self.val_batches = pairs.again(val_batches, "val_batches")
+        self.log = log
 
     def on_train_begin(self, logs=None):
-        """Find the quantized layers and their inputs."""
-        self._quantized = [layer for layer in self.model.layers if getattr(layer, "kernel_quantizer", None)]
-        before = [layer for layer in self.model.layers if getattr(layer, "input_quantizer", None)]
-        self._lowest = [-1.0 if layer.input_quantizer.get_config().get("bits") is None else 0.0 for layer in before]
-        self._inputs = keras.Model(self.model.inputs, [layer.input for layer in before]) if before else None
+        """Look at a batch, and find the quantized layers."""
+        for batches, name in ((self.batches, "batches"), (self.val_batches, "val_batches")):
+            images, _ = next(batches(), (None, None))
+            if images is None:
+                raise ValueError(f"Diagnosis: {name} must hold a batch; it is empty")
+        self._check_logits(self.model(images[:1], training=False))  # builds the model too
+        layers = [layer for _, layer in walk.layers(self.model)]
+        self._quantized = [layer for layer in layers if getattr(layer, "kernel_quantizer", None) is not None and layer.built]
+        self._inputs = QuantizerInputs(self.model, self.log)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Remember the kernels."""
@@ -44,11 +61,12 @@ class Diagnosis(keras.callbacks.Callback):
     @exact_products()
     def on_epoch_end(self, epoch, logs=None):
         """Measure, in float32 as the validation."""
-        images = [self.batches[index][0] for index in range(min(_BATCHES, len(self.batches)))]
+        images = [images for images, _ in islice(self.batches(), _BATCHES)]
         if self._quantized:
             logs.update(self._of_kernels())
-        if self._inputs is not None:
-            logs["inputs_outside"] = self._share_outside(images[0][:_IMAGES])
+        outside = self._inputs.share_outside(images[0][:_IMAGES])
+        if outside is not None:
+            logs["inputs_outside"] = outside
         with batch_statistics.fresh(self.model, images):
             logs["val_top1_fresh"] = self._val_top1()
 
@@ -65,20 +83,19 @@ class Diagnosis(keras.callbacks.Callback):
             "kernel_outside": float(np.mean([np.mean(size > 1) for size in sizes])),
         }
 
-    def _share_outside(self, images):
-        values = self._inputs.predict_on_batch(images)
-        values = values if isinstance(values, list) else [values]
-        pairs = zip(values, self._lowest, strict=True)
-        return float(np.mean([np.mean((value < lowest) | (value > 1)) for value, lowest in pairs]))
-
     def _quantized_kernels(self):
-        return [ops.convert_to_numpy(layer.quantized_kernel).ravel() for layer in self._quantized]
+        return [ops.convert_to_numpy(layer.kernel_quantizer(layer.kernel)).ravel() for layer in self._quantized]
 
     def _val_top1(self):
         right = total = 0
-        for index in range(len(self.val_batches)):
-            images, labels = self.val_batches[index]
+        for images, labels in self.val_batches():
             logits = self.model.predict_on_batch(images)
-            right += int(np.sum(np.argmax(logits, axis=-1) == labels))
+            right += int(np.sum(np.argmax(logits, axis=-1) == pairs.classes(labels)))
             total += len(labels)
         return right / total
+
+    def _check_logits(self, logits):
+        shape = tuple(getattr(logits, "shape", ()))
+        if len(shape) != 2 or shape[1] < 2:
+            given = f"one tensor of shape {shape}" if shape else f"a {type(logits).__name__} of tensors"
+            raise ValueError(f"Diagnosis measures top-1 of a score for each class, (N, classes); the model gives {given}")

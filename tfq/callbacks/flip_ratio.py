@@ -1,30 +1,88 @@
-"""How many binary weights change their sign."""
+"""How many low-bit weights change their level."""
 
 import numpy as np
 
+from tfq import walk
 from tfq.compat import keras, ops
+from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
+from tfq.quantizers.base import FULL_PRECISION
 
 
 class FlipRatio(keras.callbacks.Callback):
-    """Adds `flip_ratio` to the logs: the share of binary weights whose sign differs from that at the epoch's beginning.
+    """Adds `flip_ratio` to the logs: the share of quantized weights whose level differs from that at the epoch's beginning.
 
-    A ratio that stays high says that weights oscillate instead of settling (larq measures the same per batch). It is there
-    only for models with binary kernels.
+    The level is the sign of a binary weight, -1, 0 or 1 of a ternary one, and the integer k of a DoReFa weight (2 k / n) - 1; a
+    scale that changes is no flip. A ratio that stays high says that weights oscillate instead of settling (larq measures that of
+    signs, per batch). Layers of models and layers in the model count, a shared one once. There is no figure where no kernel is
+    quantized. Of a model that Keras builds in its first batch, the first epoch is counted from the end of that batch, where
+    others follow.
+
+    `ratios` holds the shares of the last epoch layer by layer, by the paths of `tfq.walk`.
+
+    Args:
+        per_layer: add them to the logs too, as `flip_ratio/PATH`.
+        log: takes the line that names the layers whose quantizer has levels that are not known here.
     """
 
+    def __init__(self, per_layer=False, log=print):
+        super().__init__()
+        self.per_layer = per_layer
+        self.log = log
+        self.ratios = {}
+        self._left_out = set()
+
     def on_epoch_begin(self, epoch, logs=None):
-        """Remember the signs."""
-        self._signs = self._binary_signs()
+        """Remember the levels."""
+        self._levels, self._is_late = self._all_levels(), False
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Remember them now, where the kernels came with the first batch."""
+        self._is_late = self._is_unbuilt
+        if self._is_late:
+            self._levels = self._all_levels()
 
     def on_epoch_end(self, epoch, logs=None):
         """Compare them."""
-        if self._signs.size:
-            logs["flip_ratio"] = float(np.mean(self._signs != self._binary_signs()))
+        now = {} if self._is_late else self._all_levels()
+        flips = {path: now[path] != self._levels[path] for path in now if path in self._levels}
+        self.ratios = {path: float(np.mean(flipped)) for path, flipped in flips.items()}
+        if flips:
+            logs["flip_ratio"] = sum(map(np.count_nonzero, flips.values())) / sum(flipped.size for flipped in flips.values())
+        if self.per_layer:
+            logs.update({f"flip_ratio/{path}": ratio for path, ratio in self.ratios.items()})
 
-    def _binary_signs(self):
-        kernels = [layer.kernel for layer in self.model.layers if _is_binary(layer)]
-        return np.concatenate([np.zeros(0, bool), *(np.ravel(ops.convert_to_numpy(k)) >= 0 for k in kernels)])
+    def _all_levels(self):
+        quantized = {path: layer for path, layer in walk.layers(self.model) if _is_quantized(layer)}
+        known = {path: layer for path, layer in quantized.items() if _has_known_levels(layer.kernel_quantizer)}
+        self._say(set(quantized) - set(known))
+        built = {path: layer for path, layer in known.items() if getattr(layer, "kernel", None) is not None}
+        self._is_unbuilt = bool(known) and not built
+        return {path: _levels(layer) for path, layer in built.items()}
+
+    def _say(self, left_out):
+        new = sorted(left_out - self._left_out)
+        if new:
+            self.log(
+                f"FlipRatio does not count {', '.join(new)}: it knows the levels of XNOR, ternary and DoReFa quantizers alone"
+            )
+        self._left_out |= left_out
 
 
-def _is_binary(layer):
-    return getattr(getattr(layer, "kernel_quantizer", None), "bits", None) == 1
+def _is_quantized(layer):
+    quantizer = getattr(layer, "kernel_quantizer", None)
+    return quantizer is not None and not (
+        isinstance(quantizer, DoReFaWeights | DoReFaInputs) and quantizer.bits == FULL_PRECISION
+    )
+
+
+def _has_known_levels(quantizer):
+    return isinstance(quantizer, XnorWeights | XnorInputs | TernaryWeights | DoReFaWeights | DoReFaInputs)
+
+
+def _levels(layer):
+    """The level of each weight as an integer; those of DoReFa at twice the distance."""
+    values = ops.convert_to_numpy(ops.cast(layer.kernel_quantizer(layer.kernel), "float32"))
+    bits = layer.kernel_quantizer.bits
+    if isinstance(layer.kernel_quantizer, DoReFaInputs | DoReFaWeights) and bits > 1:
+        return np.rint(values * (2**bits - 1)).astype(np.int32)
+    return np.sign(values).astype(np.int8)

@@ -4,8 +4,8 @@ import math
 
 from tfq.compat import keras
 
-# Accuracy up to this multiple of chance counts as chance.
-_NEAR_CHANCE = 1.2
+# Accuracy up to so many standard errors above chance counts as chance; guesses are beyond once in 700 epochs.
+_STANDARD_ERRORS = 3
 
 
 class StopOnNaN(keras.callbacks.TerminateOnNaN):
@@ -25,20 +25,24 @@ class StopOnNaN(keras.callbacks.TerminateOnNaN):
 class StopOnCollapse(keras.callbacks.Callback):
     """Stops when the training accuracy has fallen back to chance, or has never left it.
 
-    Fallen back: `patience` epochs in a row at chance after an epoch of at least twice chance. Never left: `start_patience`
-    epochs at chance from the start. Chance is 1 / num_classes, and 1.2 times that still counts as chance.
+    Fallen back: `patience` epochs in a row at chance after an epoch of at least twice chance, or half-way from chance to 1 where
+    that is less. Never left: `start_patience` epochs at chance from the start. An epoch is at chance unless a test rejects it:
+
+        accuracy <= c + 3 sqrt(c (1 - c) / num_images),   c = 1 / num_classes
 
     Args:
         history: the `History` of the run; it holds the epochs from before a restart too.
         num_classes: number of classes.
+        num_images: images behind the accuracy of an epoch.
         patience: see above.
         start_patience: see above.
     """
 
-    def __init__(self, history, num_classes, patience=3, start_patience=10):
+    def __init__(self, history, num_classes, num_images=10_000, patience=3, start_patience=10):
         super().__init__()
         self.history = history
         self.chance = 1.0 / num_classes
+        self.num_images = num_images
         self.patience = patience
         self.start_patience = start_patience
         self.reason = None
@@ -48,13 +52,16 @@ class StopOnCollapse(keras.callbacks.Callback):
         accuracies = self.history.column("top1")
         if not accuracies:  # the loss of the first epoch was not finite
             return
-        has_risen = max(accuracies) >= 2 * self.chance
+        has_risen = max(accuracies) >= min(2 * self.chance, (1 + self.chance) / 2)
         patience = self.patience if has_risen else self.start_patience
         latest = accuracies[-patience:]
-        if len(latest) == patience and max(latest) <= _NEAR_CHANCE * self.chance:
+        if len(latest) == patience and max(latest) <= self._highest_chance():
             what = "has collapsed to" if has_risen else "has never left"
             self.reason = (
                 f"training accuracy {what} chance ({latest[-1]:.1%} with {1 / self.chance:.0f} classes, {patience} epochs in "
-                "a row): try a lower --lr, or start with --init_from a float run"
+                "a row): try a lower --lr, or start with --init_from a float run (--nostop_on_collapse goes on all the same)"
             )
             self.model.stop_training = True
+
+    def _highest_chance(self):
+        return self.chance + _STANDARD_ERRORS * math.sqrt(self.chance * (1 - self.chance) / self.num_images)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from tfq.compat import keras
-from tfq.complexity.graph import bits_of
+from tfq.complexity.graph import bits_behind, bits_of, unwrapped
 from tfq.quantizers.base import FULL_PRECISION
 
 
@@ -26,6 +26,8 @@ _KINDS = {
 }
 # Known by name: in Keras 3 `x + y` makes an operation `Add` that is no layer.
 _ELEMENTWISE = {"Add", "Subtract", "Multiply"}
+# They multiply matrices that are no weights.
+_PRODUCTS = {"Dot", "Attention", "AdditiveAttention", "Matmul", "Einsum", "Tensordot"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class LayerCost:
     an activation, be it a layer or the `activation` of one; `other_ops` 2 per element for batch normalization, 1 per input
     element for pooling, 1 per element and operand after the first for sums and products, and what the K-map of XNOR-Net adds.
     `weight_memory_bits` maps a bit width to the bits of the weights that have it. The first row of a layer that is called
-    again holds its parameters and memory. `counted` is False where a matrix takes part in a way that is not known here.
+    again holds its parameters and memory. `counted` is False where matrices take part in a way that is not known here.
     """
 
     name: str
@@ -81,7 +83,7 @@ def cost_of(call, first):
         kernel_size, weight_bits, input_bits = 0, FULL_PRECISION, FULL_PRECISION
     else:
         kernel_size, weight_bits = math.prod(_kernel_shape(layer)), _weight_bits(call.layer, layer)
-        input_bits = min(call.input_bits, _input_bits(call.layer, layer))
+        input_bits = _input_bits(call, layer)
     params = _count(call.layer, "weights") if first else 0
     return LayerCost(
         name=call.name,
@@ -98,13 +100,8 @@ def cost_of(call, first):
         input_bits=input_bits,
         weight_bits=weight_bits,
         weight_memory_bits=_memory(params, kernel_size, weight_bits),
-        counted=kind != "other" or not _has_matrix(call.layer),
+        counted=kind != "other" or not (_has_matrix(call.layer) or type(layer).__name__ in _PRODUCTS),
     )
-
-
-def unwrapped(layer):
-    """The layer that a wrapper, such as tfmot's, holds; or the layer itself."""
-    return layer.layer if isinstance(layer, keras.layers.Wrapper) else layer
 
 
 def _kind(layer):
@@ -150,11 +147,11 @@ def _weight_bits(wrapper, layer):
     return min((quantizer.num_bits for _, quantizer in config.get_weights_and_quantizers(layer)), default=FULL_PRECISION)
 
 
-def _input_bits(wrapper, layer):
+def _input_bits(call, layer):
     # tfmot quantizes the outputs in front of a layer to as many bits as its weights.
-    if hasattr(wrapper, "quantize_config"):
-        return _weight_bits(wrapper, layer)
-    return bits_of(getattr(layer, "input_quantizer", None))
+    if hasattr(call.layer, "quantize_config"):
+        return min(call.input_bits, _weight_bits(call.layer, layer))
+    return bits_behind(getattr(layer, "input_quantizer", None), call.input_bits)
 
 
 def _count(layer, attribute):

@@ -46,6 +46,9 @@ class Summary:
         """Names of the layers whose multiply-accumulates are not in the totals."""
         return tuple(cost.name for cost in self.layers if not cost.counted)
 
+    def __str__(self):
+        return self.table()
+
     def table(self):
         """The summary as text: one row a layer, then the totals."""
         rows = [_HEADER, *map(_cells, self.layers)]
@@ -57,9 +60,10 @@ class Summary:
     def _totals(self):
         macs = "; ".join(f"{_millions(count)} of {a} x {w} bits" for (a, w), count in sorted(self.macs.items()))
         memory = "; ".join(f"{_kib(size)} of {bits} bits" for bits, size in sorted(self.memory_bytes.items()))
+        without = ", without what is not counted" if self.uncounted else ""
         lines = [
             f"parameters     {self.params:,}, {self.trainable_params:,} of them trainable",
-            f"MACs           {_millions(self.total_macs)}" + (f" (inputs x weights: {macs})" if macs else ""),
+            f"MACs           {_millions(self.total_macs)}" + (f" (inputs x weights: {macs})" if macs else "") + without,
             f"other ops      {_millions(self.other_ops)}",
             f"weight memory  {_kib(self.total_bytes)}" + (f" ({memory})" if memory else ""),
             f"in float32     {_kib(self.float32_bytes)}, {self.ratio:.1f} times as much",

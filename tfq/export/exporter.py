@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tfq import walk
 from tfq.compat import exact_products
+from tfq.complexity.graph import has_graph
 from tfq.export import accuracy, table
 from tfq.export.accuracy import Accuracy
 from tfq.export.errors import ExportError
@@ -167,10 +169,13 @@ def _check_source(source, directory, formats):
 def _check_precision(model, formats):
     """Raise where a layer computes in less than float32, which the formats for other programs do not have."""
     others = [name for name in formats if name != "keras"]
-    for layer in model.layers if others else ():
-        if layer.compute_dtype != "float32":
+    for path, layer in walk.layers(model) if others else ():
+        casts = getattr(layer, "autocast", getattr(layer, "_autocast", True))  # of Keras 3, of tf_keras
+        if (
+            layer.compute_dtype != "float32" and casts and not has_graph(layer)
+        ):  # a nested model computes in nothing but its layers
             raise ExportError(
-                f"export to {', '.join(others)} takes models that compute in float32; layer {layer.name!r} computes in "
+                f"export to {', '.join(others)} takes models that compute in float32; layer {path!r} computes in "
                 f"{layer.compute_dtype}: build the model with dtype policy float32 and give it the same weights"
             )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tfq import walk
 from tfq.compat import ops
 from tfq.export import layers
 from tfq.export.boundary import NEAR, relative_distance
@@ -218,7 +219,7 @@ def _other_quantizers(model, of):
     """As long as the context lasts, `of(quantizer)` stands in the place of each quantizer of inputs."""
     found = [
         (layer, name, getattr(layer, name))
-        for layer in _layers(model)
+        for _, layer in walk.layers(model)
         for name in ("input_quantizer", "activation")
         if isinstance(getattr(layer, name, None), Quantizer)
     ]
@@ -229,13 +230,6 @@ def _other_quantizers(model, of):
     finally:
         for layer, name, quantizer in found:
             setattr(layer, name, quantizer)
-
-
-def _layers(model):
-    for layer in model.layers:
-        yield layer
-        if hasattr(layer, "layers"):
-            yield from _layers(layer)
 
 
 class _Noisy:

@@ -44,6 +44,19 @@ class QuantizedLayer:
         if self._quantize_gradient is not None:
             self._quantize_gradient.build(self.compute_output_shape(input_shape))
 
+    def load_own_variables(self, store):
+        """As in Keras; where a file of weights alone has none for this layer, say how those of Keras' own layer come in.
+
+        Raises:
+            ValueError: `store` is empty, or does not fit.
+        """
+        if self.built and not len(store.keys()):
+            raise ValueError(
+                f"there is no {type(self).__name__} {self.name!r} in this file, in which Keras knows a layer by its class; "
+                "weights of a float network come in by tfq.training.transfer.initialize(model, file)"
+            )
+        super().load_own_variables(store)
+
     def call(self, inputs, training=None):
         """The Keras layer on quantized operands; in training its output gradient is quantized too."""
         return self._with_quantized_gradient(super().call(inputs), training)

@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules, all of them Keras' own."""
 
+from tfq import walk
 from tfq.compat import keras, ops, weight_name
 from tfq.training.choices import OPTIMIZERS, SCHEDULES
 
@@ -45,7 +46,10 @@ def build(name, rate, weight_decay, model):
         name: `"sgd"` (momentum 0.9) or `"adam"`.
         rate: learning rate or schedule.
         weight_decay: 0 for none.
-        model: the model whose weights it will train.
+        model: the model whose weights it will train, built; those of models and layers in it count as its own do.
+
+    Raises:
+        ValueError: the name is unknown, or the model has no weights yet that could be told apart.
     """
     decay = weight_decay or None
     if name == "sgd":
@@ -55,6 +59,8 @@ def build(name, rate, weight_decay, model):
     else:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {name!r}")
     if decay:
+        if not model.built:
+            raise ValueError("weight decay spares some weights: build the model first, by an Input or a call on a batch")
         optimizer.exclude_from_weight_decay(var_list=_spared(model))
     return optimizer
 
@@ -68,13 +74,10 @@ def current_rate(optimizer):
 
 
 def _spared(model):
-    decayed = {id(kernel) for layer in model.layers if (kernel := _decayed_kernel(layer)) is not None}
-    return [variable for variable in model.trainable_variables if id(variable) not in decayed]
-
-
-def _decayed_kernel(layer):
-    inner = getattr(layer, "layer", layer)  # the layer inside a wrapper
-    if getattr(getattr(inner, "kernel_quantizer", None), "bits", None) == 1:
-        return None
+    binary = {id(getattr(layer, "kernel", None)) for _, layer in walk.layers(model) if _is_binary(layer)}
     # By name: tfmot's wrapper puts the quantized tensor in the place of the attribute `kernel`.
-    return next((variable for variable in layer.trainable_variables if weight_name(variable) == "kernel"), None)
+    return [v for v in model.trainable_variables if id(v) in binary or not weight_name(v).endswith("kernel")]
+
+
+def _is_binary(layer):
+    return getattr(getattr(layer, "kernel_quantizer", None), "bits", None) == 1

@@ -72,7 +72,8 @@ def train(flags, backend, directory, dataset, build):
     model = build_model(flags, build, dataset, len(batches))
     history = resume(model, directory, flags)
     on_held_out = bool(flags.holdout)
-    stops = [callbacks.StopOnNaN(), callbacks.StopOnCollapse(history, dataset.num_classes)]
+    collapse = callbacks.StopOnCollapse(history, dataset.num_classes, batches.num_images)
+    stops = [callbacks.StopOnNaN(), *([collapse] if flags.stop_on_collapse else [])]
     if history.epochs < flags.epochs:
         directory.write_versions(versions(backend, accelerators()))
         with data.feeding(model, batches, val_batches) as (images, val_images):
@@ -93,7 +94,7 @@ def train(flags, backend, directory, dataset, build):
                     stops[0],
                     callbacks.Report(batches, val_batches, flags.epochs, "Holdout" if on_held_out else "Test", log),
                     callbacks.Record(history, directory.last, directory.best, directory.history),
-                    stops[1],
+                    *stops[1:],  # behind the record, whose history it reads
                     *tensorboard(directory, history),
                 ],
             )

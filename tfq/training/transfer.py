@@ -1,9 +1,13 @@
 """Start a network from the weights of another run: the usual second stage of low-bit training."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from tfq.compat import keras, ops, weight_name
-from tfq.training import weights
+from tfq import walk
+from tfq.compat import keras, ops
+from tfq.training import structure, weights
+
+_MANY = 5  # layers that do not fit: it is another network then, not one with another head
 
 
 class TransferError(RuntimeError):
@@ -20,11 +24,13 @@ def find(source):
     raise TransferError(f"--init_from={source}: there is no such file, and no best.keras or last.keras in it")
 
 
-def read(source):
-    """The weights that `source` means, as {name of the layer: {name of the weight: array}}.
+def read(source, model=None):
+    """The weights that `source` means, as {path of the layer: {name of the weight: array}}; paths are those of `tfq.walk`.
 
     Args:
-        source: run directory, checkpoint of Keras, or .npz file of `tfq.training.weights`.
+        source: run directory, checkpoint of Keras, .npz file of `tfq.training.weights`, or weights alone, as `save_weights` of
+            Keras writes them.
+        model: the network that weights alone are of, be it with quantized layers or with Keras' own in their place.
 
     Raises:
         TransferError: there is no such file, or it cannot be read.
@@ -33,51 +39,83 @@ def read(source):
     try:
         if path.suffix == ".npz":
             return weights.read(path)
+        if structure.is_weights_alone(path):
+            return _arrays(structure.load(model, path))
         donor = keras.models.load_model(str(path), compile=False)
-    except weights.WeightsError as error:
+    except (weights.WeightsError, structure.StructureError) as error:
         raise TransferError(f"--init_from={path}: {error}") from error
     except Exception as error:  # whatever the reader of a damaged or foreign file comes upon
         raise TransferError(
             f"--init_from={path} cannot be read: {str(error).splitlines()[0][:300]} (tf_keras and Keras 3 do not read each "
             "other's files: start from a run on the same one)"
         ) from error
-    return {layer.name: {name: ops.convert_to_numpy(w) for name, w in _named(layer).items()} for layer in donor.layers}
+    return _arrays(donor)
 
 
-def initialize(model, source):
-    """Copy into `model` the weights of the layers that have the same name and shapes in `source`.
+def initialize(model, source, skip=()):
+    """Copy into `model` the weights of the layers that have the same path and shapes in `source`.
+
+    Paths are those of `tfq.walk`: layers of models and layers in the model take part, one inside a wrapper goes by its own name.
 
     Args:
-        model: the model to start; a layer inside a wrapper of tfmot goes by its own name.
+        model: the model to start, built.
         source: as `read` takes it.
+        skip: paths of layers to leave out, with wildcards such as `stage3_*`: the head of a network with other classes.
 
     Returns:
-        Names of the layers with weights that kept their own initial values.
+        Paths of the layers that kept their own initial values; `layer/weight` where a layer kept one of several. Counters, such
+        as the key of the gradients' noise, are no such values.
 
     Raises:
-        TransferError: the file cannot be read, no layer fits, or a layer has another shape.
+        TransferError: the model is not built, the file cannot be read, no layer fits, a layer has another shape, or `skip` names
+            none.
     """
-    given = read(source)
-    skipped = [layer.name for layer in model.layers if layer.weights and not _copy(layer, given, source)]
-    if len(skipped) == sum(bool(layer.weights) for layer in model.layers):
+    if not model.built:
+        raise TransferError(f"--init_from={source}: the network has no weights before it is built, by an Input or a first batch")
+    given, own = _without(skip, read(source, model), source), walk.weights(model)
+    if not any(path in given for path in own):
         raise TransferError(f"--init_from={source}: none of its layers has a name of this network's")
-    return skipped
+    _check_shapes(own, given, source)
+    return [kept for path, named in own.items() for kept in _copy(path, named, given.get(path, {}))]
 
 
-def _named(layer):
-    return {weight_name(weight): weight for weight in layer.weights}
+def _arrays(model):
+    return {path: {name: ops.convert_to_numpy(w) for name, w in named.items()} for path, named in walk.weights(model).items()}
 
 
-def _copy(layer, layers, source):
-    given = layers.get(getattr(layer, "layer", layer).name)  # a wrapper goes by the name of the layer inside
-    if not given:
-        return False
-    own = _named(layer)
+def _without(skip, layers, source):
+    for pattern in skip:
+        if not any(fnmatchcase(path, pattern) for path in layers):
+            raise TransferError(f"--init_skip={pattern} names no layer of --init_from={source}: it has {', '.join(layers)}")
+    return {path: given for path, given in layers.items() if not any(fnmatchcase(path, pattern) for pattern in skip)}
+
+
+def _check_shapes(own, layers, source):
+    """Raise before anything is copied; a head may be of two layers, which are named together."""
+    wrong = {path: text for path, named in own.items() if (text := _misfit(path, named, layers.get(path, {})))}
+    if wrong:
+        more = f", and {len(wrong) - 1} more do not fit" if len(wrong) > 1 else ""
+        way_out = f"; --init_skip={','.join(wrong)} starts without" if len(wrong) < _MANY else ""
+        raise TransferError(f"--init_from={source}: {next(iter(wrong.values()))}{more}{way_out}")
+
+
+def _misfit(path, own, given):
     for name, array in given.items():
         expected = tuple(own[name].shape) if name in own else "none"
-        if array.shape != expected:
-            raise TransferError(
-                f"--init_from={source}: {layer.name} has a {name} of shape {array.shape} there, {expected} in this network"
-            )
-        own[name].assign(array)
-    return True
+        # A counter that has no place here says nothing of the network.
+        if array.shape != expected and (name in own or _is_float(array)):
+            return f"{path} has a {name} of shape {array.shape} there, {expected} in this network"
+    return None
+
+
+def _copy(path, own, given):
+    """Copy the weights of one layer; returns what was not given."""
+    for name, weight in own.items():
+        if name in given:
+            weight.assign(given[name])
+    missing = [name for name, weight in own.items() if name not in given and _is_float(weight)]
+    return [f"{path}/{name}" for name in missing] if given else [path] * bool(missing)
+
+
+def _is_float(array):
+    return "float" in str(getattr(array.dtype, "name", array.dtype))

@@ -1,0 +1,97 @@
+"""What reaches the quantizers of a model's inputs."""
+
+import contextlib
+
+import numpy as np
+
+from tfq import walk
+from tfq.compat import ops
+from tfq.quantizers import DoReFaInputs, XnorInputs
+from tfq.quantizers.base import FULL_PRECISION, Quantizer
+
+
+class QuantizerInputs:
+    """Sees the values that quantizers of inputs take, wherever in a model they are: each is watched while the model is called.
+
+    Args:
+        model: any built Keras model; layers of models and layers in it take part, and quantizers that are an activation function.
+        log: takes the line on those that are left out.
+    """
+
+    def __init__(self, model, log=print):
+        self.model = model
+        self.log = log
+        self._said = False
+
+    def share_outside(self, images):
+        """Mean over the quantizers of the share of values where they pass no gradient; None where it is known of no quantizer.
+
+        Args:
+            images: a batch, as the model takes it.
+        """
+        places = [(path, layer, name) for path, layer in walk.layers(self.model) for name in _quantizers(layer)]
+        watching = [_Watching(getattr(layer, name)) for _, layer, name in places]
+        with _standing_in([(layer, name, each) for (_, layer, name), each in zip(places, watching, strict=True)]):
+            self.model(images, training=False)
+        self._say([path for (path, _, _), each in zip(places, watching, strict=True) if not each.shares])
+        shares = [np.mean(each.shares) for each in watching if each.shares]
+        return float(np.mean(shares)) if shares else None
+
+    def _say(self, left_out):
+        if left_out and not self._said:
+            self.log(
+                f"Diagnosis leaves {', '.join(left_out)} out of inputs_outside: its quantizer is not of XNOR or DoReFa, or sees "
+                "no values outside of a compiled function"
+            )
+            self._said = True
+
+
+def _quantizers(layer):
+    """Names of the attributes that quantize what goes through a layer."""
+    if getattr(layer, "input_quantizer", None) is not None and not _is_off(layer.input_quantizer):
+        yield "input_quantizer"
+    if isinstance(getattr(layer, "activation", None), Quantizer) and not _is_off(layer.activation):
+        yield "activation"
+
+
+def _is_off(quantizer):
+    return isinstance(quantizer, DoReFaInputs) and quantizer.bits == FULL_PRECISION
+
+
+def _lowest(quantizer):
+    """The lowest value that a quantizer passes a gradient at, where the highest is 1; None where that is not known."""
+    if isinstance(quantizer, XnorInputs):
+        return -1.0
+    if isinstance(quantizer, DoReFaInputs):
+        return 0.0
+    if type(quantizer).__module__.split(".")[0] == "larq":
+        return 0.0 if type(quantizer).__name__ == "DoReFa" else -1.0
+    return None
+
+
+@contextlib.contextmanager
+def _standing_in(places):
+    kept = [(layer, name, getattr(layer, name)) for layer, name, _ in places]
+    try:
+        for layer, name, other in places:
+            setattr(layer, name, other)
+        yield
+    finally:
+        for layer, name, quantizer in kept:
+            setattr(layer, name, quantizer)
+
+
+class _Watching:
+    """A quantizer that notes the share of its inputs that lies outside, at each call."""
+
+    def __init__(self, quantizer):
+        self.shares = []
+        self._quantizer = quantizer
+        self._lowest = _lowest(quantizer)
+
+    def __call__(self, x):
+        if self._lowest is not None:
+            with contextlib.suppress(Exception):  # in a function that the backend compiles there are no values yet
+                values = ops.convert_to_numpy(x)
+                self.shares.append(np.mean((values < self._lowest) | (values > 1)))
+        return self._quantizer(x)
