@@ -34,8 +34,18 @@ flags.DEFINE_integer("width", None, "resnet20: output channels of a block over i
 flags.DEFINE_integer("depth", None, "resnet20: 6 n + 2. Default: 20.")
 
 # On what.
-flags.DEFINE_enum("dataset", "cifar10", choices.DATASETS, "Data set; npz takes your own arrays from --data_dir=FILE.npz.")
+flags.DEFINE_enum(
+    "dataset",
+    "cifar10",
+    choices.DATASETS,
+    "Data set. Of your own: npz with x_train, y_train, x_test, y_test and perhaps labels (names of classes) in --data_dir=FILE; "
+    "folder with images in DIR/train/CLASS/ and DIR/test/CLASS/, or in DIR/CLASS/, of --data_dir=DIR.",
+)
 flags.DEFINE_string("data_dir", None, "Where the data set is, if it is not to be found in the cache or fetched.")
+flags.DEFINE_string("image_size", None, "folder: scale images to HEIGHTxWIDTH, such as 32x48, or 32. Default: all have one.")
+flags.DEFINE_string("labels", None, "Names of the classes, for exports: a file with one a line, or A,B,... Default: the data's.")
+flags.DEFINE_boolean("crop", True, "Crop training images at random out of themselves padded by 4 black pixels.")
+flags.DEFINE_boolean("flip", None, "Mirror half of the training images. Default: yes with cifar10 and cifar100.")
 flags.DEFINE_integer("holdout", 0, "Training images to hold out, to pick the best epoch on.", lower_bound=0)
 flags.DEFINE_integer("limit_train", None, "Train on the first so many images alone, for short trials.", lower_bound=1)
 
@@ -65,7 +75,7 @@ flags.DEFINE_list("export", "", f"Formats to export the best checkpoint to at th
 _INSTALL = {"tensorflow": "'tfq[tensorflow]'", "jax": "'tfq[jax]'", "tf_keras": "'tfq[larq]'", "torch": "torch"}
 
 # They do not change what comes out of training. That of --backend is rounded differently; versions.json names each.
-_FREE_FLAGS = ("backend", "data_dir", "run_dir", "resume", "evaluate", "export", "steps_per_execution", "diagnose")
+_FREE_FLAGS = ("backend", "data_dir", "labels", "run_dir", "resume", "evaluate", "export", "steps_per_execution", "diagnose")
 
 
 class UsageError(Exception):
@@ -100,8 +110,7 @@ def check_flags():
     except ValueError as error:
         raise UsageError(f"--{error}") from error
     _check_network_flags()
-    if FLAGS.dataset == "npz" and not FLAGS.data_dir:
-        raise UsageError("--dataset=npz needs --data_dir=FILE.npz")
+    _check_data_flags()
     if not FLAGS.lr > 0:
         raise UsageError(f"--lr={FLAGS.lr} must be above 0")
     if not all(epoch.isdecimal() and int(epoch) > 0 for epoch in FLAGS.milestones):
@@ -115,6 +124,21 @@ def check_flags():
             raise UsageError(f"--export=lce needs --method=xnor, whose kernels and inputs are signs; got --method={FLAGS.method}")
     if FLAGS.init_from and not Path(FLAGS.init_from).exists():
         raise UsageError(f"--init_from={FLAGS.init_from}: there is no such file or directory")
+
+
+def _check_data_flags():
+    if FLAGS.dataset in choices.OWN_DATA and not FLAGS.data_dir:
+        raise UsageError(f"--dataset={FLAGS.dataset} needs --data_dir={choices.OWN_DATA[FLAGS.dataset]}")
+    if not FLAGS.crop and FLAGS.flip is not False and (FLAGS.flip or FLAGS.dataset in choices.MIRRORED):
+        raise UsageError("--nocrop needs --noflip: images are mirrored where they are cropped")
+    if FLAGS.image_size is None:
+        return
+    if FLAGS.dataset != "folder":
+        raise UsageError(f"--image_size is for --dataset=folder; got --dataset={FLAGS.dataset}")
+    try:
+        choices.image_size(FLAGS.image_size)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
 
 
 def _check_network_flags():
