@@ -87,8 +87,8 @@ def test_labels_that_are_no_classes_are_refused(tmp_path, labels, message):
             CLASSES + 1,
             CLASSES[:6] + 1,
             4,
-            "WARNING: npz: class 0 has no images; the network gets an output for each of 0 to 3 all the same; if labels are meant "
-            "to begin at 1, subtract 1 from them",
+            "WARNING: npz: class 0 has no images; the network gets an output for each of 0 to 3 all the same; if labels are "
+            "meant to begin at 1, subtract 1 from them",
         ),
         (
             2 * CLASSES,
