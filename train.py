@@ -63,7 +63,9 @@ flags.DEFINE_boolean("deterministic", False, "Same bits each time; slower where 
 flags.DEFINE_boolean("bfloat16", False, "Train with products in bfloat16 where that is faster; test in float32.")
 flags.DEFINE_boolean("diagnose", False, "Add to history.csv, each epoch, what may be wrong with a low-bit network.")
 flags.DEFINE_integer("steps_per_execution", 1, "Steps between two looks at the loss; more may be faster on a GPU.", lower_bound=1)
-flags.DEFINE_enum("backend", None, choices.BACKENDS, "Backend of Keras; tf_keras is Keras 2. Default: what Keras is set to.")
+flags.DEFINE_enum(
+    "backend", None, choices.BACKENDS, "Keras' backend; tf_keras is Keras 2. Default: KERAS_BACKEND, or what there is."
+)
 
 # Where to, and what else.
 flags.DEFINE_string("run_dir", None, "Directory of the run. Default: runs/DATASET_MODEL_METHOD.")
@@ -274,7 +276,7 @@ def main(_):
             claim(directory, backend)
         # Imported here: the backend had to be chosen first.
         from tfq.training import program
-    except (UsageError, RunDirectoryError, ImportError) as error:
+    except (UsageError, RunDirectoryError, ImportError, ValueError) as error:  # the last of a keras.json that Keras cannot read
         die(error)
     try:
         with models.reading(FLAGS.method):

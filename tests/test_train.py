@@ -130,12 +130,20 @@ def test_a_run_explains_itself(tmp_path):
     assert "--epochs=3 differs" in longer.stderr
 
 
-def test_killed_run_ends_with_the_same_bits(tmp_path):
+def test_killed_run_ends_with_the_same_bits(tmp_path, monkeypatch):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     trained(*NOISY, f"--run_dir={whole}")
     train_and_kill("Test:     1", *NOISY, f"--run_dir={killed}")
-    resumed = trained(*NOISY, f"--run_dir={killed}", "--steps_per_execution=3")  # which changes nothing either
+    # Neither does any of these change anything.
+    settings = {"floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.01, "backend": "tensorflow"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_MAX_STEPS_PER_EPOCH", "1")
+    resumed = trained(*NOISY, f"--run_dir={killed}", "--steps_per_execution=3")
     assert "Going on after epoch" in resumed
+    assert (
+        "floatx=float16, image_data_format=channels_first, epsilon=0.01, max_steps_per_epoch=1, dtype_policy=float16" in resumed
+    )
     expected, found = arrays(whole / "last.keras"), arrays(killed / "last.keras")
     assert any("iteration" in name or name.startswith("optimizer") for name in expected)
     assert any(array.dtype == np.int32 and array.shape == (2,) for array in expected.values())  # the key of the gradient noise

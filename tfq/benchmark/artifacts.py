@@ -8,7 +8,7 @@ import numpy as np
 
 from tfq import data, export
 from tfq.benchmark import trained
-from tfq.compat import keras
+from tfq.compat import keras, plain_settings
 from tfq.data import DataError
 from tfq.export.run import RunError
 
@@ -27,6 +27,7 @@ class Artifacts:
     labels: Path
 
 
+@plain_settings()
 def make(options, directory, build):
     """Export the network of the options for each engine into a directory.
 

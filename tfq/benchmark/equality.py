@@ -18,7 +18,7 @@ from tfq import data, export
 from tfq.arguments import integer, output_file
 from tfq.benchmark import equality_graph, equality_layers, equality_network, equality_table, trained
 from tfq.benchmark.equality_keras import Reference
-from tfq.compat import exact_products
+from tfq.compat import exact_products, plain_settings
 from tfq.export import lce, tflite
 from tfq.export.graph import from_keras
 from tfq.export.run import RunError
@@ -43,6 +43,7 @@ def main(arguments):
     return _fail(report["violations"]) if report["violations"] else 0
 
 
+@plain_settings()
 @exact_products()
 def compare(options):
     """The figures of a run, as `--json` writes them.

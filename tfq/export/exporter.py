@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfq.compat import exact_products
+from tfq.compat import exact_products, plain_settings
 from tfq.export import accuracy, label_file, table
 from tfq.export.accuracy import Accuracy
 from tfq.export.errors import ExportError
@@ -47,6 +47,7 @@ class Report:
         return text if self.accuracy is None else f"{text}; {self.accuracy}"
 
 
+@plain_settings()
 def export_model(
     model_or_run,
     path,
@@ -106,6 +107,7 @@ def export_model(
     return save(model, path, formats, images=images, **pixels, labels=labels, targets=targets, log=log)
 
 
+@plain_settings()
 def save(
     model,
     directory,

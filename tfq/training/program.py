@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tfq import callbacks, complexity, data, export, plot
-from tfq.compat import accelerators, enable_determinism, exact_products, keras
+from tfq.compat import accelerators, enable_determinism, exact_products, keras, plain_settings
 from tfq.training import checkpoint, optimizers, transfer
 from tfq.training.history import History
 from tfq.training.run_directory import RunDirectoryError, versions
@@ -38,6 +38,7 @@ def log(line):
     print(line, flush=True)
 
 
+@plain_settings(log)
 @exact_products()
 def run(flags, backend, directory, build):
     """Train or test by the flags of train.py, in float32 but for what `--bfloat16` allows.
