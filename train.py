@@ -34,8 +34,18 @@ flags.DEFINE_integer("width", None, "resnet20: output channels of a block over i
 flags.DEFINE_integer("depth", None, "resnet20: 6 n + 2. Default: 20.")
 
 # On what.
-flags.DEFINE_enum("dataset", "cifar10", choices.DATASETS, "Data set; npz takes your own arrays from --data_dir=FILE.npz.")
+flags.DEFINE_enum(
+    "dataset",
+    "cifar10",
+    choices.DATASETS,
+    "Data set. Of your own: npz with x_train, y_train, x_test, y_test and perhaps labels (names of classes) in --data_dir=FILE; "
+    "folder with images in DIR/train/CLASS/ and DIR/test/CLASS/, or in DIR/CLASS/, of --data_dir=DIR.",
+)
 flags.DEFINE_string("data_dir", None, "Where the data set is, if it is not to be found in the cache or fetched.")
+flags.DEFINE_string("image_size", None, "folder: scale images to HEIGHTxWIDTH, such as 32x48, or 32. Default: all have one.")
+flags.DEFINE_string("labels", None, "Names of the classes, for exports: a file with one a line, or A,B,... Default: the data's.")
+flags.DEFINE_boolean("crop", True, "Crop training images at random out of themselves padded by 4 black pixels.")
+flags.DEFINE_boolean("flip", None, "Mirror half of the training images. Default: yes with cifar10 and cifar100.")
 flags.DEFINE_integer("holdout", 0, "Training images to hold out, to pick the best epoch on.", lower_bound=0)
 flags.DEFINE_integer("limit_train", None, "Train on the first so many images alone, for short trials.", lower_bound=1)
 
@@ -54,7 +64,9 @@ flags.DEFINE_boolean("bfloat16", False, "Train with products in bfloat16 where t
 flags.DEFINE_boolean("diagnose", False, "Add to history.csv, each epoch, what may be wrong with a low-bit network.")
 flags.DEFINE_boolean("stop_on_collapse", True, "Stop a run whose training accuracy is that of guesses.")
 flags.DEFINE_integer("steps_per_execution", 1, "Steps between two looks at the loss; more may be faster on a GPU.", lower_bound=1)
-flags.DEFINE_enum("backend", None, choices.BACKENDS, "Backend of Keras; tf_keras is Keras 2. Default: what Keras is set to.")
+flags.DEFINE_enum(
+    "backend", None, choices.BACKENDS, "Keras' backend; tf_keras is Keras 2. Default: KERAS_BACKEND, or what there is."
+)
 
 # Where to, and what else.
 flags.DEFINE_string("run_dir", None, "Directory of the run. Default: runs/DATASET_MODEL_METHOD.")
@@ -66,8 +78,10 @@ flags.DEFINE_list("export", "", f"Formats to export the best checkpoint to at th
 _INSTALL = {"tensorflow": "'tfq[tensorflow]'", "jax": "'tfq[jax]'", "tf_keras": "'tfq[larq]'", "torch": "torch"}
 
 # They do not change what comes out of training. That of --backend is rounded differently; versions.json names each.
-_FREE_FLAGS = ("backend", "data_dir", "run_dir", "resume", "evaluate", "export", "steps_per_execution", "diagnose")
-_FREE_FLAGS += ("stop_on_collapse",)  # whoever sees that a run was stopped too early lets it go on
+_FREE_FLAGS = (
+    *("backend", "data_dir", "labels", "run_dir", "resume", "evaluate", "export", "steps_per_execution", "diagnose"),
+    "stop_on_collapse",  # whoever sees that a run was stopped too early lets it go on
+)
 
 
 class UsageError(Exception):
@@ -102,8 +116,7 @@ def check_flags():
     except ValueError as error:
         raise UsageError(f"--{error}") from error
     _check_network_flags()
-    if FLAGS.dataset == "npz" and not FLAGS.data_dir:
-        raise UsageError("--dataset=npz needs --data_dir=FILE.npz")
+    _check_data_flags()
     if not FLAGS.lr > 0:
         raise UsageError(f"--lr={FLAGS.lr} must be above 0")
     if not all(epoch.isdecimal() and int(epoch) > 0 for epoch in FLAGS.milestones):
@@ -117,6 +130,19 @@ def check_flags():
             raise UsageError(f"--export=lce needs --method=xnor, whose kernels and inputs are signs; got --method={FLAGS.method}")
     if FLAGS.init_from and not Path(FLAGS.init_from).exists():
         raise UsageError(f"--init_from={FLAGS.init_from}: there is no such file or directory")
+
+
+def _check_data_flags():
+    if FLAGS.dataset in choices.OWN_DATA and not FLAGS.data_dir:
+        raise UsageError(f"--dataset={FLAGS.dataset} needs --data_dir={choices.OWN_DATA[FLAGS.dataset]}")
+    if FLAGS.image_size is None:
+        return
+    if FLAGS.dataset != "folder":
+        raise UsageError(f"--image_size is for --dataset=folder; got --dataset={FLAGS.dataset}")
+    try:
+        choices.image_size(FLAGS.image_size)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
 
 
 def _check_network_flags():
@@ -252,7 +278,7 @@ def main(_):
             claim(directory, backend)
         # Imported here: the backend had to be chosen first.
         from tfq.training import program
-    except (UsageError, RunDirectoryError, ImportError) as error:
+    except (UsageError, RunDirectoryError, ImportError, ValueError) as error:  # the last of a keras.json that Keras cannot read
         die(error)
     try:
         with models.reading(FLAGS.method):

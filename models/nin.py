@@ -26,16 +26,17 @@ def build(scheme, input_shape=(32, 32, 3), num_classes=10, bn_first=None):
     x = keras.layers.ReLU(name="conv1_relu")(x) if bn_first else scheme.activation(x, name="conv1_relu")
     x = block(scheme, x, 160, 1, name="conv2")
     x = block(scheme, x, 96, 1, name="conv3")
-    x = keras.layers.MaxPooling2D(3, 2, padding="same", name="pool1")(x)
+    x = keras.layers.MaxPooling2D(3, 2, padding="same", data_format="channels_last", name="pool1")(x)
     x = block(scheme, x, 192, 3, name="conv4")
     x = block(scheme, x, 192, 1, name="conv5")
     x = block(scheme, x, 192, 1, name="conv6")
-    x = keras.layers.AveragePooling2D(3, 2, padding="same", name="pool2")(x)
+    x = keras.layers.AveragePooling2D(3, 2, padding="same", data_format="channels_last", name="pool2")(x)
     x = block(scheme, x, 192, 3, name="conv7")
     x = block(scheme, x, 192, 1, name="conv8", before_float=True)
     x = batch_norm(float_conv(x, num_classes, 1, name="conv9", use_bias=True), name="conv9_bn")
     x = keras.layers.ReLU(name="conv9_relu")(x)
-    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="pool3")(x), name="nin")
+    outputs = keras.layers.GlobalAveragePooling2D(data_format="channels_last", name="pool3")(x)
+    return keras.Model(inputs, outputs, name="nin")
 
 
 def _bn_first(scheme, x, filters, kernel_size, name, before_float=False):

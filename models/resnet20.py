@@ -32,7 +32,7 @@ def build(scheme, input_shape=(32, 32, 3), num_classes=10, depth=20, width=4):
             x = _block(scheme, x, inner, inner * width, strides, name=f"stage{stage}_block{block}")
     x = batch_norm(x, name="head_bn")
     x = keras.layers.ReLU(name="head_relu")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
+    x = keras.layers.GlobalAveragePooling2D(data_format="channels_last", name="head_pool")(x)
     outputs = keras.layers.Dense(num_classes, name="head")(x)
     return keras.Model(inputs, outputs, name="resnet20")
 

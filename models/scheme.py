@@ -35,7 +35,14 @@ def drop_latent_weights(model):
 def float_conv(x, filters, kernel_size, name, strides=1, use_bias=False):
     """A convolution that stays in float in every method: the first one, and the head of nin."""
     return keras.layers.Conv2D(
-        filters, kernel_size, strides, padding="same", use_bias=use_bias, kernel_initializer="he_normal", name=name
+        filters,
+        kernel_size,
+        strides,
+        padding="same",
+        data_format="channels_last",
+        use_bias=use_bias,
+        kernel_initializer="he_normal",
+        name=name,
     )(x)
 
 
@@ -67,6 +74,7 @@ class Scheme:
             kernel_size,
             strides,
             padding="same",
+            data_format="channels_last",
             use_bias=use_bias,
             kernel_initializer="he_normal",
             input_quantizer=self.input_quantizer(),

@@ -138,7 +138,8 @@ def test_products_are_exact_only_where_it_is_asked_for():
 def test_train_py_computes_in_float32(monkeypatch):
     seen = []
     monkeypatch.setattr(program, "evaluate", lambda *_: seen.append(is_exact()))
-    flags = SimpleNamespace(deterministic=False, seed=0, dataset="digits", data_dir=None, export=[], evaluate=True)
+    none = dict.fromkeys(("data_dir", "image_size", "labels"))
+    flags = SimpleNamespace(deterministic=False, seed=0, dataset="digits", export=[], evaluate=True, **none)
     program.run(flags, backend, directory=None, build=None)
     assert seen == [True]
 

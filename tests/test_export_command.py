@@ -11,9 +11,10 @@ from conftest import ROOT
 from running import TINY, train
 
 from tfq import export
-from tfq.compat import keras
+from tfq.compat import backend, keras
 from tfq.export import __main__ as program
-from tfq.export import packed, run, table
+from tfq.export import label_file, packed, run, table
+from tfq.runtime import file
 from tfq.training import checkpoint
 from tfq.training.history import History
 from tfq.training.run_directory import RunDirectory
@@ -166,6 +167,44 @@ def test_a_package_that_a_format_needs_is_named(format, package, monkeypatch):
     extra = "export" if format == "lce" else "runtime"
     with pytest.raises(ImportError, match=rf"this needs `{package}`, which is not installed: pip install 'tfq\[{extra}\]'"):
         export.check([format])
+
+
+TEN = tuple("abcdefghij")
+
+
+@pytest.mark.parametrize("format", ["keras", "tfq", *(["savedmodel", "tflite"] if backend == "tensorflow" else [])])
+def test_names_of_the_classes_are_in_every_file(format, tmp_path):
+    images = np.random.default_rng(0).normal(size=(16, 32, 32, 3)).astype("float32")
+    for given in (TEN, ()):  # what was there before gives way
+        (report,) = export.export_model(network(), tmp_path, [format], images=images, labels=given)
+        found = file.read(report.path).labels if format == "tfq" else label_file.read(report.path)
+        assert found == given
+
+
+def test_names_of_the_classes_come_from_the_run_the_images_or_the_flag(whole, tmp_path, capsys):
+    directory, model, mine = RunDirectory(tmp_path), tmp_path / "model.keras", tmp_path / "mine.npz"
+    checkpoint.save(network(), directory.best, History([{"epoch": 0}]))
+    model.write_bytes(whole)
+    with np.load(SLICE) as arrays:
+        np.savez(mine, **arrays, labels=TEN)
+
+    def names(*arguments):
+        assert program.main([*map(str, arguments), "--formats=keras", f"--out={tmp_path / 'out'}"]) == 0, capsys.readouterr().err
+        return label_file.read(tmp_path / "out" / "model.keras")
+
+    directory.write_flags({"dataset": "npz", "data_dir": str(mine)})
+    assert run.class_names(tmp_path) == TEN  # of a run that was interrupted
+    statistics = {"pixel_mean": [0.5] * 3, "pixel_std": [0.2] * 3}
+    directory.write_json(directory.summary, statistics | {"labels": list("0123456789")})
+    assert names(tmp_path, f"--images={SLICE}") == tuple("0123456789")
+    assert names(tmp_path, f"--images={SLICE}", f"--labels={','.join(TEN)}") == TEN
+    directory.write_json(directory.summary, statistics)  # of an earlier version
+    directory.write_flags({"dataset": "cifar10"})
+    assert run.class_names(tmp_path)[3] == "cat"
+    assert run.class_names(model) == ()
+    assert names(model, f"--images={mine}") == TEN
+    assert "labels must name each of the 10 classes; got 2 labels" in fails(capsys, model, f"--images={mine}", "--labels=a,b")
+    assert "--labels=nowhere is neither a file" in fails(capsys, model, f"--images={mine}", "--labels=nowhere")
 
 
 STATISTICS = {"pixel_mean": [0.5] * 3, "pixel_std": [0.2] * 3}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from running import BACKEND, TINY, arrays, history, train, train_and_kill, trained
 
+from tfq.export import label_file
 from tfq.training.run_directory import RunDirectory
 
 NOISY = ["--flagfile=configs/dorefa_g.cfg", *TINY, "--epochs=3", "--deterministic"]
@@ -45,10 +46,34 @@ def test_evaluation_tests_the_last_checkpoint_too_where_it_is_of_another_epoch(t
     assert tested(directory.last, 2, [0, 1]) == [f"==> Test top-1 of {directory.best} (epoch 1): 25.000%"]
 
 
+@once
+def test_crops_and_flips_are_those_of_the_flags_or_of_the_data_set():
+    from tfq import data
+    from tfq.data import dataset as datasets
+    from tfq.training import program
+
+    x = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3)).astype("uint8")
+    flags = {"holdout": 0, "limit_train": None, "batch_size": 8, "seed": 0}
+    for crop, flip, of_data, expected in (
+        (True, None, True, (True, True)),
+        (True, None, False, (True, False)),
+        (True, True, False, (True, True)),
+        (True, False, True, (True, False)),
+        (False, False, True, (False, False)),
+        (False, True, False, (False, True)),
+    ):
+        dataset = datasets.make("own", (x, np.arange(8), x, np.arange(8)), 8, flip=of_data, source="")
+        batches, _ = program.make_batches(SimpleNamespace(crop=crop, flip=flip, **flags), dataset)
+        assert isinstance(batches, data.Batches)
+        assert (batches.crop, batches.flip) == expected
+
+
 @pytest.mark.keras3_only
 def test_a_run_explains_itself(tmp_path):
     export = [] if BACKEND == "jax" else ["--export=savedmodel,tflite"]
-    output = trained("--flagfile=configs/xnor.cfg", *TINY, "--epochs=2", f"--run_dir={tmp_path}", *export)
+    flags = [*TINY, "--labels=a,b,c,d,e,f,g,h,i,j"]
+    output = trained("--flagfile=configs/xnor.cfg", *flags, "--epochs=2", f"--run_dir={tmp_path}", *export)
+    assert "==> Data: npz from tests/data/cifar10_slice.npz: 384 training and 128 test images of 32 x 32 x 3 (height" in output
     assert re.search(r"Train: +1 \[ +128/ +128 \(100%\)\] loss: +\d.*top1: .*load_time: .*lr: .*images/s", output)
     assert re.search(r"Test: +1 \[ +128/ +128 \(100%\)\] loss: +\d.*top1: .*time left: 0h:00m:00s", output)
     assert "picked on the test images" in output
@@ -60,7 +85,9 @@ def test_a_run_explains_itself(tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["best_top1"] == pytest.approx(max(float(row["val_top1"]) for row in rows))
     assert list(tmp_path.glob("tensorboard/*/events*")) or BACKEND == "jax"
+    assert summary["labels"] == list("abcdefghij")
     if export:
+        assert label_file.read(tmp_path / "export" / "model.tflite") == tuple("abcdefghij")
         assert {path.name for path in (tmp_path / "export").iterdir()} == {"savedmodel", "model.tflite"}
 
     evaluated = trained("--evaluate", f"--run_dir={tmp_path}")
@@ -104,12 +131,20 @@ def test_a_run_explains_itself(tmp_path):
     assert "--epochs=3 differs" in longer.stderr
 
 
-def test_killed_run_ends_with_the_same_bits(tmp_path):
+def test_killed_run_ends_with_the_same_bits(tmp_path, monkeypatch):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     trained(*NOISY, f"--run_dir={whole}")
     train_and_kill("Test:     1", *NOISY, f"--run_dir={killed}")
-    resumed = trained(*NOISY, f"--run_dir={killed}", "--steps_per_execution=3")  # which changes nothing either
+    # Neither does any of these change anything.
+    settings = {"floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.01, "backend": "tensorflow"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_MAX_STEPS_PER_EPOCH", "1")
+    resumed = trained(*NOISY, f"--run_dir={killed}", "--steps_per_execution=3")
     assert "Going on after epoch" in resumed
+    assert (
+        "floatx=float16, image_data_format=channels_first, epsilon=0.01, max_steps_per_epoch=1, dtype_policy=float16" in resumed
+    )
     expected, found = arrays(whole / "last.keras"), arrays(killed / "last.keras")
     assert any("iteration" in name or name.startswith("optimizer") for name in expected)
     assert any(array.dtype == np.int32 and array.shape == (2,) for array in expected.values())  # the key of the gradient noise

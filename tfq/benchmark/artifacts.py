@@ -8,7 +8,7 @@ import numpy as np
 
 from tfq import data, export
 from tfq.benchmark import trained
-from tfq.compat import keras
+from tfq.compat import keras, plain_settings
 from tfq.data import DataError
 from tfq.export.run import RunError
 
@@ -27,6 +27,7 @@ class Artifacts:
     labels: Path
 
 
+@plain_settings()
 def make(options, directory, build):
     """Export the network of the options for each engine into a directory.
 
@@ -39,7 +40,7 @@ def make(options, directory, build):
         `Artifacts`; larq-compute-engine is left out, with a line that says why, where it cannot run the network in bits.
     """
     flags = _flags(options)
-    dataset = data.load(flags["dataset"], flags.get("data_dir"), log=lambda line: None)
+    dataset = data.of_flags(flags, log=lambda line: None)
     quantized = _network(options.run, flags, dataset, build)
     float_flags = {**flags, "method": "float", "w_bits": None, "a_bits": None, "g_bits": None}
     plain = _network(options.float_run, float_flags, dataset, build)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tfq import layers, quantizers
-from tfq.compat import keras
+from tfq.compat import keras, plain_settings
 from tfq.export import FORMATS, verify
 from tfq.export.sample import Sample
 from tfq.quiet import quiet
@@ -25,6 +25,7 @@ class Files:
     images: Path
 
 
+@plain_settings()
 def make(directory, shape):
     """Write a convolution for each engine; each file is loaded again and compared with Keras.
 

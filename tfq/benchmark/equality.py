@@ -18,7 +18,7 @@ from tfq import data, export
 from tfq.arguments import integer, output_file
 from tfq.benchmark import equality_graph, equality_layers, equality_network, equality_table, trained
 from tfq.benchmark.equality_keras import Reference
-from tfq.compat import exact_products
+from tfq.compat import exact_products, plain_settings
 from tfq.export import lce, tflite
 from tfq.export.graph import from_keras
 from tfq.export.run import RunError
@@ -43,6 +43,7 @@ def main(arguments):
     return _fail(report["violations"]) if report["violations"] else 0
 
 
+@plain_settings()
 @exact_products()
 def compare(options):
     """The figures of a run, as `--json` writes them.
@@ -54,7 +55,7 @@ def compare(options):
     flags = trained.flags(options.run_dir)
     if "dataset" not in flags:
         raise RunError(f"the run in {options.run_dir} does not say its data set: equality needs its flags.cfg")
-    dataset = data.load(flags["dataset"], options.data_dir or flags.get("data_dir"), log=lambda line: None)
+    dataset = data.of_flags({**flags, "data_dir": options.data_dir or flags.get("data_dir")}, log=lambda line: None)
     mean, std = (dataset.mean, dataset.std) if mean is None else (mean, std)
     sample, labels = Sample(None, mean, std), dataset.y_test[: options.images]
 

@@ -1,33 +1,39 @@
 """Data sets as arrays, and batches of them for every backend."""
 
-from tfq.data import cifar10, digits, keras_datasets, npz
+from dataclasses import replace
+
+from tfq.data import cifar10, classes, digits, folder, keras_datasets, names, npz
 from tfq.data.batches import Batches
-from tfq.data.dataset import DataError, Dataset, hold_out
+from tfq.data.dataset import Dataset, hold_out
+from tfq.data.errors import DataError
 from tfq.data.feed import feed
 from tfq.data.on_device import feeding
 
-__all__ = ["NAMES", "Batches", "DataError", "Dataset", "feed", "feeding", "hold_out", "load"]
+__all__ = ["NAMES", "Batches", "DataError", "Dataset", "feed", "feeding", "hold_out", "load", "of_flags"]
 
 _LOADERS = {
     "cifar10": cifar10.load,
     "cifar100": keras_datasets.load_cifar100,
     "digits": digits.load,
+    "folder": folder.load,
     "mnist": keras_datasets.load_mnist,
     "npz": npz.load,
 }
 
-_READ_DATA_DIR = ("cifar10", "npz")
+_READ_DATA_DIR = ("cifar10", "npz", "folder")
 
 NAMES = tuple(_LOADERS)
 
 
-def load(name, data_dir=None, log=print):
+def load(name, data_dir=None, log=print, *, image_size=None, labels=None):
     """A data set by its name.
 
     Args:
         name: one of `NAMES`.
-        data_dir: where `cifar10` is looked for first; the file of `npz`.
-        log: takes lines on what is tried.
+        data_dir: where `cifar10` is looked for first; the file of `npz`; the folder of `folder`.
+        log: takes lines on what is tried, and on classes without images.
+        image_size: "32" or "32x48" (height x width), to scale the images of `folder` to; None for images of one size.
+        labels: names of the classes, with commas between, or a file of them; None for those of the data set.
 
     Returns:
         The `Dataset`.
@@ -38,5 +44,35 @@ def load(name, data_dir=None, log=print):
     if name not in _LOADERS:
         raise DataError(f"data set {name!r} is unknown; known are {', '.join(NAMES)}")
     if data_dir and name not in _READ_DATA_DIR:
-        log(f"--data_dir={data_dir} is not used: only {' and '.join(_READ_DATA_DIR)} are looked for there")
-    return _LOADERS[name](data_dir, log)
+        log(f"--data_dir={data_dir} is not used: only {_and(_READ_DATA_DIR)} are looked for there")
+    options = {} if image_size is None else {"image_size": image_size}
+    if options and name != "folder":
+        raise DataError(f"image_size={image_size} is for images of a folder; got data set {name!r}")
+    made = _LOADERS[name](data_dir, log, **options)
+    if labels is not None:
+        made = _named(made, labels)
+    for line in classes.remarks(made):
+        log(line)
+    return made
+
+
+def of_flags(flags, log=print):
+    """The data set that the flags of a run name.
+
+    Args:
+        flags: names to texts, as `RunDirectory.read_flags` gives them, or to values.
+        log: as of `load`.
+    """
+    options = {name: flags.get(name) for name in ("image_size", "labels")}
+    return load(flags["dataset"], flags.get("data_dir"), log, **options)
+
+
+def _named(dataset, text):
+    given = names.read(text)
+    if len(given) != dataset.num_classes:
+        raise DataError(f"--labels names {len(given)} classes; {dataset.name} {dataset.source} has {dataset.num_classes}")
+    return replace(dataset, labels=given)
+
+
+def _and(words):
+    return f"{', '.join(words[:-1])} and {words[-1]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfq.data.dataset import DataError
+from tfq.data.errors import DataError
 from tfq.training import atomic
 
 _ABANDONED = 3600  # seconds; an older temporary file was left by a process that was killed
@@ -20,8 +20,8 @@ def folder():
     return Path(os.environ.get("TFQ_CACHE") or Path.home() / ".cache" / "tfq")
 
 
-def read_npz(path):
-    """The four arrays of an .npz file.
+def read_npz(path, optional=()):
+    """The four arrays of an .npz file, then those of `optional` names, None for each that is not there.
 
     Raises:
         DataError: it is damaged, something else, or lacks one of them.
@@ -33,7 +33,7 @@ def read_npz(path):
             missing = [key for key in KEYS if key not in file]
             if missing:
                 raise DataError(f"{path} has no {', '.join(missing)}; it holds {', '.join(file.files) or 'nothing'}")
-            return tuple(file[key] for key in KEYS)
+            return *(file[key] for key in KEYS), *(file.get(key) for key in optional)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as .npz: {error}") from error
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from tfq.data import cache, cifar10_files, cifar10_npm, keras_datasets
-from tfq.data.dataset import DataError, make
+from tfq.data.dataset import make
+from tfq.data.errors import DataError
 
 # Of the arrays as uint8, in C order: (N, 32, 32, 3) and (N,).
 SHA256 = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfq.data import cache
-from tfq.data.dataset import DataError
+from tfq.data.errors import DataError
 
 _PYTHON_BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 _BINARY_BATCHES = tuple(f"{name}.bin" for name in _PYTHON_BATCHES)

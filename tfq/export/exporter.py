@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tfq import walk
-from tfq.compat import exact_products
+from tfq.compat import exact_products, plain_settings
 from tfq.complexity.graph import has_graph
-from tfq.export import accuracy, table
+from tfq.export import accuracy, label_file, table
 from tfq.export.accuracy import Accuracy
 from tfq.export.errors import ExportError
 from tfq.export.formats import FORMATS, check
@@ -49,6 +49,7 @@ class Report:
         return text if self.accuracy is None else f"{text}; {self.accuracy}"
 
 
+@plain_settings()
 def export_model(
     model_or_run,
     path,
@@ -73,7 +74,7 @@ def export_model(
         pixel_mean: per channel, of pixels scaled to [0, 1], to make a SavedModel and a `.tfq` file take uint8 images too.
             Default for a run: its own.
         pixel_std: likewise.
-        labels: names of the classes, kept in a `.tfq` file.
+        labels: names of the classes, put into each file (`tfq.export.label_file`). Default for a run: those of its data set.
         targets: the right class of each image, to report what a format that rounds costs. Default for a run: those of its images.
         count: test images of a run to compare on, where no images are given. Default: 256.
         log: takes each `Report` as soon as its file is written, such as `print`.
@@ -99,6 +100,7 @@ def export_model(
         model, images, pixel_mean, pixel_std = run.read(path_of_run, images, pixel_mean, pixel_std, count)
         if own_images and images is not None:
             targets = run.test_labels(path_of_run, len(images))
+        labels = labels or run.class_names(path_of_run)
     else:
         model = model_or_run
     if images is None:
@@ -107,6 +109,7 @@ def export_model(
     return save(model, path, formats, images=images, **pixels, labels=labels, targets=targets, log=log)
 
 
+@plain_settings()
 def save(
     model,
     directory,
@@ -131,7 +134,7 @@ def save(
         images: batch of at least 16 real images: float32, prepared as the model expects them, or uint8 with pixel statistics.
         pixel_mean: per channel, of pixels scaled to [0, 1], if uint8 images are to be taken: (C,).
         pixel_std: likewise.
-        labels: names of the classes.
+        labels: names of the classes, put into each file (`tfq.export.label_file`).
         targets: the right class of each image, integers (n,), if known.
         log: takes each `Report` as soon as its file is written.
 
@@ -194,6 +197,8 @@ def _save_one(model, directory, name, sample, targets, log):
         lossy = getattr(module, "LOSSY", None)
         with quiet(passing=(Unsupported, ImportError, ExportMismatch)):
             module.write(model, partial, sample)
+            if sample.labels and not getattr(module, "HOLDS_LABELS", False):
+                label_file.add(partial, sample.labels)
             predict = module.load(partial)
             agreement = compare(name, model, predict, sample.images, lossy=lossy)
             if sample.takes_uint8 and hasattr(module, "load_uint8"):

@@ -9,8 +9,9 @@ from tfq.export.verify import FEWEST_IMAGES
 from tfq.training.choices import ANY_BACKEND_EXPORTS
 
 # A format is a module with FILENAME, write(model, path, sample), load(path) -> function from images to logits, and sizes(path) ->
-# rows of `table.by_layer`; with LOSSY if its file rounds more than float32 does, NEEDS if it takes packages of its own, and
-# load_uint8(path) -> function from uint8 images where it takes such.
+# rows of `table.by_layer`; with LOSSY if its file rounds more than float32 does, NEEDS if it takes packages of its own,
+# HOLDS_LABELS if it has a place of its own for the names of the classes, and load_uint8(path) -> function from uint8 images where
+# it takes such.
 FORMATS = {
     "savedmodel": savedmodel,
     "keras": keras_file,

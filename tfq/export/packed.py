@@ -9,6 +9,7 @@ from tfq.runtime import graph as g
 
 FILENAME = "model.tfq"
 NEEDS = ("safetensors", "numba")
+HOLDS_LABELS = True
 
 
 def write(model, path, sample):

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfq import data
 from tfq.compat import is_legacy, keras, require
+from tfq.data import names
 from tfq.export.errors import ExportError
 from tfq.export.verify import FEWEST_IMAGES
 from tfq.training import checkpoint
@@ -117,7 +118,27 @@ def test_labels(path, count):
     return _dataset(RunDirectory(path).read_flags() or {}, path).y_test[:count]
 
 
+def class_names(path):
+    """Names of the classes of a run: of its summary, else of its data set; none where neither has them, or of a model file."""
+    directory = RunDirectory(path)
+    if directory.summary.exists():
+        try:
+            found = json.loads(directory.summary.read_text(encoding="utf-8"))
+            if "labels" in found:
+                return tuple(found["labels"])
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{directory.summary} is no summary of a run: {error}") from error
+    # Of an earlier version, or of a run that was interrupted.
+    flags = directory.read_flags() or {}
+    if flags.get("dataset") in names.KNOWN and not flags.get("labels"):
+        return names.KNOWN[flags["dataset"]]
+    try:
+        return _dataset(flags, path).labels
+    except (RunError, data.DataError):
+        return ()
+
+
 def _dataset(flags, path):
     if "dataset" not in flags:
         raise RunError(f"the run in {path} does not say its data set: give images")
-    return data.load(flags["dataset"], flags.get("data_dir"), log=lambda line: None)
+    return data.of_flags(flags, log=lambda line: None)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from tfq import layers
-from tfq.compat import keras, ops, require
+from tfq.compat import keras, ops, plain_settings, require
 from tfq.export.kernels import array
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 from tfq.runtime import file
@@ -40,6 +40,7 @@ def load_packed(path):
     return to_keras(file.read(path))
 
 
+@plain_settings()
 def to_keras(graph):
     """The functional Keras model of a `tfq.runtime.graph.Graph`; see `load_packed`."""
     names = _Names()

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tfq.arguments import output_file, thread_count
+from tfq.runtime.labels import read as read_labels
 from tfq.runtime.pictures import PictureError, Reader
 
 # Images in memory at a time.
@@ -92,18 +93,10 @@ def _labels(options, graph, classes):
         return [None] * classes
     labels, source = list(graph.labels), options.model
     if options.labels is not None:
-        labels, source = _names_in(options.labels), options.labels
+        labels, source = read_labels(options.labels), options.labels
     if len(labels) != classes:
         raise ValueError(f"the network has {classes} classes; {source} names {len(labels)}")
     return labels
-
-
-def _names_in(path):
-    try:
-        # Some editors put a byte order mark in front, which is no part of the first name.
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"--labels={path} is no text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def _print_start(engine):

@@ -1,6 +1,8 @@
 """What the flags of the training program may be. Imports nothing, so that a slip is found before Keras is loaded."""
 
-DATASETS = ("cifar10", "cifar100", "digits", "mnist", "npz")
+DATASETS = ("cifar10", "cifar100", "digits", "folder", "mnist", "npz")
+# The ones of the user's own.
+OWN_DATA = {"npz": "FILE.npz", "folder": "DIR"}
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "step", "cosine", "onecycle")
 BACKENDS = ("tensorflow", "jax", "torch", "tf_keras")
@@ -11,3 +13,15 @@ INT8_EXPORTS = ("savedmodel", "tflite")
 
 # A run may be prolonged only where the rate at an epoch does not depend on how many there will be.
 OPEN_ENDED_SCHEDULES = ("constant", "step")
+
+
+def image_size(text):
+    """(height, width) of "32" or "32x48".
+
+    Raises:
+        ValueError: it is neither.
+    """
+    sizes = text.lower().split("x")
+    if len(sizes) > 2 or not all(size.isdecimal() and size.isascii() and 0 < int(size) <= 2**14 for size in sizes):
+        raise ValueError(f"image_size={text} must be HEIGHTxWIDTH, such as 32x48, or one number for both")
+    return int(sizes[0]), int(sizes[-1])

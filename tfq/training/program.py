@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tfq import callbacks, complexity, data, export, plot
-from tfq.compat import accelerators, enable_determinism, exact_products, keras
+from tfq.compat import accelerators, enable_determinism, exact_products, keras, plain_settings
 from tfq.training import checkpoint, optimizers, transfer
 from tfq.training.history import History
 from tfq.training.run_directory import RunDirectoryError, versions
@@ -38,6 +38,7 @@ def log(line):
     print(line, flush=True)
 
 
+@plain_settings(log)
 @exact_products()
 def run(flags, backend, directory, build):
     """Train or test by the flags of train.py, in float32 but for what `--bfloat16` allows.
@@ -54,8 +55,8 @@ def run(flags, backend, directory, build):
     if flags.deterministic:
         enable_determinism()
     keras.utils.set_random_seed(flags.seed)
-    dataset = data.load(flags.dataset, flags.data_dir, log=log)
-    log(f"==> Data: {dataset.name} {dataset.source}")
+    dataset = data.load(flags.dataset, flags.data_dir, log, image_size=flags.image_size, labels=flags.labels)
+    log(f"==> Data: {dataset}")
     if flags.export:
         export.check(flags.export, directory.exports, len(dataset.x_test))
     if flags.evaluate:
@@ -113,8 +114,9 @@ def make_batches(flags, dataset):
     if flags.holdout:
         x, y, val_x, val_y = data.hold_out(dataset, flags.holdout, flags.seed)
     x, y = x[: flags.limit_train], y[: flags.limit_train]
+    flip = dataset.flip if flags.flip is None else flags.flip
     batches = data.Batches(
-        x, y, flags.batch_size, dataset.mean, dataset.std, crop=True, flip=dataset.flip, shuffle=True, seed=flags.seed
+        x, y, flags.batch_size, dataset.mean, dataset.std, crop=flags.crop, flip=flip, shuffle=True, seed=flags.seed
     )
     return batches, data.Batches(val_x, val_y, EVALUATION_BATCH, dataset.mean, dataset.std)
 
@@ -194,6 +196,7 @@ def finish(flags, directory, dataset, model, history, stopped):
         "macs": {f"{a}x{w}": count for (a, w), count in cost.macs.items()},
         "pixel_mean": [float(value) for value in dataset.mean],
         "pixel_std": [float(value) for value in dataset.std],
+        "labels": list(dataset.labels),
     }
     if flags.holdout and not stopped:
         summary["test_top1"] = test_accuracy(checkpoint.load(directory.best)[0], dataset)
@@ -227,9 +230,9 @@ def export_best(directory, dataset, formats):
     """Export the best checkpoint and print what each file holds."""
     model, _ = checkpoint.load(directory.best)
     images, targets = dataset.x_test[:EXPORT_IMAGES], dataset.y_test[:EXPORT_IMAGES]
-    pixels = {"pixel_mean": dataset.mean, "pixel_std": dataset.std}
+    known = {"pixel_mean": dataset.mean, "pixel_std": dataset.std, "labels": dataset.labels}
     try:
-        export.save(model, directory.exports, formats, images=images, targets=targets, **pixels, log=_log_report)
+        export.save(model, directory.exports, formats, images=images, targets=targets, **known, log=_log_report)
     except OSError as error:  # such as a full disk
         raise export.ExportError(f"the export to {directory.exports} failed: {error}") from error
 

@@ -1,0 +1,63 @@
+"""Names of classes: those of the data sets that have known ones, and the user's."""
+
+from pathlib import Path
+
+from tfq.data.errors import DataError
+from tfq.runtime import labels
+from tfq.runtime.codec import MAX_NAME
+
+_DIGITS = tuple("0123456789")
+_CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
+_CIFAR100 = """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+    caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+    flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man
+    maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree
+    plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail
+    snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout
+    tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+
+# By data set, in the order of its labels.
+KNOWN = {
+    "cifar10": tuple(_CIFAR10.split()),
+    "cifar100": tuple(_CIFAR100.split()),
+    "digits": _DIGITS,
+    "mnist": _DIGITS,
+}
+
+
+def read(text):
+    """The names that `--labels` gives: of a file with one a line, or with commas between.
+
+    Raises:
+        DataError: it is neither, or holds what can be no name.
+    """
+    if _is_file(text):
+        try:
+            return check(labels.read(Path(text)), f"--labels={text}")
+        except (ValueError, OSError) as error:
+            raise DataError(str(error)) from error
+    if "," not in text:
+        raise DataError(f"--labels={text} is neither a file with a name a line nor names with commas between")
+    return check([name.strip() for name in text.split(",")], "--labels")
+
+
+def _is_file(text):
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # many names are too long for that of a file
+        return False
+
+
+def check(names, source):
+    """The names as a tuple of texts.
+
+    Raises:
+        DataError: one of them is empty, longer than a packed file takes, or no single line; the message shows it.
+    """
+    for index, name in enumerate(names):
+        if not 0 < len(name) <= MAX_NAME or not name.isprintable():
+            shown = repr(name) if len(name) < 60 else f"{name[:56]!r}..."
+            raise DataError(f"{source}: the name of class {index} must be a line of 1 to {MAX_NAME} characters; got {shown}")
+    return tuple(map(str, names))
