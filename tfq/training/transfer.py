@@ -1,5 +1,6 @@
 """Start a network from the weights of another run: the usual second stage of low-bit training."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tfq.compat import keras, ops, weight_name
@@ -44,24 +45,32 @@ def read(source):
     return {layer.name: {name: ops.convert_to_numpy(w) for name, w in _named(layer).items()} for layer in donor.layers}
 
 
-def initialize(model, source):
+def initialize(model, source, skip=()):
     """Copy into `model` the weights of the layers that have the same name and shapes in `source`.
 
     Args:
         model: the model to start; a layer inside a wrapper of tfmot goes by its own name.
         source: as `read` takes it.
+        skip: names of layers to leave out, with wildcards such as `stage3_*`: the head of a network with other classes.
 
     Returns:
         Names of the layers with weights that kept their own initial values.
 
     Raises:
-        TransferError: the file cannot be read, no layer fits, or a layer has another shape.
+        TransferError: the file cannot be read, no layer fits, a layer has another shape, or `skip` names none.
     """
-    given = read(source)
+    given = _without(skip, read(source), source)
     skipped = [layer.name for layer in model.layers if layer.weights and not _copy(layer, given, source)]
     if len(skipped) == sum(bool(layer.weights) for layer in model.layers):
         raise TransferError(f"--init_from={source}: none of its layers has a name of this network's")
     return skipped
+
+
+def _without(skip, layers, source):
+    for pattern in skip:
+        if not any(fnmatchcase(name, pattern) for name in layers):
+            raise TransferError(f"--init_skip={pattern} names no layer of --init_from={source}: it has {', '.join(layers)}")
+    return {name: given for name, given in layers.items() if not any(fnmatchcase(name, pattern) for pattern in skip)}
 
 
 def _named(layer):
@@ -77,7 +86,8 @@ def _copy(layer, layers, source):
         expected = tuple(own[name].shape) if name in own else "none"
         if array.shape != expected:
             raise TransferError(
-                f"--init_from={source}: {layer.name} has a {name} of shape {array.shape} there, {expected} in this network"
+                f"--init_from={source}: {layer.name} has a {name} of shape {array.shape} there, {expected} in this network; "
+                f"--init_skip={layer.name} leaves the layer out"
             )
         own[name].assign(array)
     return True
