@@ -6,6 +6,8 @@ from pathlib import Path
 from tfq.compat import keras, ops, weight_name
 from tfq.training import weights
 
+_MANY = 5  # layers that do not fit: it is another network then, not one with another head
+
 
 class TransferError(RuntimeError):
     """The weights cannot be taken over; the message says why."""
@@ -60,7 +62,8 @@ def initialize(model, source, skip=()):
         TransferError: the file cannot be read, no layer fits, a layer has another shape, or `skip` names none.
     """
     given = _without(skip, read(source), source)
-    skipped = [layer.name for layer in model.layers if layer.weights and not _copy(layer, given, source)]
+    _check_shapes(model, given, source)
+    skipped = [layer.name for layer in model.layers if layer.weights and not _copy(layer, given)]
     if len(skipped) == sum(bool(layer.weights) for layer in model.layers):
         raise TransferError(f"--init_from={source}: none of its layers has a name of this network's")
     return skipped
@@ -77,17 +80,33 @@ def _named(layer):
     return {weight_name(weight): weight for weight in layer.weights}
 
 
-def _copy(layer, layers, source):
-    given = layers.get(getattr(layer, "layer", layer).name)  # a wrapper goes by the name of the layer inside
+def _check_shapes(model, layers, source):
+    """Raise before anything is copied; a head may be of two layers, which are named together."""
+    wrong = {_name(layer): text for layer in model.layers if (text := _misfit(layer, layers))}
+    if wrong:
+        more = f", and {len(wrong) - 1} more do not fit" if len(wrong) > 1 else ""
+        way_out = f"; --init_skip={','.join(wrong)} starts without" if len(wrong) < _MANY else ""
+        raise TransferError(f"--init_from={source}: {next(iter(wrong.values()))}{more}{way_out}")
+
+
+def _misfit(layer, layers):
+    own = _named(layer)
+    for name, array in layers.get(_name(layer), {}).items():
+        expected = tuple(own[name].shape) if name in own else "none"
+        if array.shape != expected:
+            return f"{layer.name} has a {name} of shape {array.shape} there, {expected} in this network"
+    return None
+
+
+def _copy(layer, layers):
+    given = layers.get(_name(layer))
     if not given:
         return False
     own = _named(layer)
     for name, array in given.items():
-        expected = tuple(own[name].shape) if name in own else "none"
-        if array.shape != expected:
-            raise TransferError(
-                f"--init_from={source}: {layer.name} has a {name} of shape {array.shape} there, {expected} in this network; "
-                f"--init_skip={layer.name} leaves the layer out"
-            )
         own[name].assign(array)
     return True
+
+
+def _name(layer):
+    return getattr(layer, "layer", layer).name  # a wrapper goes by the name of the layer inside
