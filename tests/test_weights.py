@@ -91,9 +91,9 @@ def test_a_head_for_other_classes_can_be_left_out(tmp_path):
             transfer.initialize(model, tmp_path, [pattern])
     assert all(np.array_equal(array, before[name]) for name, array in values(model).items())
     assert transfer.initialize(model, tmp_path, ["head*"]) == ["head", "head_norm"]
-    for name, array in values(model).items():
+    for name, value in values(model).items():
         expected = before if name.startswith("head") else values(donor)
-        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
 @pytest.mark.parametrize("content", ["text", "images", "half"])
