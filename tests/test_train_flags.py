@@ -35,6 +35,7 @@ SLIPS = {
     "--method=int8 --export=tflite,tfq": "--export=tfq is not for --method=int8",
     "--method=ternary_a1 --export=lce": "--export=lce needs --method=xnor",
     "--init_from=nowhere": "--init_from=nowhere",
+    "--init_skip=head": "--init_skip=head leaves out layers of --init_from, which is not given",
     "--method=int8 --backend=jax": "--backend=jax",
     "--flagfile=nowhere.cfg": "nowhere.cfg",
     "train": "train",

@@ -16,11 +16,12 @@ class TransferError(RuntimeError):
 def find(source):
     """The checkpoint that `source` means: a file, or the best (else last) one of a run directory."""
     source = Path(source)
-    candidates = [source] if source.is_file() else [source / name for name in ("best.keras", "last.keras")]
+    names = ("best.keras", "last.keras", "best.h5", "last.h5")  # the latter of int8
+    candidates = [source] if source.is_file() else [source / name for name in names]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise TransferError(f"--init_from={source}: there is no such file, and no best.keras or last.keras in it")
+    raise TransferError(f"--init_from={source}: there is no such file, and no best or last checkpoint in it")
 
 
 def read(source):
@@ -44,7 +45,7 @@ def read(source):
             f"--init_from={path} cannot be read: {str(error).splitlines()[0][:300]} (tf_keras and Keras 3 do not read each "
             "other's files: start from a run on the same one)"
         ) from error
-    return {layer.name: {name: ops.convert_to_numpy(w) for name, w in _named(layer).items()} for layer in donor.layers}
+    return {_name(layer): {name: ops.convert_to_numpy(w) for name, w in _named(layer).items()} for layer in donor.layers}
 
 
 def initialize(model, source, skip=()):
