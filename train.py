@@ -276,7 +276,9 @@ def main(_):
     directory = run_directory()
     try:
         _run(directory)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if not _is_interrupt(error):
+            raise
         die(_interrupted(directory), status=130)
 
 
@@ -296,6 +298,11 @@ def _run(directory):
         die(error)
     except program.ERRORS as error:
         die(error, status=1)
+
+
+def _is_interrupt(error):
+    # Where it comes while TensorFlow traces a function, Keras raises an error of its own from it.
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__cause__ or error.__context__))
 
 
 def _interrupted(directory):
