@@ -52,12 +52,14 @@ flags.DEFINE_integer("limit_train", None, "Train on the first so many images alo
 # How.
 flags.DEFINE_integer("epochs", 100, "Passes over the training images.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 128, "Images a step.", lower_bound=1)
+flags.DEFINE_integer("eval_batch_size", None, "Images a step of a test. Default: --batch_size.", lower_bound=1)
 flags.DEFINE_enum("optimizer", "adam", choices.OPTIMIZERS, "sgd has momentum 0.9.")
 flags.DEFINE_float("lr", 0.005, "Highest learning rate.", lower_bound=0.0)
 flags.DEFINE_enum("schedule", "onecycle", choices.SCHEDULES, "Course of the learning rate.")
 flags.DEFINE_list("milestones", "50,75", "step: epochs after which the rate is divided by ten.")
 flags.DEFINE_float("weight_decay", 0.0, "Decoupled: each step takes rate * weight_decay off a kernel.", lower_bound=0.0)
 flags.DEFINE_string("init_from", None, "Start from the weights of this run directory, .keras, .weights.h5 or .npz file.")
+flags.DEFINE_list("init_skip", "", "Layers that --init_from leaves out, such as head for other classes; * is any text.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, data order, augmentation and gradient noise.", lower_bound=0)
 flags.DEFINE_boolean("deterministic", False, "Same bits each time; slower where the backend has faster ops that are not.")
 flags.DEFINE_boolean("bfloat16", False, "Train with products in bfloat16 where that is faster; test in float32.")
@@ -79,7 +81,16 @@ _INSTALL = {"tensorflow": "'tfq[tensorflow]'", "jax": "'tfq[jax]'", "tf_keras": 
 
 # They do not change what comes out of training. That of --backend is rounded differently; versions.json names each.
 _FREE_FLAGS = (
-    *("backend", "data_dir", "labels", "run_dir", "resume", "evaluate", "export", "steps_per_execution", "diagnose"),
+    "backend",
+    "data_dir",
+    "diagnose",
+    "eval_batch_size",
+    "evaluate",
+    "export",
+    "labels",
+    "resume",
+    "run_dir",
+    "steps_per_execution",
     "stop_on_collapse",  # whoever sees that a run was stopped too early lets it go on
 )
 
@@ -128,8 +139,10 @@ def check_flags():
             raise UsageError(f"--export={name} is not for --method=int8; that has {', '.join(choices.INT8_EXPORTS)}")
         if name == "lce" and FLAGS.method not in ("xnor", "float"):
             raise UsageError(f"--export=lce needs --method=xnor, whose kernels and inputs are signs; got --method={FLAGS.method}")
-    if FLAGS.init_from and not Path(FLAGS.init_from).exists():
+    if FLAGS.init_from and not FLAGS.evaluate and not Path(FLAGS.init_from).exists():
         raise UsageError(f"--init_from={FLAGS.init_from}: there is no such file or directory")
+    if FLAGS.init_skip and not FLAGS.init_from:
+        raise UsageError(f"--init_skip={','.join(FLAGS.init_skip)} leaves out layers of --init_from, which is not given")
 
 
 def _check_data_flags():
@@ -224,7 +237,8 @@ def claim(directory, backend):
     """
     directory.open()
     directory.clear_leftovers()
-    if not FLAGS.resume:
+    # What a run leaves that was stopped in its first epoch is nothing to go on with, and binds to no flags.
+    if not FLAGS.resume or not directory.has_epochs():
         directory.clear()
     last = directory.last_backend()
     if last and (last == "tf_keras") != (backend == "tf_keras"):
@@ -240,26 +254,41 @@ def claim(directory, backend):
         for name in sorted({*before, *now} - {*free}):
             if before.get(name) != now.get(name):
                 raise UsageError(
-                    f"--{name}={now.get(name)} differs from --{name}={before.get(name)} of the run in {directory.path}: "
-                    "give the same, another --run_dir, or --noresume to start over"
+                    f"--{name}={now.get(name)} differs from --{name}={before.get(name)} of the run in {directory.path}"
+                    f"{_way_out(name, directory)}, or --noresume to start over"
                 )
-    directory.write_flags(now)
+    directory.claim(now)
+
+
+def _way_out(name, directory):
+    if name == "epochs":
+        return (
+            f", on which the course of --schedule={FLAGS.schedule} depends: give the same, or to train on from its weights "
+            f"--init_from={directory.path} and another --run_dir"
+        )
+    return ": give the same, another --run_dir"
 
 
 def parse(argv):
-    """Read the flags; with `--evaluate`, those of the run stand behind the ones given."""
+    """Read the flags; with `--evaluate`, those of the run stand behind the ones given, but for its exports, which are done."""
     try:
         rest = FLAGS(argv)
         if len(rest) > 1:
             raise UsageError(f"unexpected argument {rest[1]!r}: flags are written --name=value")
-        earlier = Path(FLAGS.run_dir or ".") / "flags.cfg"
+        earlier = run_directory().flags
         if FLAGS.evaluate and earlier.exists():
             FLAGS.unparse_flags()
-            FLAGS([argv[0], f"--flagfile={earlier}", *argv[1:]])
+            given = [argument for argument in argv[1:] if not _names(argument, earlier)]
+            FLAGS([argv[0], f"--flagfile={earlier}", "--export=", *given])
         check_flags()
     except (flags.Error, UsageError) as error:
         die(error)
     return argv[:1]
+
+
+def _names(argument, flagfile):
+    name, _, path = argument.partition("=")
+    return name.lstrip("-") == "flagfile" and Path(path).resolve() == flagfile.resolve()
 
 
 def die(error, status=2):
@@ -271,9 +300,18 @@ def die(error, status=2):
 
 def main(_):
     """Train, or test, by the flags."""
+    directory = run_directory()
+    try:
+        _run(directory)
+    except (KeyboardInterrupt, Exception) as error:
+        if not _is_interrupt(error):
+            raise
+        die(_interrupted(directory), status=130)
+
+
+def _run(directory):
     try:
         backend = choose_backend()
-        directory = run_directory()
         if not FLAGS.evaluate:
             claim(directory, backend)
         # Imported here: the backend had to be chosen first.
@@ -283,10 +321,24 @@ def main(_):
     try:
         with models.reading(FLAGS.method):
             program.run(FLAGS, backend, directory, models.build)
+    except RunDirectoryError as error:  # as above: the directory is another run's
+        die(error)
     except program.ERRORS as error:
         die(error, status=1)
-    except KeyboardInterrupt:
-        die(f"interrupted; the same command goes on from the last checkpoint in {directory.path}", status=130)
+
+
+def _is_interrupt(error):
+    # Where it comes while TensorFlow traces a function, Keras raises an error of its own from it.
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__cause__ or error.__context__))
+
+
+def _interrupted(directory):
+    if FLAGS.evaluate:
+        return "interrupted"
+    if directory.has_checkpoint():
+        command = "the same command" if FLAGS.resume else "the same command without --noresume"
+        return f"interrupted; {command} goes on from the last checkpoint in {directory.path}"
+    return f"interrupted before the first checkpoint in {directory.path}: the same command starts over"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -117,6 +118,16 @@ def test_a_float_run_of_the_same_architecture_is_taken(tmp_path):
     directory = run_of(tmp_path / "run", method="float", dataset="digits")
     for method in ("xnor", "ternary"):
         artifacts._check_float_run(directory, {"dataset": "digits"}, build(method), build("float"))
+
+
+@pytest.mark.parametrize("name", ["run", "float_run"])
+def test_a_run_on_other_data_is_not_measured_on_these(name, tmp_path):
+    directory = RunDirectory(run_of(tmp_path / "run", method="float", model="resnet20", dataset="digits"))
+    directory.write_json(directory.data, {"dataset": "digits", "pixel_mean": [0.9] * 3, "pixel_std": [0.1] * 3})
+    given = dict.fromkeys(("run", "float_run", "w_bits", "a_bits", "depth", "width"))
+    options = SimpleNamespace(**(given | {"model": "resnet20", "method": "xnor", name: directory.path}))
+    with pytest.raises(RunError, match=rf"are not those of the run in {directory.path}: digits from scikit-learn"):
+        artifacts.make(options, tmp_path, None)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import resource
 import signal
+import zipfile
 
 import numpy as np
 import pytest
 
+from tfq import callbacks
 from tfq.compat import keras
 from tfq.training import checkpoint
 from tfq.training.history import History
@@ -46,6 +48,39 @@ def test_the_one_before_is_kept(path):
     assert checkpoint.load(path)[1].epochs == 2
     assert checkpoint.load(checkpoint.previous(path))[1].epochs == 1
     assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"previous{path.suffix}"]
+
+
+def test_the_history_is_written_anew_beside_the_same_weights(path):
+    model, history = compiled_model(), History([{"epoch": 0, "val_top1": 0.5}])
+    history.append_trained(1, {"loss": 0.25})
+    checkpoint.save(model, path, history)
+    found = checkpoint.load(path)[1]
+    assert (found.epochs, found.trained, found.unvalidated) == (1, 2, {"epoch": 1, "loss": 0.25})
+    history.append(1, {"loss": 0.25, "val_top1": 0.75})
+    checkpoint.update(path, history)
+    loaded, found = checkpoint.load(path)
+    assert (found.epochs, found.trained, found.unvalidated) == (2, 2, None)
+    for weight, expected in zip(weights(loaded), weights(model), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    if path.suffix == ".keras":
+        names = zipfile.ZipFile(path).namelist()
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.keras3_only
+def test_history_of_an_earlier_version():
+    assert History.from_text('[{"epoch": 0}]').rows == [{"epoch": 0}]
+
+
+def test_a_damaged_one_does_not_become_the_best(path):
+    for epoch in range(2):
+        checkpoint.save(compiled_model(), path, History([{"epoch": e, "val_top1": 0.5 + e} for e in range(epoch + 1)]))
+    cut_in_half(path)
+    _, history = checkpoint.load_latest(path, log=lambda line: None)
+    best = path.with_stem("best")
+    callbacks.Record(history, path, best, path.with_name("history.csv")).write_followers()
+    assert [checkpoint.load(each)[1].epochs for each in (path, best)] == [1, 1]
 
 
 def flip_a_bit(path):

@@ -277,6 +277,19 @@ def test_command_judges_a_run(run_directory, tmp_path, capsys):
     assert {row["layer"] for row in found["layers"]} >= {"conv", "stage3_block1_shortcut", "head"}
 
 
+def test_command_says_that_the_images_are_not_those_of_the_run(run_directory, capsys):
+    known = {"dataset": "npz", "pixel_mean": [0.9] * 3, "pixel_std": [0.1] * 3}
+    directory = RunDirectory(run_directory)
+    directory.write_json(directory.data, known)
+    try:
+        assert equality.main(flags(run_directory)) == 1
+    finally:
+        directory.data.unlink()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"the data are not those of the run in {run_directory}: npz from {SLICE}" in line
+    assert "instead of npz (pixel mean 0.900 0.900 0.900)" in line
+
+
 def test_command_says_in_a_line_each_what_is_wrong_in_a_packed_file(run_directory, xnor, tmp_path, capsys):
     bad = tmp_path / "bad.tfq"
     with_a_bit_flipped(from_keras(xnor), "stage3_block1_shortcut", bad)

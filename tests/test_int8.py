@@ -8,7 +8,7 @@ import pytest
 import models
 from models import int8
 from tfq.compat import keras
-from tfq.training import checkpoint
+from tfq.training import checkpoint, transfer
 from tfq.training.history import History
 
 SLICE = Path(__file__).parent / "data" / "cifar10_slice.npz"
@@ -109,6 +109,23 @@ def test_takes_the_weights_over_and_leaves_the_float_network_alone(images):
     assert all(np.array_equal(value, taken[name]) for name, value in trained.items())
     fit(compiled(quantized), images, 0, 1)
     np.testing.assert_array_equal(network.predict(images[0][:8], verbose=0), before)
+
+
+@pytest.mark.legacy_only
+def test_starts_from_another_run_of_int8(tmp_path):
+    def network(seed):
+        keras.backend.clear_session()  # each run is a process of its own, where names are counted from the start
+        keras.utils.set_random_seed(seed)
+        inputs = keras.Input((6, 6, 3))
+        x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+        return compiled(int8.quantize(keras.Model(inputs, keras.layers.Dense(3, name="head")(keras.layers.Flatten()(x)))))
+
+    donor, model = network(1), network(2)
+    checkpoint.save(donor, tmp_path / "best.h5", History())
+    with int8.reading():
+        assert transfer.initialize(model, tmp_path) == []
+    for expected, found in zip(donor.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.legacy_only

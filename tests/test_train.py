@@ -23,20 +23,22 @@ def once(test):
 @once
 def test_evaluation_tests_the_last_checkpoint_too_where_it_is_of_another_epoch(tmp_path, capsys):
     from tfq.compat import keras
+    from tfq.data import dataset as datasets
     from tfq.training import checkpoint, program
     from tfq.training.history import History
 
     model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("sgd", loss, metrics=[keras.metrics.SparseCategoricalAccuracy(name="top1")])
-    images = np.zeros((4, 2, 2, 1), np.uint8)
-    dataset = SimpleNamespace(x_test=images, y_test=np.array([0, 0, 0, 1]), mean=np.zeros(1), std=np.ones(1))
+    images, labels = np.zeros((4, 2, 2, 1), np.uint8), np.array([0, 0, 0, 1])
+    dataset = datasets.make("npz", (images, labels, images, labels), 2, flip=False, source="from a test")
+    flags = SimpleNamespace(batch_size=4, eval_batch_size=None)
     directory = RunDirectory(tmp_path)
 
     def tested(path, epochs, bias):
         model.layers[-1].bias.assign(bias)
         checkpoint.save(model, path, History([{"epoch": epoch} for epoch in range(epochs)]))
-        program.evaluate(directory, dataset)
+        program.evaluate(flags, directory, dataset)
         return capsys.readouterr().out.splitlines()
 
     best = f"==> Test top-1 of {directory.best} (epoch 0): 75.000%"
@@ -44,6 +46,8 @@ def test_evaluation_tests_the_last_checkpoint_too_where_it_is_of_another_epoch(t
     assert tested(directory.last, 2, [0, 1]) == [best, f"==> Test top-1 of {directory.last} (epoch 1): 25.000%"]
     checkpoint.copy(directory.last, directory.best)
     assert tested(directory.last, 2, [0, 1]) == [f"==> Test top-1 of {directory.best} (epoch 1): 25.000%"]
+    directory.best.unlink()  # of a run that was stopped in its first validation there is none
+    assert tested(directory.last, 1, [0, 1]) == [f"==> Test top-1 of {directory.last} (epoch 0): 25.000%"]
 
 
 @once
@@ -77,7 +81,16 @@ def test_a_run_explains_itself(tmp_path):
     assert re.search(r"Train: +1 \[ +128/ +128 \(100%\)\] loss: +\d.*top1: .*load_time: .*lr: .*images/s", output)
     assert re.search(r"Test: +1 \[ +128/ +128 \(100%\)\] loss: +\d.*top1: .*time left: 0h:00m:00s", output)
     assert "picked on the test images" in output
-    for name in ("flags.cfg", "versions.json", "history.csv", "last.keras", "best.keras", "curves.png", "summary.json"):
+    for name in (
+        "flags.cfg",
+        "data.json",
+        "versions.json",
+        "history.csv",
+        "last.keras",
+        "best.keras",
+        "curves.png",
+        "summary.json",
+    ):
         assert (tmp_path / name).stat().st_size > 0, name
     rows = history(tmp_path)
     assert [float(row["epoch"]) for row in rows] == [0, 1]
@@ -92,6 +105,7 @@ def test_a_run_explains_itself(tmp_path):
 
     evaluated = trained("--evaluate", f"--run_dir={tmp_path}")
     assert f"{tmp_path / 'best.keras'} (epoch {summary['best_epoch']}): {summary['best_top1']:.3%}" in evaluated
+    assert "savedmodel" not in evaluated  # it was exported by the run
 
     # An earlier version did not know this flag and did not write it down; the run is the same one.
     flags = tmp_path / "flags.cfg"
@@ -129,6 +143,7 @@ def test_a_run_explains_itself(tmp_path):
     longer = train(f"--flagfile={flags}", "--epochs=3")
     assert longer.returncode == 2
     assert "--epochs=3 differs" in longer.stderr
+    assert f"--init_from={tmp_path} and another --run_dir" in longer.stderr
 
 
 def test_killed_run_ends_with_the_same_bits(tmp_path, monkeypatch):
@@ -170,7 +185,7 @@ def test_open_ended_schedule_may_go_on(tmp_path):
 @once
 def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
     flags = ["--flagfile=configs/xnor.cfg", *TINY, "--limit_train=64", "--epochs=3", f"--run_dir={tmp_path}"]
-    train_and_kill("Train:    2", *flags)
+    train_and_kill("Train:    1", *flags)
     content = bytearray((tmp_path / "last.keras").read_bytes())
     content[len(content) // 2] ^= 0xFF
     (tmp_path / "last.keras").write_bytes(content)

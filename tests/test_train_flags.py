@@ -38,6 +38,7 @@ SLIPS = {
     "--method=int8 --export=tflite,tfq": "--export=tfq is not for --method=int8",
     "--method=ternary_a1 --export=lce": "--export=lce needs --method=xnor",
     "--init_from=nowhere": "--init_from=nowhere",
+    "--init_skip=head": "--init_skip=head leaves out layers of --init_from, which is not given",
     "--method=int8 --backend=jax": "--backend=jax",
     "--flagfile=nowhere.cfg": "nowhere.cfg",
     "train": "train",
@@ -79,9 +80,12 @@ def test_a_run_that_was_stopped_may_go_on(tmp_path):
     def claim(*given):
         train.FLAGS.unparse_flags()
         train.FLAGS(["train.py", f"--run_dir={tmp_path}", *given])
-        train.claim(RunDirectory(tmp_path), "tensorflow")
+        directory = RunDirectory(tmp_path)
+        train.claim(directory, "tensorflow")
+        directory.begin({})
 
     claim()
+    (tmp_path / "history.csv").write_text("epoch\n0\n")  # without an epoch it is no run yet
     claim("--nostop_on_collapse")
     assert RunDirectory(tmp_path).read_flags()["stop_on_collapse"] == "false"
     with pytest.raises(train.UsageError, match="--kmap=true differs"):

@@ -70,6 +70,32 @@ def test_another_shape_is_named(tmp_path):
         transfer.initialize(network(), tmp_path / "w.npz")
 
 
+def with_head(classes):
+    """The network with a head, whose scales have the classes for a shape too."""
+    head = [keras.layers.Dense(classes, name="head"), keras.layers.BatchNormalization(name="head_norm")]
+    return keras.Sequential([keras.Input((3,)), *network().layers, *head])
+
+
+def test_a_head_for_other_classes_can_be_left_out(tmp_path):
+    donor, model = with_head(5), with_head(2)
+    donor.save(tmp_path / "last.keras")
+    before = values(model)
+    both = r"head has a kernel of shape \(4, 5\) there, \(4, 2\) in this network, and 1 more do not fit; "
+    with pytest.raises(transfer.TransferError, match=both + "--init_skip=head,head_norm starts without"):
+        transfer.initialize(model, tmp_path)
+    for pattern, message in (
+        ("hea", "names no layer of --init_from=.*: it has first, norm, head, head_norm"),
+        ("*", "none of its"),
+    ):
+        with pytest.raises(transfer.TransferError, match=message):
+            transfer.initialize(model, tmp_path, [pattern])
+    assert all(np.array_equal(array, before[name]) for name, array in values(model).items())
+    assert transfer.initialize(model, tmp_path, ["head*"]) == ["head", "head_norm"]
+    for name, value in values(model).items():
+        expected = before if name.startswith("head") else values(donor)
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
 @pytest.mark.parametrize("content", ["text", "images", "half"])
 def test_what_is_no_such_file_is_said(tmp_path, content):
     path = tmp_path / "w.npz"

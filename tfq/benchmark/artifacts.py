@@ -41,6 +41,8 @@ def make(options, directory, build):
     """
     flags = _flags(options)
     dataset = data.of_flags(flags, log=lambda line: None)
+    for run in filter(None, (options.run, options.float_run)):
+        trained.check_data(run, dataset)
     quantized = _network(options.run, flags, dataset, build)
     float_flags = {**flags, "method": "float", "w_bits": None, "a_bits": None, "g_bits": None}
     plain = _network(options.float_run, float_flags, dataset, build)

@@ -56,6 +56,7 @@ def compare(options):
     if "dataset" not in flags:
         raise RunError(f"the run in {options.run_dir} does not say its data set: equality needs its flags.cfg")
     dataset = data.of_flags({**flags, "data_dir": options.data_dir or flags.get("data_dir")}, log=lambda line: None)
+    trained.check_data(options.run_dir, dataset)
     mean, std = (dataset.mean, dataset.std) if mean is None else (mean, std)
     sample, labels = Sample(None, mean, std), dataset.y_test[: options.images]
 

@@ -44,5 +44,16 @@ def network(path):
     return to_keras(graph), graph.pixel_mean, graph.pixel_std
 
 
+def check_data(path, dataset):
+    """Raise RunError where a `tfq.data.Dataset` is not the one that the run was trained on, as far as that is known.
+
+    Args:
+        path: as `flags` takes it.
+        dataset: the data set.
+    """
+    if not _of_sweep(path):
+        run.check_data(path, dataset)
+
+
 def _of_sweep(path):
     return path.suffix == ".json"

@@ -7,6 +7,7 @@ from tfq.callbacks.diagnosis import Diagnosis
 from tfq.callbacks.flip_ratio import FlipRatio
 from tfq.callbacks.record import Record
 from tfq.callbacks.report import Report
+from tfq.callbacks.speed import Speed
 from tfq.callbacks.stop import StopOnCollapse, StopOnNaN
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "FlipRatio",
     "Record",
     "Report",
+    "Speed",
     "StopOnCollapse",
     "StopOnNaN",
 ]

@@ -7,40 +7,86 @@ from tfq.training import checkpoint
 
 
 class Record(keras.callbacks.Callback):
-    """After each epoch: the history, the last checkpoint, the best one, the CSV file, in this order.
+    """After the training of each epoch the last checkpoint; after its validation the history, the best one, the CSV file.
 
-    The checkpoint holds the history, so that after a restart everything else follows from it. Keras' ModelCheckpoint and
-    CSVLogger write in place: a process killed meanwhile leaves half a file, or an epoch that comes twice. An epoch whose loss
-    is not finite is not recorded.
+    The checkpoint holds the history, so that after a restart everything else follows from it. It is written before the
+    validation: a process that dies in it, of want of memory say, loses nothing but that, and `complete` makes up for it.
+    Keras' ModelCheckpoint and CSVLogger write in place: a process killed meanwhile leaves half a file, or an epoch that comes
+    twice. An epoch whose loss is not finite is not recorded. `fit` must be given `validation_data`, and callbacks that change
+    the model while it trains must stand before this one, those that read what it adds to the logs behind it.
 
     Args:
         history: the `History` of the run, filled by this callback.
         last: path of the last checkpoint.
         best: path of the one with the highest `val_top1`.
         csv: path of the CSV file.
+        figures: callbacks that add figures of the training to the logs in their `on_epoch_end`. They are called before the
+            validation, so that the checkpoint has what they measured; do not give them to `fit` as well.
     """
 
-    def __init__(self, history, last, best, csv):
+    def __init__(self, history, last, best, csv, figures=()):
         super().__init__()
         self.history = history
         self.last = last
         self.best = best
         self.csv = csv
+        self.figures = figures
+
+    def set_model(self, model):
+        """Of the figures as well."""
+        super().set_model(model)
+        for callback in self.figures:
+            callback.set_model(model)
 
     def on_train_begin(self, logs=None):
         """Make what follows from the history agree with it: the process may have died between two of the files."""
-        if self.history.epochs and self.last.exists():
-            self._write_followers()
+        self.write_followers()
+        for callback in self.figures:
+            callback.on_train_begin(logs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Let the figures begin."""
+        self._epoch = epoch
+        for callback in self.figures:
+            callback.on_epoch_begin(epoch, logs)
+
+    def on_test_begin(self, logs=None):
+        """Keep what the epoch has trained."""
+        logs = {name: float(value) for name, value in self.model.get_metrics_result().items()}
+        of_keras = set(logs)
+        for callback in self.figures:
+            callback.on_epoch_end(self._epoch, logs)
+        self._added = {name: value for name, value in logs.items() if name not in of_keras}
+        if math.isfinite(logs["loss"]):
+            self.history.append_trained(self._epoch, logs)
+            checkpoint.save(self.model, self.last, self.history)
 
     def on_epoch_end(self, epoch, logs=None):
         """Record the epoch."""
-        if not math.isfinite(logs["loss"]):
-            return
-        self.history.append(epoch, logs)
-        checkpoint.save(self.model, self.last, self.history)
-        self._write_followers()
+        logs.update(self._added)
+        if math.isfinite(logs["loss"]):
+            self._append(epoch, logs)
 
-    def _write_followers(self):
+    def complete(self, validate):
+        """Record the epoch in whose validation the run was stopped, if there is one.
+
+        Args:
+            validate: the function that gives the figures of the validation, `loss` and so on.
+        """
+        trained = self.history.unvalidated
+        if trained:
+            logs = {name: value for name, value in trained.items() if name != "epoch"}
+            self._append(trained["epoch"], logs | {f"val_{name}": value for name, value in validate().items()})
+
+    def write_followers(self):
+        """Write the best checkpoint and the CSV file as the history has them."""
+        if not self.history.epochs or not self.last.exists():
+            return
         if self.history.best_epoch() == self.history.rows[-1]["epoch"]:
             checkpoint.copy(self.last, self.best)
         self.history.write_csv(self.csv)
+
+    def _append(self, epoch, logs):
+        self.history.append(epoch, logs)
+        checkpoint.update(self.last, self.history)
+        self.write_followers()

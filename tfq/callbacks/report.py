@@ -1,16 +1,12 @@
-"""The lines that a run prints, and the figures of time that only it can know."""
+"""The lines that a run prints."""
 
 import time
 
 from tfq.compat import keras
-from tfq.training.optimizers import current_rate
 
 
 class Report(keras.callbacks.Callback):
-    """Prints one line an epoch for training and one for test, and adds the times to the logs.
-
-    Adds `learning_rate` (at the end of the epoch), `seconds` and `images_per_second` (of training alone), and `load_share`: the
-    time spent making batches over that of the epoch, an upper bound of what training waits for data.
+    """Prints one line an epoch for training and one for test, with the figures of `Speed`, which must be in the logs.
 
     Args:
         batches: the training `tfq.data.Batches`.
@@ -31,30 +27,22 @@ class Report(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Start the clocks."""
-        self.batches.reset_timer()
         self.val_batches.reset_timer()
         self._started = time.perf_counter()
-        self._trained = None
 
     def on_test_begin(self, logs=None):
-        """Training of this epoch is over."""
+        """Training of this epoch is over, and its checkpoint written."""
         self._trained = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         """Print both lines."""
         now = time.perf_counter()
-        seconds = (self._trained or now) - self._started
         self._epoch_seconds.append(now - self._started)
-        images = self.batches.num_images
-        logs["learning_rate"] = current_rate(self.model.optimizer)
-        logs["seconds"] = seconds
-        logs["images_per_second"] = images / seconds
-        logs["load_share"] = self.batches.seconds / seconds
         self.log(
-            f"{self._head('Train', epoch, images)} loss: {logs['loss']:7.3f} | top1: {logs['top1']:7.3%} | "
+            f"{self._head('Train', epoch, self.batches.num_images)} loss: {logs['loss']:7.3f} | top1: {logs['top1']:7.3%} | "
             f"load_time: {logs['load_share']:4.0%} | lr: {logs['learning_rate']:.1e} | {logs['images_per_second']:.0f} images/s"
         )
-        load_share = self.val_batches.seconds / max(now - seconds - self._started, 1e-9)
+        load_share = self.val_batches.seconds / max(now - self._trained, 1e-9)
         self.log(
             f"{self._head(self.test_name, epoch, self.val_batches.num_images)} loss: {logs['val_loss']:7.3f} | "
             f"top1: {logs['val_top1']:7.3%} | load_time: {load_share:4.0%} | time left: {self._time_left(epoch)}"

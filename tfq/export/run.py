@@ -13,8 +13,8 @@ from tfq.compat import is_legacy, keras, require
 from tfq.data import names
 from tfq.export.errors import ExportError
 from tfq.export.verify import FEWEST_IMAGES
-from tfq.training import checkpoint
-from tfq.training.run_directory import RunDirectory
+from tfq.training import checkpoint, run_data
+from tfq.training.run_directory import RunDirectory, RunDirectoryError
 
 IMAGES = 256
 # What Keras says of a class that it does not have, far behind in its message.
@@ -39,7 +39,7 @@ def read(path, images=None, pixel_mean=None, pixel_std=None, count=None):
         The model, images, mean and deviation.
 
     Raises:
-        RunError: there is none, it is damaged, or `count` is too small.
+        RunError: there is none, it is damaged, its data set is another one now, or `count` is too small.
         CheckpointError: the checkpoint cannot be read.
         DataError: the run's data set cannot be had.
     """
@@ -56,8 +56,9 @@ def read(path, images=None, pixel_mean=None, pixel_std=None, count=None):
     _check_keras(flags, path)
     with _reading(directory.best):
         model, _ = checkpoint.load(directory.best)
-    if pixel_mean is None and directory.summary.exists():
-        pixel_mean, pixel_std = _pixel_statistics(directory.summary)
+    said = [file for file in (directory.data, directory.summary) if file.exists()]
+    if pixel_mean is None and said:
+        pixel_mean, pixel_std = _pixel_statistics(said[0])
     if images is None:
         images, pixel_mean, pixel_std = _test_images(flags, path, pixel_mean, pixel_std, IMAGES if count is None else count)
     return model, images, pixel_mean, pixel_std
@@ -80,15 +81,15 @@ def _reason(error):
     return unknown[0] if unknown else textwrap.shorten(text.split("Exception encountered: ")[-1], 300, placeholder=" ...")
 
 
-def _pixel_statistics(summary):
-    """Mean and deviation that the summary of a run holds."""
+def _pixel_statistics(file):
+    """Mean and deviation that `data.json` of a run holds, of a run of an earlier version its summary."""
     try:
-        found = json.loads(summary.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
         return [np.asarray(found[name], np.float32) for name in ("pixel_mean", "pixel_std")]
     except KeyError as error:
-        raise RunError(f"{summary} has no {error.args[0]}, without which pixels cannot be prepared") from error
+        raise RunError(f"{file} has no {error.args[0]}, without which pixels cannot be prepared") from error
     except (ValueError, TypeError) as error:
-        raise RunError(f"{summary} is no summary of a run: {error}") from error
+        raise RunError(f"{file} is no {file.stem} of a run: {error}") from error
 
 
 def _check_keras(flags, path):
@@ -141,4 +142,17 @@ def class_names(path):
 def _dataset(flags, path):
     if "dataset" not in flags:
         raise RunError(f"the run in {path} does not say its data set: give images")
-    return data.of_flags(flags, log=lambda line: None)
+    dataset = data.of_flags(flags, log=lambda line: None)
+    check_data(path, dataset)
+    return dataset
+
+
+def check_data(path, dataset):
+    """Raise RunError where a data set is not that of the run in the directory `path`, as far as the run says which it is of."""
+    try:
+        known = run_data.read(RunDirectory(path))
+    except RunDirectoryError as error:
+        raise RunError(str(error)) from error
+    differs = run_data.difference(known, run_data.describe(dataset))
+    if differs:
+        raise RunError(f"the data are not those of the run in {path}: {differs}; give those, or images to compare on")

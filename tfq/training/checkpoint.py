@@ -5,7 +5,6 @@ by one rename. The one before is kept as `previous`.
 """
 
 import hashlib
-import json
 import os
 import shutil
 import zipfile
@@ -37,9 +36,24 @@ def save(model, path, history):
     try:
         with atomic.replacing(path) as temporary:
             model.save(str(temporary))
-            _attach(temporary, json.dumps(history.rows))
+            _attach(temporary, history.text())
             if path.exists():
                 os.replace(path, previous(path))
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"cannot write the checkpoint {path}: {_reason(error)}; the earlier one is kept") from error
+
+
+def update(path, history):
+    """Write the history anew into the checkpoint at `path`, beside the same weights, whole or not at all.
+
+    Raises:
+        CheckpointError: it cannot be written; what was there before is kept.
+    """
+    path = Path(path)
+    try:
+        with atomic.replacing(path) as temporary:
+            _copy_model(path, temporary)
+            _attach(temporary, history.text())
     except (OSError, RuntimeError) as error:
         raise CheckpointError(f"cannot write the checkpoint {path}: {_reason(error)}; the earlier one is kept") from error
 
@@ -75,15 +89,15 @@ def load(path):
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     try:
-        rows = json.loads(_attached(path))
+        history = History.from_text(_attached(path))
         model = keras.models.load_model(str(path))
     except Exception as error:  # whatever the readers of a damaged file come upon
         raise CheckpointError(f"the checkpoint {path} cannot be read: {_reason(error)}") from error
-    return model, History(rows)
+    return model, history
 
 
 def load_latest(path, log=print):
-    """Read the checkpoint at `path`; where it is damaged or missing, the one before.
+    """Read the checkpoint at `path`; where it is damaged or missing, the one before, which then takes its place.
 
     Returns:
         The model and its `History`, or None where there is no checkpoint at all.
@@ -95,10 +109,14 @@ def load_latest(path, log=print):
     errors = []
     for candidate in candidates:
         try:
-            return load(candidate)
+            found = load(candidate)
         except CheckpointError as error:
             errors.append(str(error))
             log(f"WARNING: {error}")
+            continue
+        if candidate != Path(path):
+            copy(candidate, path)  # else the best one could become a copy of the damaged
+        return found
     if errors:
         raise CheckpointError(f"{'; '.join(errors)}: remove the run directory, or start over with --noresume")
     return None
@@ -123,6 +141,17 @@ def restore(model, saved):
             variable.assign(value)
     except ValueError as error:
         raise CheckpointError(f"the checkpoint does not fit the network of these flags: {_reason(error)}") from error
+
+
+def _copy_model(source, target):
+    """A copy to which a history can be attached; into a zip file it would go beside the one that is there."""
+    if source.suffix == ".h5":
+        shutil.copyfile(source, target)
+        return
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for member in old.infolist():
+            if member.filename != _HISTORY:
+                new.writestr(member, old.read(member))
 
 
 def _attach(path, text):

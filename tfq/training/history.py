@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import math
 
 from tfq.training import atomic
@@ -12,19 +13,41 @@ class History:
 
     Args:
         rows: dictionaries with `epoch` (from 0) and the figures of that epoch; accuracies are shares from 0 to 1.
+        unvalidated: the row of an epoch that was trained, but whose validation is not done, or None.
     """
 
-    def __init__(self, rows=()):
+    def __init__(self, rows=(), unvalidated=None):
         self.rows = list(rows)
+        self.unvalidated = unvalidated
+
+    @classmethod
+    def from_text(cls, text):
+        """What `text` gave, also that of an earlier version, whose checkpoints came after the validation."""
+        content = json.loads(text)
+        return cls(**content) if isinstance(content, dict) else cls(content)
+
+    def text(self):
+        """The history as JSON."""
+        return json.dumps({"rows": self.rows, "unvalidated": self.unvalidated})
 
     @property
     def epochs(self):
         """Number of finished epochs."""
         return len(self.rows)
 
+    @property
+    def trained(self):
+        """Number of epochs behind the weights: one more than `epochs` before the validation of the last."""
+        return len(self.rows) + (self.unvalidated is not None)
+
+    def append_trained(self, epoch, logs):
+        """Keep the figures of an epoch's training until `append` adds the whole epoch."""
+        self.unvalidated = _row(epoch, logs)
+
     def append(self, epoch, logs):
         """Add the figures of an epoch."""
-        self.rows.append({"epoch": epoch, **{name: float(value) for name, value in logs.items()}})
+        self.rows.append(_row(epoch, logs))
+        self.unvalidated = None
 
     def column(self, name):
         """The figures of one name, an epoch each."""
@@ -43,3 +66,7 @@ class History:
         writer.writeheader()
         writer.writerows({name: f"{value:.8g}" for name, value in row.items()} for row in self.rows)
         atomic.write_text(path, text.getvalue())
+
+
+def _row(epoch, logs):
+    return {"epoch": epoch, **{name: float(value) for name, value in logs.items()}}

@@ -3,15 +3,13 @@
 import importlib.util
 import sys
 import time
-from pathlib import Path
 
 from tfq import callbacks, complexity, data, export, plot
 from tfq.compat import accelerators, enable_determinism, exact_products, keras, plain_settings
-from tfq.training import checkpoint, optimizers, transfer
+from tfq.training import checkpoint, optimizers, run_data, transfer
 from tfq.training.history import History
 from tfq.training.run_directory import RunDirectoryError, versions
 
-EVALUATION_BATCH = 500
 EXPORT_IMAGES = 256
 
 
@@ -60,7 +58,7 @@ def run(flags, backend, directory, build):
     if flags.export:
         export.check(flags.export, directory.exports, len(dataset.x_test))
     if flags.evaluate:
-        evaluate(directory, dataset)
+        evaluate(flags, directory, dataset)
     else:
         train(flags, backend, directory, dataset, build)
     if flags.export:
@@ -69,15 +67,25 @@ def run(flags, backend, directory, build):
 
 def train(flags, backend, directory, dataset, build):
     """Train by the flags, going on from the last checkpoint where there is one."""
+    dataset = run_data.claim(directory, dataset, log)
     batches, val_batches = make_batches(flags, dataset)
     model = build_model(flags, build, dataset, len(batches))
     history = resume(model, directory, flags)
     on_held_out = bool(flags.holdout)
     collapse = callbacks.StopOnCollapse(history, dataset.num_classes, batches.num_images)
     stops = [callbacks.StopOnNaN(), *([collapse] if flags.stop_on_collapse else [])]
-    if history.epochs < flags.epochs:
-        directory.write_versions(versions(backend, accelerators()))
-        with data.feeding(model, batches, val_batches) as (images, val_images):
+    # They must see what training has left before the validation begins, so that the checkpoint of that moment has it.
+    figures = [
+        callbacks.Speed(batches),
+        callbacks.FlipRatio(),
+        *([callbacks.Diagnosis(batches, val_batches)] if flags.diagnose else []),
+    ]
+    record = callbacks.Record(history, directory.last, directory.best, directory.history, figures)
+    is_complete = history.epochs >= flags.epochs  # before what `complete` adds, which TensorBoard is to see too
+    with data.feeding(model, batches, val_batches) as (images, val_images):
+        complete(record, model, val_images)
+        if not is_complete:
+            directory.write_versions(versions(backend, accelerators()))
             model.fit(
                 images,
                 validation_data=val_images,
@@ -90,11 +98,9 @@ def train(flags, backend, directory, dataset, build):
                     *([callbacks.Bfloat16Training()] if flags.bfloat16 else []),
                     # The seed's figures for nin count its ReLUs, those for resnet20 do not.
                     callbacks.Complexity(count_relu=flags.model == "nin", log=log),
-                    callbacks.FlipRatio(),
-                    *([callbacks.Diagnosis(batches, val_batches)] if flags.diagnose else []),
                     stops[0],
+                    record,
                     callbacks.Report(batches, val_batches, flags.epochs, "Holdout" if on_held_out else "Test", log),
-                    callbacks.Record(history, directory.last, directory.best, directory.history),
                     *stops[1:],  # behind the record, whose history it reads
                     *tensorboard(directory, history),
                 ],
@@ -118,7 +124,12 @@ def make_batches(flags, dataset):
     batches = data.Batches(
         x, y, flags.batch_size, dataset.mean, dataset.std, crop=flags.crop, flip=flip, shuffle=True, seed=flags.seed
     )
-    return batches, data.Batches(val_x, val_y, EVALUATION_BATCH, dataset.mean, dataset.std)
+    return batches, data.Batches(val_x, val_y, evaluation_batch(flags), dataset.mean, dataset.std)
+
+
+def evaluation_batch(flags):
+    """Images a step of a test: those of a training step, whose memory is known to suffice, unless the user says otherwise."""
+    return flags.eval_batch_size or flags.batch_size
 
 
 def build_model(flags, build, dataset, steps_per_epoch):
@@ -154,13 +165,21 @@ def resume(model, directory, flags):
     saved = checkpoint.load_latest(directory.last, log=log)
     if saved is None:
         if flags.init_from:
-            kept = transfer.initialize(model, flags.init_from)
+            kept = transfer.initialize(model, flags.init_from, flags.init_skip)
             log(f"==> Weights from {flags.init_from}" + (f"; initial ones in {', '.join(kept)}" if kept else ""))
         return History()
     loaded, history = saved
     checkpoint.restore(model, loaded)
-    log(f"==> Going on after epoch {history.epochs - 1} of the run in {directory.path}")
+    log(f"==> Going on after epoch {history.trained - 1} of the run in {directory.path}")
     return history
+
+
+def complete(record, model, val_images):
+    """Bring the files of a run to where its last checkpoint is, which may be in front of a validation on `val_images`."""
+    if record.history.unvalidated:
+        log(f"==> Validating epoch {record.history.epochs}, in whose validation the run was stopped")
+    record.complete(lambda: model.evaluate(val_images, verbose=0, return_dict=True))
+    record.write_followers()
 
 
 def tensorboard(directory, history):
@@ -199,7 +218,7 @@ def finish(flags, directory, dataset, model, history, stopped):
         "labels": list(dataset.labels),
     }
     if flags.holdout and not stopped:
-        summary["test_top1"] = test_accuracy(checkpoint.load(directory.best)[0], dataset)
+        summary["test_top1"] = test_accuracy(flags, checkpoint.load(directory.best)[0], dataset)
         log(f"==> Test top-1 of the best epoch: {summary['test_top1']:.3%}")
     directory.write_json(directory.summary, summary)
     plot.curves([directory.path], directory.curves)
@@ -210,25 +229,33 @@ def finish(flags, directory, dataset, model, history, stopped):
     )
 
 
-def evaluate(directory, dataset):
-    """Print the test accuracy of the best checkpoint, and of the last where it is there and of another epoch."""
-    tested = None
-    for path in (directory.best, *filter(Path.exists, [directory.last])):
+def evaluate(flags, directory, dataset):
+    """Print the test accuracy of the best checkpoint, and of the last where it is there and of another epoch.
+
+    Images of another data set than the run's are prepared as those of the run, and the line says whose they are.
+    """
+    known, tested = run_data.read(directory), None
+    is_other = run_data.difference(known, run_data.describe(dataset))
+    whose = f" on the test images of {dataset.name} {dataset.source}, prepared as in training" if is_other else ""
+    dataset = run_data.prepared(dataset, known)
+    for path in [path for path in (directory.best, directory.last) if path.exists()] or [directory.best]:
         model, history = checkpoint.load(path)
-        if history.epochs != tested:
-            log(f"==> Test top-1 of {path} (epoch {history.epochs - 1}): {test_accuracy(model, dataset):.3%}")
-        tested = history.epochs
+        run_data.check_fits(model, path, dataset)
+        if history.trained != tested:
+            log(f"==> Test top-1 of {path}{whose} (epoch {history.trained - 1}): {test_accuracy(flags, model, dataset):.3%}")
+        tested = history.trained
 
 
-def test_accuracy(model, dataset):
+def test_accuracy(flags, model, dataset):
     """Top-1 share on the test set."""
-    batches = data.Batches(dataset.x_test, dataset.y_test, EVALUATION_BATCH, dataset.mean, dataset.std)
+    batches = data.Batches(dataset.x_test, dataset.y_test, evaluation_batch(flags), dataset.mean, dataset.std)
     return model.evaluate(data.feed(batches), verbose=0, return_dict=True)["top1"]
 
 
 def export_best(directory, dataset, formats):
     """Export the best checkpoint and print what each file holds."""
     model, _ = checkpoint.load(directory.best)
+    dataset = run_data.prepared(dataset, run_data.read(directory))
     images, targets = dataset.x_test[:EXPORT_IMAGES], dataset.y_test[:EXPORT_IMAGES]
     known = {"pixel_mean": dataset.mean, "pixel_std": dataset.std, "labels": dataset.labels}
     try:

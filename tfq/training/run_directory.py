@@ -14,6 +14,9 @@ from tfq.training import atomic, hardware
 # Of a run that went on elsewhere there is more than one.
 _PARTS = ("backend", "hardware", "commit")
 
+# The ending of a run's checkpoints depends on its method; what is looked for, or removed, may be of another one.
+_SUFFIXES = (".keras", ".h5")
+
 _PACKAGES = ("keras", "tensorflow", "tf_keras", "jax", "torch", "numpy", "larq", "tensorflow-model-optimization")
 
 
@@ -32,6 +35,7 @@ class RunDirectory:
     def __init__(self, path, suffix=".keras"):
         self.path = Path(path)
         self.flags = self.path / "flags.cfg"
+        self.data = self.path / "data.json"
         self.versions = self.path / "versions.json"
         self.history = self.path / "history.csv"
         self.last = self.path / f"last{suffix}"
@@ -41,6 +45,7 @@ class RunDirectory:
         self.summary = self.path / "summary.json"
         self.exports = self.path / "export"
         self._lock = None
+        self._claimed = None
 
     def open(self):
         """Make the directory, see that it can be written, and hold it against a second process until this one ends."""
@@ -56,10 +61,22 @@ class RunDirectory:
 
     def clear(self):
         """Remove what an earlier run left: checkpoints, curves, logs. Files of others stay."""
-        checkpoints = (self.last, self.best, self.last.with_stem("previous"))
-        for file in (*checkpoints, self.history, self.summary, self.versions, self.curves, self.flags):
+        others = (self.history, self.summary, self.versions, self.curves, self.flags, self.data)
+        for file in (*self._checkpoints("last", "previous", "best"), *others):
             file.unlink(missing_ok=True)
         shutil.rmtree(self.tensorboard, ignore_errors=True)
+
+    def has_checkpoint(self):
+        """Whether there is a checkpoint to go on from."""
+        return any(file.exists() for file in self._checkpoints("last", "previous"))
+
+    def has_epochs(self):
+        """Whether an epoch of a run is left here, or its figures; not so where the run was stopped in its first one."""
+        files = (*self._checkpoints("last", "previous", "best"), self.history)
+        return any(file.exists() for file in files) or bool(self.read_json(self.summary).get("epochs"))
+
+    def _checkpoints(self, *stems):
+        return [self.path / f"{stem}{suffix}" for stem in stems for suffix in _SUFFIXES]
 
     def clear_leftovers(self):
         """Remove temporary files of processes that were killed while writing."""
@@ -77,6 +94,35 @@ class RunDirectory:
         """Write flags (names to texts) in the form that `--flagfile` reads."""
         atomic.write_text(self.flags, "".join(f"--{name}={value}\n" for name, value in flags.items()))
 
+    def claim(self, flags):
+        """Say which flags the run goes on with; `begin` writes them, once the data are known to be the run's too."""
+        self._claimed = flags
+
+    def begin(self, data):
+        """Write the flags of `claim`, and `data.json`.
+
+        Args:
+            data: what `tfq.training.run_data.describe` says of the run's data.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if self._claimed is not None:
+            self.write_flags(self._claimed)
+        self.write_json(self.data, data)
+
+    def read_json(self, path):
+        """What a JSON file of the run holds, a dictionary; empty where it is not there.
+
+        Raises:
+            RunDirectoryError: it holds something else.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError as error:
+            raise RunDirectoryError(f"{path} cannot be read: {error}") from error
+        if not isinstance(content, dict):
+            raise RunDirectoryError(f"{path} cannot be read: it holds {content!r:.40}")
+        return content
+
     def write_json(self, path, content):
         """Write a JSON file of the run."""
         atomic.write_text(path, json.dumps(content, indent=2) + "\n")
@@ -93,7 +139,7 @@ class RunDirectory:
         return backends[-1] if backends else None
 
     def _read_versions(self):
-        return json.loads(self.versions.read_text(encoding="utf-8")) if self.versions.exists() else {}
+        return self.read_json(self.versions)
 
 
 def versions(backend, accelerators=()):

@@ -17,11 +17,12 @@ class TransferError(RuntimeError):
 def find(source):
     """The checkpoint that `source` means: a file, or the best (else last) one of a run directory."""
     source = Path(source)
-    candidates = [source] if source.is_file() else [source / name for name in ("best.keras", "last.keras")]
+    names = ("best.keras", "last.keras", "best.h5", "last.h5")  # the latter of int8
+    candidates = [source] if source.is_file() else [source / name for name in names]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise TransferError(f"--init_from={source}: there is no such file, and no best.keras or last.keras in it")
+    raise TransferError(f"--init_from={source}: there is no such file, and no best or last checkpoint in it")
 
 
 def read(source, model=None):
