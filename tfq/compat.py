@@ -28,6 +28,7 @@ __all__ = [
     "is_legacy",
     "keras",
     "ops",
+    "promote",
     "random_uniform",
     "require",
     "require_installed",
@@ -133,6 +134,11 @@ def custom_gradient(function):
         return of_tensors(*(_read(arg) for arg in args))
 
     return call
+
+
+def promote(x, dtype):
+    """`x` in the dtype of its product with a tensor of `dtype`: integers become floats, of two floats the wider one is taken."""
+    return ops.cast(x, keras_3.backend.result_type(x.dtype, dtype))
 
 
 # Arguments of `add_weight` for a kernel that must reach its quantizer in full precision under a mixed-precision policy, and for a
