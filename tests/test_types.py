@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import array, layer_vjp, tensor
 
-from tfq import quantizers, sums
+from tfq import sums
 from tfq.compat import backend, is_legacy, keras, ops
 from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense, QuantGradient
 from tfq.quantizers import DoReFaGradients, DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
@@ -53,7 +53,7 @@ OWN = {
     [
         ("mixed_float16", "float32", "float32", 50000.0),  # sums beyond the range of float16
         ("float32", "mixed_float16", "float16", 1.0),
-        ("float32", "bfloat16", "bfloat16", 1.0),
+        pytest.param("float32", "bfloat16", "bfloat16", 1.0, marks=pytest.mark.tensorflow_only),
         pytest.param("float32", "float64", "float64", 1 + 1e-10, marks=pytest.mark.tensorflow_only),
     ],
 )
@@ -118,12 +118,9 @@ def test_activations_take_integers():
 # --- half precision
 
 OF_KERNELS = [
-    XnorWeights(),
-    XnorWeights(gradient=quantizers.PaperGradient(), center=True, clip=True),
+    XnorWeights(center=True, clip=True),
     TernaryWeights(),
-    TernaryWeights(per_filter=True),
     DoReFaWeights(1),
-    DoReFaWeights(2),
     DoReFaWeights(16, differentiate_max=True),
 ]
 
@@ -137,6 +134,7 @@ def test_half_precision_kernels_are_quantized_in_float32(quantizer, half):
     np.testing.assert_array_equal(array(found), array(tensor(array(quantizer(tensor(w))), half)))
 
 
+@pytest.mark.tensorflow_only  # for JAX, which compiles each of its operations, the network below has to do
 @pytest.mark.parametrize(
     ("dtype", "kernel_quantizer", "input_quantizer"),
     [
@@ -187,7 +185,8 @@ def test_a_network_trains_in_half_precision(policy):
 
 def paths():
     """The ways in which a backend may run a function."""
-    yield "eager", lambda function: function
+    if backend != "jax":
+        yield "eager", lambda function: function
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -219,18 +218,18 @@ def test_scales_do_not_depend_on_the_number_of_weights(quantizer, shape, path):
     np.testing.assert_allclose(array(PATHS[path](quantizer)(tensor(w)))[:2], w[:2], rtol=5e-5)
 
 
-@pytest.mark.parametrize("quantizer", [TernaryWeights(), TernaryWeights(per_filter=True), DoReFaWeights(1), XnorWeights()])
+@pytest.mark.parametrize("quantizer", [TernaryWeights(), DoReFaWeights(1), XnorWeights()])
 @pytest.mark.parametrize("half", HALF)
 def test_scales_do_not_depend_on_the_range_of_half_precision(quantizer, half):
     w = np.full((66000, 1), 0.5)
     np.testing.assert_array_equal(array(quantizer(tensor(w, half)))[::1000], w[::1000])
-    w = np.full((500, 1), 500.0)
+    w = np.full((66000, 1), 500.0)
     np.testing.assert_array_equal(array(quantizer(tensor(w, half))), array(tensor(w, half)))
 
 
 @pytest.mark.parametrize(
     ("shape", "axes"),
-    [((3, 3, 5, 7), (0, 1, 2)), ((3, 3, 5, 7), (0, 1, 2, 3)), ((90, 100, 3), (0, 1)), ((20011, 3), (0,)), ((3, 20011), (0, 1))],
+    [((3, 3, 5, 7), (0, 1, 2)), ((90, 100, 3), (0, 1)), ((3, 20011), (0, 1))],
 )
 def test_sums_in_parts_are_sums(shape, axes):
     x = RNG.integers(-8, 8, shape)  # whose sums are exact

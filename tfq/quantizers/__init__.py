@@ -3,7 +3,7 @@
 import types
 
 from tfq.compat import keras
-from tfq.quantizers.base import Quantizer
+from tfq.quantizers.base import Configured, Quantizer
 from tfq.quantizers.dorefa import DoReFaGradients, DoReFaInputs, DoReFaWeights
 from tfq.quantizers.ternary import TernaryWeights
 from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights
@@ -106,7 +106,9 @@ def _other_than(classes, quantizer, rule, examples):
 
 
 def _is_quantizer(identifier):
-    return callable(identifier) and not isinstance(identifier, type)
+    # `XnorWeights` has options that can be called too, its gradients.
+    of_kind = isinstance(identifier, Quantizer) or not isinstance(identifier, Configured)
+    return callable(identifier) and not isinstance(identifier, type) and of_kind
 
 
 def _from_config(config):

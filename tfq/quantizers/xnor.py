@@ -1,5 +1,7 @@
 """XNOR-Net (Rastegari et al. 2016, arXiv:1603.05279): weights and inputs of one bit."""
 
+import contextlib
+
 from tfq import ste, sums
 from tfq.compat import custom_gradient, keras, ops, promote
 from tfq.quantizers.base import Configured, Quantizer, check_flag, register
@@ -75,6 +77,20 @@ def _scaled_sign(w, gradient):
     return call(w)
 
 
+def _estimator(gradient):
+    if gradient is None:
+        return ExactGradient()
+    found = gradient
+    if isinstance(gradient, dict):
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            found = keras.saving.deserialize_keras_object(gradient)
+    if not isinstance(found, Configured) or isinstance(found, Quantizer):
+        raise ValueError(
+            f"XnorWeights: gradient must be ExactGradient(), PaperGradient() or ClippedGradient(); got gradient={gradient!r}"
+        )
+    return found
+
+
 @register
 class XnorWeights(Quantizer):
     """Binary weights with one scale per filter.
@@ -97,13 +113,7 @@ class XnorWeights(Quantizer):
     bits = 1
 
     def __init__(self, gradient=None, center=False, clip=False):
-        self.gradient = keras.saving.deserialize_keras_object(gradient) if isinstance(gradient, dict) else gradient
-        if self.gradient is None:
-            self.gradient = ExactGradient()
-        if not isinstance(self.gradient, Configured) or isinstance(self.gradient, Quantizer):
-            raise ValueError(
-                f"XnorWeights: gradient must be ExactGradient(), PaperGradient() or ClippedGradient(); got gradient={gradient!r}"
-            )
+        self.gradient = _estimator(gradient)
         self.center = check_flag(center, "XnorWeights", "center")
         self.clip = check_flag(clip, "XnorWeights", "clip")
 
