@@ -15,6 +15,7 @@ from keras import ops
 from tfq import registration
 
 __all__ = [
+    "REPEATS_EDGES",
     "SHARED_STATE",
     "UNCAST",
     "accelerators",
@@ -149,6 +150,10 @@ if is_legacy:
 else:
     UNCAST = {"autocast": False}
     SHARED_STATE = {"aggregation": "only_first_replica"}
+
+
+# Whether means of windows that reach beyond an image count its edge again (Keras 3.15, with padding="same").
+REPEATS_EDGES = backend == "torch"
 
 
 class _FixedKey(keras_3.random.SeedGenerator):

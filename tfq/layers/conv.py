@@ -3,6 +3,7 @@
 import numbers
 
 from tfq.compat import keras, ops, promote
+from tfq.layers import padding
 from tfq.layers.base import QuantizedLayer
 from tfq.quantizers.base import check_flag, register
 
@@ -96,15 +97,7 @@ class QuantConv2D(QuantizedLayer, keras.layers.Conv2D):
 
     def _pad_widths(self, shape):
         spatial = [
-            _same_padding(*sizes)
+            padding.same(*sizes)
             for sizes in zip(self._spatial(shape), self.kernel_size, self.strides, self.dilation_rate, strict=True)
         ]
         return [(0, 0), *spatial, (0, 0)] if self.data_format == "channels_last" else [(0, 0), (0, 0), *spatial]
-
-
-def _same_padding(length, kernel, stride, dilation):
-    """Widths that "same" pads one axis with, in front and behind: the odd one goes behind."""
-    window = (kernel - 1) * dilation + 1
-    # With stride 1 the length does not matter (and may be unknown).
-    total = window - 1 if stride == 1 else max(0, (-(-length // stride) - 1) * stride + window - length)
-    return total // 2, total - total // 2
