@@ -127,6 +127,7 @@ OF_KERNELS = [
 ]
 
 
+@pytest.mark.tensorflow_only  # JAX compiles each of these operations
 @pytest.mark.parametrize("half", HALF)
 @pytest.mark.parametrize("quantizer", OF_KERNELS, ids=repr)
 def test_half_precision_kernels_are_quantized_in_float32(quantizer, half):
@@ -136,7 +137,7 @@ def test_half_precision_kernels_are_quantized_in_float32(quantizer, half):
     np.testing.assert_array_equal(array(found), array(tensor(array(quantizer(tensor(w))), half)))
 
 
-@pytest.mark.tensorflow_only  # for JAX, which compiles each of its operations, the network below has to do
+@pytest.mark.tensorflow_only  # likewise; there the network below has to do
 @pytest.mark.parametrize(
     ("dtype", "kernel_quantizer", "input_quantizer"),
     [
