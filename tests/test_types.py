@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import array, layer_vjp, tensor
+from conftest import array, compiled, layer_vjp, tensor
 
 from tfq import sums
 from tfq.compat import backend, is_legacy, keras, ops
@@ -241,3 +241,10 @@ def test_sums_in_parts_are_sums(shape, axes):
     found = array(sums.total(tensor(x), axes))
     np.testing.assert_array_equal(found, x.sum(axis=axes, keepdims=True))
     np.testing.assert_allclose(array(sums.mean(tensor(x), axes)), x.mean(axis=axes, keepdims=True), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.tensorflow_only  # XLA may sum in another order
+@pytest.mark.parametrize("quantizer", [XnorWeights(), TernaryWeights(), DoReFaWeights(1)])
+def test_a_compiled_scale_is_the_eager_one_to_the_bit(quantizer):
+    w = tensor(np.random.default_rng(1).normal(size=(3, 3, 20, 7)))
+    np.testing.assert_array_equal(array(compiled(quantizer)(w)), array(quantizer(w)))

@@ -32,7 +32,12 @@ def total(x, axes):
 
 def mean(x, axes):
     """Mean over `axes`, likewise."""
-    return total(x, axes) / _terms(x, axes)
+    x = promote(x, "float32")
+    terms = _terms(x, axes)
+    if terms <= _MOST:
+        # Not a quotient, of which TensorFlow's graph optimizer makes a product: its last bit would differ from the eager one.
+        return ops.mean(x, axis=axes, keepdims=True)
+    return mean(mean(x, axes[:-1]), axes[-1:]) if len(axes) > 1 else total(x, axes) / terms
 
 
 def _terms(x, axes):
