@@ -4,6 +4,7 @@ Everything is quantized but the first and the last convolution.
 """
 
 from models.scheme import batch_norm, float_conv
+from tfq import layers
 from tfq.compat import keras
 
 
@@ -30,7 +31,7 @@ def build(scheme, input_shape=(32, 32, 3), num_classes=10, bn_first=None):
     x = block(scheme, x, 192, 3, name="conv4")
     x = block(scheme, x, 192, 1, name="conv5")
     x = block(scheme, x, 192, 1, name="conv6")
-    x = keras.layers.AveragePooling2D(3, 2, padding="same", data_format="channels_last", name="pool2")(x)
+    x = layers.AveragePooling2D(3, 2, padding="same", data_format="channels_last", name="pool2")(x)
     x = block(scheme, x, 192, 3, name="conv7")
     x = block(scheme, x, 192, 1, name="conv8", before_float=True)
     x = batch_norm(float_conv(x, num_classes, 1, name="conv9", use_bias=True), name="conv9_bn")

@@ -142,6 +142,30 @@ class TestAgainstKeras:
             assert a.dtype == np.float32
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+    def test_half_precision_with_half_precision_statistics(self, dtype):
+        x = images(3)
+        ours, stock = pair(x, dtype=dtype)
+        unit = 2**-7 if dtype == "bfloat16" else 2**-10
+        for layer in (ours, stock):
+            assert {weight.dtype.name for weight in layer.get_weights()} == {dtype}
+        for _ in range(2):
+            output, expected = (layer(tensor(x, dtype), training=True) for layer in (ours, stock))
+            assert dtype in str(output.dtype)
+            np.testing.assert_allclose(array(output), array(expected), rtol=unit, atol=1e-6)
+        for a, b in zip(ours.get_weights(), stock.get_weights(), strict=True):
+            np.testing.assert_allclose(a.astype("float32"), b.astype("float32"), rtol=unit)
+
+    @pytest.mark.parametrize("options", [{"center": False}, {"scale": False}])
+    def test_the_default_dtype_of_keras_does_not_matter(self, options):
+        keras.config.set_floatx("float16")
+        try:
+            ours, stock = pair(images(3), dtype="float32", **options)
+            outputs = [array(layer(tensor(images(3)), training=True)) for layer in (ours, stock)]
+        finally:
+            keras.config.set_floatx("float32")
+        np.testing.assert_allclose(*outputs, **TOLERANCE)
+
     def test_half_precision_does_not_overflow(self):
         x = np.full((2, 4, 4, 3), 3000.0)
         x[1] += 50  # squares are beyond float16

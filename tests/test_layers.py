@@ -438,6 +438,10 @@ def test_weight_clip_options():
     assert WeightClip.from_config(WeightClip(0.5).get_config()).clip_value == 0.5
     with pytest.raises(ValueError, match="clip_value must be above 0; got clip_value=0"):
         WeightClip(0)
+    for value in ("1", True, None, np.nan, [1]):
+        with pytest.raises(ValueError, match="clip_value must be above 0; got clip_value="):
+            WeightClip(value)
+    assert WeightClip(np.float32(0.5)).get_config() == {"clip_value": 0.5}
     assert isinstance(build(QuantConv2D, 5, 3, kernel_constraint="NonNeg").kernel_constraint, keras.constraints.NonNeg)
 
 

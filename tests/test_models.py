@@ -126,6 +126,10 @@ def test_nin_normalizes_in_front_of_binary_inputs_by_default(method, first):
     assert (producers(model.get_layer("conv5_bn"))[0] is convolution) == (not first)
 
 
+def test_nin_averages_in_a_way_that_is_the_same_on_every_backend():
+    assert type(network("nin", "float").get_layer("pool2")) is layers.AveragePooling2D
+
+
 @pytest.mark.parametrize("name", models.NETWORKS)
 def test_kmap_reaches_each_quantized_convolution(name):
     quantized = of(network(name, "xnor", kmap=True), layers.QuantConv2D)

@@ -15,6 +15,7 @@ from keras import ops
 from tfq import registration
 
 __all__ = [
+    "REPEATS_EDGES",
     "SHARED_STATE",
     "UNCAST",
     "accelerators",
@@ -29,6 +30,7 @@ __all__ = [
     "keras",
     "ops",
     "plain_settings",
+    "promote",
     "random_uniform",
     "require",
     "require_installed",
@@ -137,6 +139,11 @@ def custom_gradient(function):
     return call
 
 
+def promote(x, dtype):
+    """`x` in the dtype of its product with a tensor of `dtype`: integers become floats, of two floats the wider one is taken."""
+    return ops.cast(x, keras_3.backend.result_type(x.dtype, dtype))
+
+
 # Arguments of `add_weight` for a kernel that must reach its quantizer in full precision under a mixed-precision policy, and for a
 # counter that is the same on all replicas of a distribution strategy.
 if is_legacy:
@@ -145,6 +152,10 @@ if is_legacy:
 else:
     UNCAST = {"autocast": False}
     SHARED_STATE = {"aggregation": "only_first_replica"}
+
+
+# Whether means of windows that reach beyond an image count its edge again (Keras 3.15, with padding="same").
+REPEATS_EDGES = backend == "torch"
 
 
 class _FixedKey(keras_3.random.SeedGenerator):

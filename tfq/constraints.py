@@ -1,5 +1,7 @@
 """Constraints on latent weights."""
 
+import numbers
+
 from tfq.compat import add_custom_objects, keras, ops
 from tfq.quantizers.base import register
 
@@ -16,7 +18,7 @@ class WeightClip(keras.constraints.Constraint):
     """
 
     def __init__(self, clip_value=1.0):
-        if not clip_value > 0:
+        if isinstance(clip_value, bool) or not isinstance(clip_value, numbers.Real) or not clip_value > 0:
             raise ValueError(f"WeightClip: clip_value must be above 0; got clip_value={clip_value!r}")
         self.clip_value = float(clip_value)
 

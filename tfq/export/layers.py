@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tfq import layers
-from tfq.compat import keras
+from tfq.compat import REPEATS_EDGES, keras
 from tfq.export import kernels
+from tfq.layers import padding
 from tfq.quantizers import DoReFaInputs, XnorInputs
 from tfq.quantizers.base import FULL_PRECISION
 from tfq.runtime import graph as g
@@ -171,6 +172,18 @@ def _pool(operation):
     return convert
 
 
+def _average_of_keras(call):
+    layer, sizes = call.layer, call.input_shapes[0][:2]
+    if REPEATS_EDGES and layer.padding == "same":
+        widths = [padding.same(*of_axis) for of_axis in zip(sizes, layer.pool_size, layer.strides, strict=True)]
+        if any(front != behind for front, behind in widths):
+            raise call.refuse(
+                f"on {'x'.join(map(str, sizes))} inputs Keras repeats their edge on PyTorch, and on no other backend: take "
+                "tfq.layers.AveragePooling2D"
+            )
+    return _pool(g.AveragePool)(call)
+
+
 def _global_pool(operation):
     def convert(call):
         _check_channels_last(call)
@@ -240,7 +253,8 @@ CONVERTERS = {
     keras.layers.ReLU: _relu,
     keras.layers.Activation: _activation,
     keras.layers.MaxPooling2D: _pool(g.MaxPool),
-    keras.layers.AveragePooling2D: _pool(g.AveragePool),
+    layers.AveragePooling2D: _pool(g.AveragePool),
+    keras.layers.AveragePooling2D: _average_of_keras,
     keras.layers.GlobalMaxPooling2D: _global_pool(g.GlobalMaxPool),
     keras.layers.GlobalAveragePooling2D: _global_pool(g.GlobalAveragePool),
     keras.layers.ZeroPadding2D: _zero_padding,

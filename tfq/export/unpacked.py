@@ -209,7 +209,7 @@ _LAYERS = {
     g.Quantize: lambda node, name: (layers.QuantActivation(_quantizer(node.quantizer), name=name), []),
     g.ZeroPad: _zero_pad,
     g.MaxPool: _pool(keras.layers.MaxPooling2D),
-    g.AveragePool: _pool(keras.layers.AveragePooling2D),
+    g.AveragePool: _pool(layers.AveragePooling2D),
     g.GlobalMaxPool: _global_pool(keras.layers.GlobalMaxPooling2D),
     g.GlobalAveragePool: _global_pool(keras.layers.GlobalAveragePooling2D),
     g.Add: lambda node, name: (keras.layers.Add(name=name), []),

@@ -1,7 +1,7 @@
 """A quantizer as a layer of its own."""
 
 from tfq import quantizers
-from tfq.compat import keras
+from tfq.compat import keras, ops, promote
 from tfq.quantizers.base import register
 
 
@@ -24,7 +24,10 @@ class QuantActivation(keras.layers.Layer):
 
     def call(self, inputs):
         """Quantize `inputs`."""
-        return inputs if self.input_quantizer is None else self.input_quantizer(inputs)
+        if self.input_quantizer is None:
+            return inputs
+        inputs = promote(inputs, self.compute_dtype)
+        return ops.cast(self.input_quantizer(inputs), inputs.dtype)
 
     def compute_output_shape(self, input_shape):
         """The shape of the inputs."""

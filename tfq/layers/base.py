@@ -1,7 +1,7 @@
 """What the quantized layers share: the quantizers of their operands and of their output gradient."""
 
 from tfq import constraints, quantizers
-from tfq.compat import UNCAST, ops
+from tfq.compat import UNCAST, ops, promote
 from tfq.layers.gradient import QuantGradient
 from tfq.quantizers.base import FULL_PRECISION
 
@@ -26,10 +26,11 @@ class QuantizedLayer:
         super().__init__(*args, kernel_constraint=constraints.get(kernel_constraint), **kwargs)
         self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
         self.kernel_quantizer = quantizers.get_for_kernel(kernel_quantizer)
-        self.gradient_quantizer = quantizers.get(gradient_quantizer)
+        self.gradient_quantizer = quantizers.get_for_gradients(gradient_quantizer)
         self._quantize_gradient = None
-        if getattr(self.gradient_quantizer, "bits", FULL_PRECISION) < FULL_PRECISION:
-            self._quantize_gradient = QuantGradient(self.gradient_quantizer, name=f"{self.name}_gradient")
+        if self.gradient_quantizer is not None and getattr(self.gradient_quantizer, "bits", None) != FULL_PRECISION:
+            # It must not cast to a policy of its own, the global one, what this layer gives.
+            self._quantize_gradient = QuantGradient(self.gradient_quantizer, name=f"{self.name}_gradient", autocast=False)
 
     def add_weight(self, *args, **kwargs):
         """As in Keras, but a mixed-precision policy does not cast a kernel that has yet to be quantized."""
@@ -76,8 +77,9 @@ class QuantizedLayer:
         }
 
     def _quantize_operands(self, inputs, kernel):
+        inputs = promote(inputs, self.compute_dtype)  # Keras leaves integers as they are
         if self.input_quantizer is not None:
-            inputs = self.input_quantizer(inputs)
+            inputs = ops.cast(self.input_quantizer(inputs), inputs.dtype)
         if self.kernel_quantizer is not None:
             kernel = ops.cast(self.kernel_quantizer(kernel), inputs.dtype)
         return inputs, kernel

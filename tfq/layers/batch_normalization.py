@@ -35,15 +35,19 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _fused_training_step(self, inputs):
         x = ops.cast(inputs, "float32")  # as in Keras: half precision overflows here
         channels = (inputs.shape[-1],)
-        gamma = self.gamma if self.scale else ops.ones(channels)
-        beta = self.beta if self.center else ops.zeros(channels)
+        gamma = ops.cast(self.gamma, "float32") if self.scale else ops.ones(channels, dtype="float32")
+        beta = ops.cast(self.beta, "float32") if self.center else ops.zeros(channels, dtype="float32")
         outputs, mean, unbiased_variance = fused_batch_norm(x, gamma, beta, self.epsilon)
         count = ops.cast(ops.size(x) // channels[0], "float32")
         # The fused op returns the variance times M / (M - 1); Keras keeps the biased one.
         variance = unbiased_variance * ((count - 1.0) / count)
-        self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1.0 - self.momentum))
-        self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1.0 - self.momentum))
+        self._move(self.moving_mean, mean)
+        self._move(self.moving_variance, variance)
         return ops.cast(outputs, self.compute_dtype)
+
+    def _move(self, moving, value):
+        # In float32, whatever the variable is: as in Keras.
+        moving.assign(ops.cast(moving, "float32") * self.momentum + value * (1.0 - self.momentum))
 
 
 # tf_keras' own layer is fused itself. The name is that of Keras' layer, since weight files go by it: each reads the other's.

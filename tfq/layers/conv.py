@@ -1,8 +1,11 @@
 """Two-dimensional convolution with quantized operands."""
 
-from tfq.compat import keras, ops
+import numbers
+
+from tfq.compat import keras, ops, promote
+from tfq.layers import padding
 from tfq.layers.base import QuantizedLayer
-from tfq.quantizers.base import register
+from tfq.quantizers.base import check_flag, register
 
 
 @register
@@ -34,8 +37,9 @@ class QuantConv2D(QuantizedLayer, keras.layers.Conv2D):
     def __init__(self, *args, pad_values=0, kmap=False, **kwargs):
         super().__init__(*args, **kwargs)
         self.pad_values = pad_values
-        self.kmap = kmap
+        self.kmap = check_flag(kmap, self.name, "kmap")
         self._check_options()
+        self.pad_values = int(pad_values)
 
     def build(self, input_shape):
         """Add the weights; the size of a padding that is ours to make must be known."""
@@ -49,6 +53,7 @@ class QuantConv2D(QuantizedLayer, keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         """The convolution of Keras, on quantized operands."""
+        inputs = promote(inputs, self.compute_dtype)
         quantized, kernel = self._quantize_operands(inputs, kernel)
         outputs = self._padded_convolution(quantized, kernel, self.pad_values)
         return outputs * self._input_scale(inputs) if self.kmap else outputs
@@ -58,7 +63,8 @@ class QuantConv2D(QuantizedLayer, keras.layers.Conv2D):
         return {**super().get_config(), "pad_values": self.pad_values, "kmap": self.kmap}
 
     def _check_options(self):
-        if self.pad_values not in (0, 1, -1):
+        number = isinstance(self.pad_values, numbers.Real) and not isinstance(self.pad_values, bool)
+        if not number or self.pad_values not in (0, 1, -1):
             raise ValueError(f"{self.name}: pad_values must be 0, 1 or -1; got pad_values={self.pad_values!r}")
         if self.pad_values and self.padding != "same":
             raise ValueError(f"{self.name}: pad_values={self.pad_values} needs padding='same'; got padding={self.padding!r}")
@@ -91,15 +97,7 @@ class QuantConv2D(QuantizedLayer, keras.layers.Conv2D):
 
     def _pad_widths(self, shape):
         spatial = [
-            _same_padding(*sizes)
+            padding.same(*sizes)
             for sizes in zip(self._spatial(shape), self.kernel_size, self.strides, self.dilation_rate, strict=True)
         ]
         return [(0, 0), *spatial, (0, 0)] if self.data_format == "channels_last" else [(0, 0), (0, 0), *spatial]
-
-
-def _same_padding(length, kernel, stride, dilation):
-    """Widths that "same" pads one axis with, in front and behind: the odd one goes behind."""
-    window = (kernel - 1) * dilation + 1
-    # With stride 1 the length does not matter (and may be unknown).
-    total = window - 1 if stride == 1 else max(0, (-(-length // stride) - 1) * stride + window - length)
-    return total // 2, total - total // 2

@@ -26,12 +26,9 @@ class QuantGradient(keras.layers.Layer):
 
     def __init__(self, gradient_quantizer, **kwargs):
         super().__init__(**kwargs)
-        self.gradient_quantizer = quantizers.get(gradient_quantizer)
-        if not hasattr(self.gradient_quantizer, "seed"):
-            raise ValueError(
-                "gradient_quantizer must quantize gradients, with noise of a seed, such as DoReFaGradients(6); "
-                f"got {self.gradient_quantizer!r}"
-            )
+        self.gradient_quantizer = quantizers.get_for_gradients(gradient_quantizer)
+        if self.gradient_quantizer is None:
+            raise ValueError("gradient_quantizer must quantize gradients, such as DoReFaGradients(6); got None")
 
     def build(self, input_shape):
         """Add the key: a seed and a counter."""

@@ -1,7 +1,9 @@
 """Quantizers of the three methods, one class per published method."""
 
+import types
+
 from tfq.compat import keras
-from tfq.quantizers.base import Quantizer
+from tfq.quantizers.base import Configured, Quantizer
 from tfq.quantizers.dorefa import DoReFaGradients, DoReFaInputs, DoReFaWeights
 from tfq.quantizers.ternary import TernaryWeights
 from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights
@@ -18,6 +20,7 @@ __all__ = [
     "XnorInputs",
     "XnorWeights",
     "get",
+    "get_for_gradients",
     "get_for_inputs",
     "get_for_kernel",
     "serialize",
@@ -39,20 +42,21 @@ def get(identifier):
     """The quantizer that `identifier` stands for.
 
     Args:
-        identifier: None (no quantizer), a quantizer or any other callable, a name such as `"xnor_weights"` or
-            `"XnorWeights"`, or the dictionary that `serialize` gave.
+        identifier: None (no quantizer), a quantizer or any other callable that Keras can save (a function, or an object with
+            `get_config`), a name such as `"xnor_weights"` or `"XnorWeights"`, or the dictionary that `serialize` gave.
 
     Raises:
-        ValueError: the name is unknown, or its class needs arguments; or it is none of these.
+        ValueError: the name is unknown, or its class needs arguments; the dictionary is the configuration of nothing that can
+            be called; a model with the callable could not be saved; or it is none of these.
     """
     if identifier is None:
         return None
     if isinstance(identifier, dict):
-        return keras.saving.deserialize_keras_object(identifier)
+        return _from_config(identifier)
     if isinstance(identifier, str):
         return _by_name(identifier)
-    if callable(identifier) and not isinstance(identifier, type):
-        return identifier
+    if _is_quantizer(identifier):
+        return _that_saves(identifier)
     raise ValueError(f"expected a quantizer, its name, its configuration or None; got {identifier!r}")
 
 
@@ -70,6 +74,20 @@ def get_for_inputs(identifier):
     )
 
 
+def get_for_gradients(identifier):
+    """As `get`, for the gradient at the output of a layer.
+
+    Raises:
+        ValueError: as `get`; or it quantizes something else, which the noise of a `seed` tells.
+    """
+    quantizer = get(identifier)
+    if quantizer is not None and not hasattr(quantizer, "seed"):
+        raise ValueError(
+            f"gradient_quantizer must quantize gradients, with noise of a seed, such as DoReFaGradients(6); got {quantizer!r}"
+        )
+    return quantizer
+
+
 def get_for_kernel(identifier):
     """As `get`, for the kernel of a layer; quantizers of inputs serve too.
 
@@ -85,6 +103,40 @@ def _other_than(classes, quantizer, rule, examples):
     if isinstance(quantizer, classes):
         raise ValueError(f"{rule}, such as {examples}; got {quantizer!r}")
     return quantizer
+
+
+def _is_quantizer(identifier):
+    # `XnorWeights` has options that can be called too, its gradients.
+    of_kind = isinstance(identifier, Quantizer) or not isinstance(identifier, Configured)
+    return callable(identifier) and not isinstance(identifier, type) and of_kind
+
+
+def _from_config(config):
+    try:
+        quantizer = keras.saving.deserialize_keras_object(config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"expected the configuration of a quantizer; got {config!r}: {_one_line(error)}") from error
+    if not _is_quantizer(quantizer):
+        raise ValueError(f"expected the configuration of a quantizer; got {config!r}")
+    return quantizer
+
+
+def _that_saves(quantizer):
+    # Said now, since a model is saved after its training. Functions always can be.
+    if isinstance(quantizer, types.FunctionType):
+        return quantizer
+    try:
+        serialize(quantizer)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected a quantizer that a model can be saved with, a function or an object with get_config(); got {quantizer!r}: "
+            f"{_one_line(error)}"
+        ) from error
+    return quantizer
+
+
+def _one_line(error):
+    return " ".join(str(error).split())
 
 
 def _by_name(name):

@@ -1,6 +1,9 @@
 """What all quantizers share: a number of bits, a configuration, equality by configuration."""
 
 import json
+import numbers
+
+import numpy as np
 
 from tfq.compat import add_custom_objects, is_legacy, keras
 
@@ -15,10 +18,28 @@ def register(cls):
 
 
 def check_bits(bits, owner):
-    """Return `bits` if it is 1 to 16, or 32 (off); raise ValueError otherwise."""
-    if isinstance(bits, bool) or not isinstance(bits, int) or not (1 <= bits <= 16 or bits == FULL_PRECISION):
+    """`bits` as an integer of Python if it is 1 to 16, or 32 (off); raise ValueError otherwise."""
+    if not _is_integer(bits) or not (1 <= bits <= 16 or bits == FULL_PRECISION):
         raise ValueError(f"{owner}: bits must be an integer from 1 to 16, or 32 (off); got bits={bits!r}")
-    return bits
+    return int(bits)
+
+
+def check_seed(seed, owner):
+    """`seed` as an integer of Python, or None; raise ValueError otherwise."""
+    if seed is not None and not _is_integer(seed):
+        raise ValueError(f"{owner}: seed must be an integer or None; got seed={seed!r}")
+    return seed if seed is None else int(seed)
+
+
+def check_flag(value, owner, name):
+    """`value` as a bool of Python if it is True, False, 1 or 0; raise ValueError otherwise."""
+    if not isinstance(value, (bool, np.bool_, numbers.Integral)) or value not in (0, 1):
+        raise ValueError(f"{owner}: {name} must be True or False; got {name}={value!r}")
+    return bool(value)
+
+
+def _is_integer(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 class Configured:

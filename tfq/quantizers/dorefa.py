@@ -1,8 +1,8 @@
 """DoReFa-Net (Zhou et al. 2016, arXiv:1606.06160): weights, activations and gradients of k bits."""
 
-from tfq import ste
-from tfq.compat import custom_gradient, ops, random_uniform
-from tfq.quantizers.base import FULL_PRECISION, Quantizer, check_bits, register
+from tfq import ste, sums
+from tfq.compat import custom_gradient, ops, promote, random_uniform
+from tfq.quantizers.base import FULL_PRECISION, Quantizer, check_bits, check_flag, check_seed, register
 
 
 class _KBits(Quantizer):
@@ -26,6 +26,7 @@ class DoReFaWeights(_KBits):
     with Q_k(r) = round((2^k - 1) r) / (2^k - 1), whose gradient is the identity. DoReFa-Net, section 2.3, equations 6 to 9.
     E|W| and, by default, max|tanh(W)| count as constants in the backward pass. Ties round to even. For k > 1 weights that are
     all zero have no scale: they give the upper of the two levels around 0, larq's do too. larq's one bit has no E|W|.
+    Half-precision weights are quantized in float32 and cast back.
 
     Args:
         bits: 1 to 16, or 32 to pass the weights through.
@@ -34,15 +35,15 @@ class DoReFaWeights(_KBits):
 
     def __init__(self, bits, differentiate_max=False):
         super().__init__(bits)
-        self.differentiate_max = differentiate_max
+        self.differentiate_max = check_flag(differentiate_max, type(self).__name__, "differentiate_max")
 
     def __call__(self, x):
         """Quantize the kernel `x`, of any shape."""
         if self.bits == FULL_PRECISION:
             return x
-        if self.bits == 1:
-            return _mean_scaled_sign(x)
-        return _soft_clipped_levels(x, self.bits, self.differentiate_max)
+        w = promote(x, "float32")
+        quantized = _mean_scaled_sign(w) if self.bits == 1 else _soft_clipped_levels(w, self.bits, self.differentiate_max)
+        return ops.cast(quantized, x.dtype)
 
     def get_config(self):
         """Arguments of the constructor, as JSON values."""
@@ -87,7 +88,7 @@ class DoReFaGradients(_KBits):
 
     def __init__(self, bits, seed=None):
         super().__init__(bits)
-        self.seed = seed
+        self.seed = check_seed(seed, type(self).__name__)
 
     def __call__(self, x, key):
         """Return `x`; the gradient that comes back through it is quantized with noise from `key` (two integers)."""
@@ -102,7 +103,7 @@ class DoReFaGradients(_KBits):
 
 @custom_gradient
 def _mean_scaled_sign(w):
-    return ops.mean(ops.abs(w)) * ste.sign(w), lambda upstream: upstream
+    return sums.mean(ops.abs(w), tuple(range(len(w.shape)))) * ste.sign(w), lambda upstream: upstream
 
 
 def _soft_clipped_levels(w, bits, differentiate_max):
@@ -118,8 +119,9 @@ def _soft_clipped_levels(w, bits, differentiate_max):
             if differentiate_max:
                 # d(t / max) / d max, shared by the elements that attain the maximum.
                 at_max = ops.cast(size == largest, w.dtype)
-                by_max = -ops.sum(ops.divide_no_nan(by_t * t, largest))
-                by_t = by_t + by_max * ops.sign(t) * at_max / ops.sum(at_max)
+                everything = tuple(range(len(w.shape)))
+                by_max = -sums.total(ops.divide_no_nan(by_t * t, largest), everything)
+                by_t = by_t + by_max * ops.sign(t) * at_max / sums.total(at_max, everything)
             return by_t * (1.0 - t * t)
 
         return 2.0 * levels - 1.0, grad
@@ -133,7 +135,7 @@ def _clipped_levels(x, bits):
         def grad(upstream):
             return ops.where(ops.logical_and(x >= 0, x <= 1), upstream, 0.0)
 
-        full = ops.cast(x, "float32")
+        full = promote(x, "float32")
         return ops.cast(ste.round_to_levels(ops.clip(full, 0.0, 1.0), bits), x.dtype), grad
 
     return call(x)
@@ -149,9 +151,9 @@ def _quantize_gradient(x, bits, key):
 
 def _noisy_levels(gradient, bits, key):
     n = 2**bits - 1
-    g = ops.cast(gradient, "float32")
+    g = promote(gradient, "float32")
     largest = ops.max(ops.abs(g), axis=tuple(range(1, len(g.shape))), keepdims=True)
     unit = g / ops.where(largest == 0, 1.0, largest) * 0.5 + 0.5
-    noise = random_uniform(ops.shape(g), key, -0.5, 0.5) / n
+    noise = ops.cast(random_uniform(ops.shape(g), key, -0.5, 0.5), g.dtype) / n
     levels = ste.round_to_levels(ops.clip(unit + noise, 0.0, 1.0), bits)
     return ops.cast(largest * (2.0 * levels - 1.0), gradient.dtype)

@@ -1,7 +1,8 @@
 """Ternary Weight Networks (Li et al. 2016, arXiv:1605.04711): weights from {-alpha, 0, +alpha}."""
 
-from tfq.compat import custom_gradient, ops
-from tfq.quantizers.base import Quantizer, register
+from tfq import sums
+from tfq.compat import custom_gradient, ops, promote
+from tfq.quantizers.base import Quantizer, check_flag, register
 
 
 @register
@@ -16,7 +17,7 @@ class TernaryWeights(Quantizer):
     latent weights, which are not clipped. The comparison is strict, so weights that are all zero give zeros; where no weight
     survives, alpha is 0. larq's `ste_tern` has no alpha, counts |W_i| = Delta as a survivor, and clips the gradient.
 
-    Input: a kernel whose last axis is the output channel.
+    Input: a kernel whose last axis is the output channel. Half-precision kernels are quantized in float32 and cast back.
 
     Args:
         per_filter: compute Delta and alpha for each output channel; by default for the whole layer, as the paper does.
@@ -25,11 +26,12 @@ class TernaryWeights(Quantizer):
     bits = 2
 
     def __init__(self, per_filter=False):
-        self.per_filter = per_filter
+        self.per_filter = check_flag(per_filter, type(self).__name__, "per_filter")
 
     def __call__(self, x):
         """Quantize the kernel `x`."""
-        return _ternarize(x, tuple(range(len(x.shape) - self.per_filter)))
+        axes = tuple(range(len(x.shape) - self.per_filter))
+        return ops.cast(_ternarize(promote(x, "float32"), axes), x.dtype)
 
     def get_config(self):
         """Arguments of the constructor, as JSON values."""
@@ -40,10 +42,9 @@ def _ternarize(w, axes):
     @custom_gradient
     def call(w):
         size = ops.abs(w)
-        delta = 0.7 * ops.mean(size, axis=axes, keepdims=True)
+        delta = 0.7 * sums.mean(size, axes)
         survivors = ops.cast(size > delta, w.dtype)
-        count = ops.sum(survivors, axis=axes, keepdims=True)
-        alpha = ops.sum(size * survivors, axis=axes, keepdims=True) / ops.maximum(count, 1.0)
+        alpha = sums.total(size * survivors, axes) / ops.maximum(sums.total(survivors, axes), 1.0)
         return alpha * survivors * ops.sign(w), lambda upstream: upstream
 
     return call(w)

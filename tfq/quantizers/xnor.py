@@ -1,8 +1,10 @@
 """XNOR-Net (Rastegari et al. 2016, arXiv:1603.05279): weights and inputs of one bit."""
 
-from tfq import ste
-from tfq.compat import custom_gradient, keras, ops
-from tfq.quantizers.base import Configured, Quantizer, register
+import contextlib
+
+from tfq import ste, sums
+from tfq.compat import custom_gradient, keras, ops, promote
+from tfq.quantizers.base import Configured, Quantizer, check_flag, register
 
 
 @register
@@ -43,7 +45,7 @@ class ExactGradient(Configured):
 
     def __call__(self, upstream, w, signs, alpha, axes):
         """Gradient for the latent weights `w` from the `upstream` gradient of the quantized ones."""
-        through_alpha = signs * ops.mean(signs * upstream, axis=axes, keepdims=True)
+        through_alpha = signs * sums.mean(signs * upstream, axes)
         return through_alpha + alpha * ste.inside(w, -1, 1) * upstream
 
 
@@ -64,7 +66,7 @@ def _scaled_sign(w, gradient):
 
     @custom_gradient
     def call(w):
-        alpha = ops.mean(ops.abs(w), axis=axes, keepdims=True)
+        alpha = sums.mean(ops.abs(w), axes)
         signs = ste.sign(w)
 
         def grad(upstream):
@@ -73,6 +75,20 @@ def _scaled_sign(w, gradient):
         return alpha * signs, grad
 
     return call(w)
+
+
+def _estimator(gradient):
+    if gradient is None:
+        return ExactGradient()
+    found = gradient
+    if isinstance(gradient, dict):
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            found = keras.saving.deserialize_keras_object(gradient)
+    if not isinstance(found, Configured) or isinstance(found, Quantizer):
+        raise ValueError(
+            f"XnorWeights: gradient must be ExactGradient(), PaperGradient() or ClippedGradient(); got gradient={gradient!r}"
+        )
+    return found
 
 
 @register
@@ -84,7 +100,8 @@ class XnorWeights(Quantizer):
     XNOR-Net, section 3.1, equations 5 and 6. The gradient is that of `gradient`, by default `ExactGradient()`. A filter of
     zeros gives zeros. NaN anywhere in a filter makes its alpha, and so the filter, NaN.
 
-    Input: a kernel whose last axis is the output channel, (height, width, in, out) or (in, out).
+    Input: a kernel whose last axis is the output channel, (height, width, in, out) or (in, out). Half-precision kernels are
+    quantized in float32 and cast back.
 
     Args:
         gradient: `ExactGradient()`, `PaperGradient()` or `ClippedGradient()`.
@@ -96,23 +113,18 @@ class XnorWeights(Quantizer):
     bits = 1
 
     def __init__(self, gradient=None, center=False, clip=False):
-        self.gradient = keras.saving.deserialize_keras_object(gradient) if isinstance(gradient, dict) else gradient
-        if self.gradient is None:
-            self.gradient = ExactGradient()
-        if not isinstance(self.gradient, Configured) or isinstance(self.gradient, Quantizer):
-            raise ValueError(
-                f"XnorWeights: gradient must be ExactGradient(), PaperGradient() or ClippedGradient(); got gradient={gradient!r}"
-            )
-        self.center = center
-        self.clip = clip
+        self.gradient = _estimator(gradient)
+        self.center = check_flag(center, "XnorWeights", "center")
+        self.clip = check_flag(clip, "XnorWeights", "clip")
 
     def __call__(self, x):
         """Quantize the kernel `x`."""
+        w = promote(x, "float32")
         if self.center:
-            x = x - ops.mean(x, axis=-2, keepdims=True)
+            w = w - ops.mean(w, axis=-2, keepdims=True)
         if self.clip:
-            x = ste.clip_inclusive(x)
-        return _scaled_sign(x, self.gradient)
+            w = ste.clip_inclusive(w)
+        return ops.cast(_scaled_sign(w, self.gradient), x.dtype)
 
     def get_config(self):
         """Arguments of the constructor, as JSON values."""

@@ -1,0 +1,15 @@
+"""What "same" padding adds to an axis."""
+
+
+def same(length, window, stride, dilation=1):
+    """Widths that "same" pads one axis with, in front and behind: the odd one goes behind.
+
+    Args:
+        length: of the axis; with a stride of 1 it does not matter, and may be None.
+        window: number of cells that an output sees.
+        stride: steps between two of them.
+        dilation: distance of its cells.
+    """
+    reach = (window - 1) * dilation + 1
+    total = reach - 1 if stride == 1 else max(0, (-(-length // stride) - 1) * stride + reach - length)
+    return total // 2, total - total // 2
