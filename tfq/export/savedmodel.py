@@ -1,11 +1,14 @@
 """TensorFlow SavedModel with serving signatures for any batch size."""
 
 from tfq.compat import require
+from tfq.export import low_bit
+from tfq.export.frozen import frozen_kernels
 from tfq.export.sample import Sample
 
 FILENAME = "savedmodel"
 SIGNATURE = "serving_default"
 UINT8_SIGNATURE = "serving_uint8"
+in_float = low_bit.names
 
 
 def write(model, path, sample=Sample()):  # noqa: B008, a frozen value
@@ -13,14 +16,18 @@ def write(model, path, sample=Sample()):  # noqa: B008, a frozen value
 
     With pixel statistics there is also `serving_uint8`, which takes uint8 images and prepares them itself:
     (x / 255 - mean) / std. The same for Keras 3 and tf_keras. (`model.export` of Keras 3 stores all weights twice and takes three
-    times as long.)
+    times as long.) Quantized kernels are stored as the float32 numbers they stand for, not as the latent ones.
 
     Args:
         model: built Keras model of one input and one output, on TensorFlow.
         path: directory to write.
         sample: `Sample`, for its pixel statistics.
     """
-    tf = require("tensorflow")
+    with frozen_kernels(model):
+        _save(require("tensorflow"), model, path, sample)
+
+
+def _save(tf, model, path, sample):
     inputs = model.inputs[0]
     module = tf.Module()
 

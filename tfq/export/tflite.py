@@ -1,22 +1,33 @@
 """TensorFlow Lite in float32, for any batch size."""
 
+import re
 import tempfile
 from pathlib import Path
 
 from tfq.compat import require
-from tfq.export import flatbuffer, savedmodel
+from tfq.export import flatbuffer, low_bit, savedmodel
+from tfq.export.layers import Unsupported
 
 FILENAME = "model.tflite"
 sizes = flatbuffer.sizes
+in_float = low_bit.names
+# What the converter says of an operation that it has no form for: where that comes from, and why.
+_REFUSED = re.compile(r"error: loc\((.*)\): (.*)")
 
 
 def write(model, path, sample=None):
-    """Write `model` as a TFLite flatbuffer; quantized kernels are stored as the floats they stand for.
+    """Write `model` as a TFLite flatbuffer; quantized kernels are stored as the float32 numbers they stand for.
+
+    Not as 8-bit ones, though these would hold most of them: TensorFlow Lite's convolution of such a kernel rounds its inputs to
+    8 bits too, and one behind a DEQUANTIZE is not known to be as fast.
 
     Args:
         model: built Keras model of one input and one output, on TensorFlow.
         path: file to write.
         sample: not used.
+
+    Raises:
+        Unsupported: the converter does not take an operation of the model; the message names its layer.
     """
     Path(path).write_bytes(converted(model, lambda converter: None))
 
@@ -29,7 +40,32 @@ def converted(model, configure):
         savedmodel.write(model, directory)
         converter = tf.lite.TFLiteConverter.from_saved_model(directory)
         configure(converter)
-        return converter.convert()
+        try:
+            return converter.convert()
+        except (_converter_error(), RuntimeError) as error:
+            raise Unsupported(f"TensorFlow Lite's converter does not take this model: {_reason(model, str(error))}") from error
+
+
+def _converter_error():
+    return require("tensorflow.lite.python.convert_phase").ConverterError
+
+
+def _reason(model, text):
+    """One line of an error of the converter, with the layer where it tells one."""
+    found = _REFUSED.search(text)
+    if found is None:
+        return next((line.strip() for line in text.splitlines() if line.strip()), "it does not say why")
+    where, reason = found.groups()
+    layer = _layer(model, where)
+    return reason if layer is None else f"layer {layer!r}: {reason}"
+
+
+def _layer(model, where):
+    """The layer whose operation stands at a place such as "functional_1/conv_1/Relu@function", which TensorFlow numbers."""
+    for name in sorted((name for name, _ in low_bit.layers_of(model)), key=len, reverse=True):
+        if re.search("/" + "/".join(rf"{re.escape(part)}(_\d+)?" for part in name.split("/")) + "/", where):
+            return name
+    return None
 
 
 def load(path, threads=None):
@@ -41,10 +77,9 @@ def load(path, threads=None):
     """
     tf = require("tensorflow")
     interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
-    interpreter.allocate_tensors()
     (input_details,) = interpreter.get_input_details()
     (output_details,) = interpreter.get_output_details()
-    allocated = tuple(input_details["shape"])
+    allocated = None  # images of any size have none before they come
 
     def predict(images):
         nonlocal allocated

@@ -70,6 +70,8 @@ def train(flags, backend, directory, dataset, build):
     """Train by the flags, going on from the last checkpoint where there is one."""
     batches, val_batches = make_batches(flags, dataset)
     model = build_model(flags, build, dataset, len(batches))
+    if flags.export:
+        export.check_model(model, flags.export)
     history = resume(model, directory, flags)
     on_held_out = bool(flags.holdout)
     stops = [callbacks.StopOnNaN(), callbacks.StopOnCollapse(history, dataset.num_classes)]
