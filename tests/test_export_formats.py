@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +17,11 @@ import models
 import tfq
 from tfq import export
 from tfq.compat import backend, is_legacy, keras
+from tfq.compat import ops as keras_ops
 from tfq.export import __main__ as program
 from tfq.export import lce, packed, savedmodel, table, verify
 from tfq.export.graph import from_keras
-from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D
+from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 from tfq.runtime import file
 from tfq.training import choices
@@ -73,6 +75,84 @@ def test_int8_keeps_the_grid_that_dorefa_was_trained_with(data, tmp_path):
         tensor["quantization"] for tensor in details if tensor["dtype"] == np.int8 and tuple(tensor["shape"]) == (1, 32, 32, 3)
     ]
     assert any(scale == pytest.approx(1 / 255) and zero == -128 for scale, zero in grids)
+
+
+def one_bit():
+    """Kernels that TensorFlow's converter does not fold, one of them in a nested model."""
+    keras.utils.set_random_seed(0)
+    binary = {"input_quantizer": XnorInputs(), "kernel_quantizer": XnorWeights(), "use_bias": False}
+    conv = keras.Sequential([keras.Input((6, 6, 32)), QuantConv2D(64, 3, **binary, name="conv")], name="inner")
+    x = keras.Input((8, 8, 3))
+    y = BatchNormalization()(conv(BatchNormalization()(keras.layers.Conv2D(32, 3, name="first")(x))))
+    y = QuantConv2D(36, 1, kernel_quantizer=DoReFaWeights(1), input_quantizer=XnorInputs(), use_bias=False, name="dorefa")(y)
+    y = BatchNormalization()(keras.layers.GlobalAveragePooling2D()(y))
+    y = QuantDense(64, kernel_quantizer=TernaryWeights(), use_bias=False, name="dense")(y)
+    return keras.Model(x, keras.layers.Dense(4, name="head")(y))
+
+
+def quantized_kernels(model):
+    layers = [model.get_layer("inner").get_layer("conv"), model.get_layer("dorefa"), model.get_layer("dense")]
+    return layers, [keras_ops.convert_to_numpy(layer.quantized_kernel) for layer in layers]
+
+
+def products_of(path):
+    """(names of all operators, kernel with its output axis last, as numbers, and its type) of a TFLite file."""
+    import tensorflow as tf
+
+    plain = tf.lite.experimental.OpResolverType.BUILTIN_REF
+    interpreter = tf.lite.Interpreter(str(path), experimental_op_resolver_type=plain)
+    interpreter.allocate_tensors()
+    tensors, operators, kernels = interpreter.get_tensor_details(), interpreter._get_ops_details(), []
+    by_index = {details["index"]: details for details in tensors}
+    for operator in operators:
+        if operator["op_name"] in ("CONV_2D", "FULLY_CONNECTED"):
+            details = by_index[operator["inputs"][1]]
+            scales = details["quantization_parameters"]["scales"]
+            values = np.moveaxis(interpreter.get_tensor(details["index"]), 0, -1)
+            kernels.append((values * scales if len(scales) else values, details["dtype"]))
+    return {operator["op_name"] for operator in operators}, kernels
+
+
+# What may stand in a file: products, pools, signs, sums; no SELECT or TRANSPOSE that would make a kernel of another one.
+PLAIN = {"CONV_2D", "FULLY_CONNECTED", "MEAN", "MUL", "ADD", "GREATER_EQUAL", "SELECT_V2", "CAST", "QUANTIZE", "DEQUANTIZE"}
+
+
+@tensorflow_only
+@pytest.mark.parametrize(("name", "dtype", "atol"), [("tflite", np.float32, 1e-7), ("tflite_int8", np.int8, 1e-3)])
+def test_tflite_holds_quantized_kernels_as_numbers(name, dtype, atol, data, tmp_path):
+    """Not as latent ones that each inference quantizes; also where they are large, nested, or a dense layer's."""
+    model = one_bit()
+    before = model.get_weights()
+    (report,) = saved(model, tmp_path, [name], data[0][:32, :8, :8])
+    operators, kernels = products_of(report.path)
+    for expected in quantized_kernels(model)[1]:
+        alike = [kernel for kernel in kernels if kernel[0].size == expected.size]
+        found = [stored for values, stored in alike if np.allclose(values.ravel(), expected.ravel(), atol=atol)]
+        assert found == [dtype], expected.shape
+    assert len(kernels) == 5
+    assert "TRANSPOSE" not in operators
+    assert report.in_float == (("inner/conv", "dorefa", "dense") if name == "tflite" else ())
+    assert ("stay in float: inner/conv, dorefa, dense" in str(report)) == (name == "tflite")
+    for ours, theirs in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert all(layer.kernel_quantizer is not None for layer in quantized_kernels(model)[0])
+
+
+@tensorflow_only
+def test_savedmodel_holds_quantized_kernels_as_numbers_and_keras_latent_ones(data, tmp_path):
+    import tensorflow as tf
+
+    model = one_bit()
+    saved_model, file_of_keras = saved(model, tmp_path, ["savedmodel", "keras"], data[0][:16, :8, :8])
+    variables = [variable.numpy() for variable in tf.saved_model.load(saved_model.path).weights]
+    again = keras.models.load_model(file_of_keras.path)
+    layers, kernels = quantized_kernels(model)
+    for values in kernels:
+        assert sum(np.array_equal(variable, values) for variable in variables) == 1
+    for latent in (keras_ops.convert_to_numpy(layer.kernel) for layer in layers):
+        assert not any(np.array_equal(variable, latent) for variable in variables)
+        assert sum(np.array_equal(values, latent) for values in again.get_weights()) == 1
+    assert sum(variable.size for variable in variables) == model.count_params()
 
 
 @tensorflow_only
@@ -243,6 +323,82 @@ def test_a_convolution_that_the_converter_leaves_in_float_is_found(monkeypatch, 
     with pytest.raises(export.Unsupported, match="made 0 of 1 quantized convolutions binary"):
         lce.write(with_a_zero_filter(), tmp_path / "model.tflite")
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_lce
+def test_lce_names_the_low_bit_layers_that_it_keeps_in_float(data, tmp_path):
+    """Dense layers, and a first convolution of pixels."""
+    binary = {"input_quantizer": XnorInputs(), "kernel_quantizer": XnorWeights(), "use_bias": False}
+    x = keras.Input((8, 8, 3))
+    y = BatchNormalization()(QuantConv2D(32, 3, kernel_quantizer=XnorWeights(), name="pixels")(x))
+    y = BatchNormalization()(keras.layers.Flatten()(QuantConv2D(32, 3, **binary)(y)))
+    model = keras.Model(x, keras.layers.Dense(4)(QuantDense(32, **binary, name="signs")(y)))
+    assert lce.check(model) == 1
+    (report,) = saved(model, tmp_path, ["lce"], data[0][:16, :8, :8])
+    assert report.in_float == ("pixels", "signs")
+    assert str(report).endswith("low-bit layers that stay in float: pixels, signs")
+
+
+def test_lce_names_every_layer_that_it_refuses():
+    x = keras.Input((8, 8, 3))
+    y = QuantConv2D(64, 3, name="four", input_quantizer=DoReFaInputs(4))(keras.layers.Conv2D(64, 1)(x))
+    y = QuantConv2D(64, 3, name="three", input_quantizer=XnorInputs(), kernel_quantizer=TernaryWeights())(y)
+    with pytest.raises(export.Unsupported, match=r"layer 'four' .* by DoReFaInputs, .*; layer 'three' .* exact zeros") as error:
+        lce.check(keras.Model(x, y))
+    assert "\n" not in str(error.value)
+
+
+# --- what a converter does not take
+
+
+def test_lce_says_which_sizes_are_unknown():
+    x = keras.Input((None, None, 3))
+    with pytest.raises(
+        export.Unsupported, match=r"takes models of known sizes; layer '.*' has a tensor of shape \(None, None, No"
+    ):
+        lce.check(keras.Model(x, QuantConv2D(32, 3, kernel_quantizer=XnorWeights())(x)))
+
+
+@tensorflow_only
+def test_tflite_takes_images_of_any_size(data, tmp_path):
+    x = keras.Input((None, None, 3))
+    y = QuantConv2D(8, 3, kernel_quantizer=XnorWeights())(keras.layers.Conv2D(8, 3)(x))
+    (report,) = saved(keras.Model(x, keras.layers.GlobalAveragePooling2D()(y)), tmp_path, ["tflite"], data[0][:16])
+    predict = export.FORMATS["tflite"].load(report.path)
+    assert [predict(data[0][:2, :size, :8]).shape for size in (8, 9)] == [(2, 8), (2, 8)]
+
+
+@tensorflow_only
+def test_what_the_converter_does_not_take_is_a_line_that_names_the_layer(data, tmp_path, capfd):
+    import tensorflow as tf
+
+    x = keras.Input((32, 32, 3))
+    y = keras.layers.Lambda(tf.math.bessel_i0, name="strange")(keras.layers.Conv2D(2, 3)(x))
+    with pytest.raises(export.Unsupported, match=r"does not take this model: layer 'strange': 'tf\.BesselI0' op is") as error:
+        saved(keras.Model(x, keras.layers.Flatten()(y)), tmp_path, ["tflite"], data[0][:16])
+    assert "\n" not in str(error.value)
+    assert (list(tmp_path.iterdir()), capfd.readouterr()) == ([], ("", ""))
+
+
+def test_every_layer_that_a_format_refuses_is_named_before_the_training(monkeypatch):
+    from tfq.training import program
+
+    x = keras.Input((8, 8, 3))
+    y = keras.layers.Conv2D(3, 3, activation="tanh", name="curve")(keras.layers.UpSampling2D(name="up")(x))
+    y = QuantConv2D(4, 3, input_quantizer=DoReFaInputs(2), kernel_quantizer=DoReFaWeights(2), name="two")(y)
+    with pytest.raises(export.Unsupported, match=r"to tfq: 2 layers .* 'up' .* 'curve' .*; lce: layer 'two' would") as error:
+        export.check_model(keras.Model(x, y), ["tfq", "keras", "lce"])
+    assert "\n" not in str(error.value)
+    export.check_model(keras.Model(x, y), ["keras"])
+    half = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, dtype="mixed_bfloat16", name="half")], name="inner")
+    inputs = keras.Input((4,))
+    with pytest.raises(export.ExportError, match="layer 'inner/half' computes in bfloat16"):
+        export.check_model(keras.Model(inputs, half(inputs)), ["tfq"])
+    # And by the training program, which gets no further.
+    monkeypatch.setattr(program, "make_batches", lambda *arguments: ([1], [1]))
+    monkeypatch.setattr(program, "build_model", lambda *arguments: keras.Model(x, y))
+    with pytest.raises(export.Unsupported, match="layer 'up'"):
+        program.train(SimpleNamespace(export=["tfq"]), backend, None, None, None)
 
 
 # --- .tfq

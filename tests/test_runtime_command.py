@@ -76,6 +76,14 @@ def test_a_line_a_file_with_the_classes_and_scores_of_the_engine(model, folder, 
     assert len(output.err.splitlines()) == 1
 
 
+def test_one_file_is_named_itself(model, folder, capsys):
+    run(model, folder)
+    lines = capsys.readouterr().out.splitlines()
+    (folder / "3.png").rename(folder / "3")  # whatever its ending
+    assert run(model, folder / "3") == 0
+    assert capsys.readouterr().out.splitlines() == [lines[3].replace("3.png", "3", 1)]
+
+
 def test_a_name_ends_neither_its_line_nor_its_column(tmp_path, folder, capsys):
     (folder / "0.png").rename(folder / "0\tof\ntwo.png")
     (folder / "1\n.png").write_bytes(b"no image")

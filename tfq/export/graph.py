@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tfq.compat import keras
+from tfq.compat import is_legacy, keras
 from tfq.complexity.graph import has_graph, inputs_of, layer_of, nodes, options_of, outputs_of
-from tfq.export.layers import CONVERTERS, Call, Unsupported, converter_of
+from tfq.export.layers import CONVERTERS, Call, Unsupported, converter_of, does_nothing
 from tfq.runtime import graph as g
 from tfq.runtime.check import GraphError, infer
 from tfq.runtime.codec import MAX_NAME
@@ -148,6 +148,9 @@ class _Builder:
 
 def _check_options(name, node):
     given = {key: value for key, value in options_of(node).items() if value is not None and value is not False}
+    if not is_legacy and does_nothing(layer_of(node)):
+        # Keras 3 notes it at augmentation, whose default it is, and says another at inference; tf_keras keeps to it.
+        given.pop("training", None)
     if given:
         raise Unsupported(f"layer {name!r} is called with {', '.join(given)}, which has no packed form")
 
