@@ -86,7 +86,7 @@ def one_bit():
     y = BatchNormalization()(conv(BatchNormalization()(keras.layers.Conv2D(32, 3, name="first")(x))))
     y = QuantConv2D(36, 1, kernel_quantizer=DoReFaWeights(1), input_quantizer=XnorInputs(), use_bias=False, name="dorefa")(y)
     y = BatchNormalization()(keras.layers.GlobalAveragePooling2D()(y))
-    y = QuantDense(64, kernel_quantizer=TernaryWeights(), use_bias=False, name="dense")(y)
+    y = QuantDense(72, kernel_quantizer=TernaryWeights(), use_bias=False, name="dense")(y)
     return keras.Model(x, keras.layers.Dense(4, name="head")(y))
 
 
@@ -113,24 +113,26 @@ def products_of(path):
     return {operator["op_name"] for operator in operators}, kernels
 
 
-# What may stand in a file: products, pools, signs, sums; no SELECT or TRANSPOSE that would make a kernel of another one.
-PLAIN = {"CONV_2D", "FULLY_CONNECTED", "MEAN", "MUL", "ADD", "GREATER_EQUAL", "SELECT_V2", "CAST", "QUANTIZE", "DEQUANTIZE"}
+def of_size_one(kernel):
+    """Over the largest of each filter: a batch normalization behind it, which is folded into it, scales them."""
+    filters = kernel.reshape(-1, kernel.shape[-1])
+    return filters / np.abs(filters).max(axis=0)
 
 
 @tensorflow_only
-@pytest.mark.parametrize(("name", "dtype", "atol"), [("tflite", np.float32, 1e-7), ("tflite_int8", np.int8, 1e-3)])
-def test_tflite_holds_quantized_kernels_as_numbers(name, dtype, atol, data, tmp_path):
+@pytest.mark.parametrize(("name", "dtype"), [("tflite", np.float32), ("tflite_int8", np.int8)])
+def test_tflite_holds_quantized_kernels_as_numbers(name, dtype, data, tmp_path):
     """Not as latent ones that each inference quantizes; also where they are large, nested, or a dense layer's."""
     model = one_bit()
     before = model.get_weights()
     (report,) = saved(model, tmp_path, [name], data[0][:32, :8, :8])
     operators, kernels = products_of(report.path)
+    assert not operators & {"TRANSPOSE", "ABS", "TANH", "REDUCE_MAX"}  # of which a quantizer of kernels is made
     for expected in quantized_kernels(model)[1]:
         alike = [kernel for kernel in kernels if kernel[0].size == expected.size]
-        found = [stored for values, stored in alike if np.allclose(values.ravel(), expected.ravel(), atol=atol)]
+        found = [stored for values, stored in alike if np.allclose(of_size_one(values), of_size_one(expected), atol=1e-6)]
         assert found == [dtype], expected.shape
     assert len(kernels) == 5
-    assert "TRANSPOSE" not in operators
     assert report.in_float == (("inner/conv", "dorefa", "dense") if name == "tflite" else ())
     assert ("stay in float: inner/conv, dorefa, dense" in str(report)) == (name == "tflite")
     for ours, theirs in zip(before, model.get_weights(), strict=True):

@@ -18,6 +18,8 @@ _REFUSED = re.compile(r"error: loc\((.*)\): (.*)")
 def write(model, path, sample=None):
     """Write `model` as a TFLite flatbuffer; quantized kernels are stored as the float32 numbers they stand for.
 
+    The converter folds a batch normalization behind a kernel into it, which scales its filters.
+
     Not as 8-bit ones, though these would hold most of them: TensorFlow Lite's convolution of such a kernel rounds its inputs to
     8 bits too, and one behind a DEQUANTIZE is not known to be as fast.
 
