@@ -80,11 +80,11 @@ def test_int8_keeps_the_grid_that_dorefa_was_trained_with(data, tmp_path):
 def one_bit():
     """Kernels that TensorFlow's converter does not fold, one of them in a nested model."""
     keras.utils.set_random_seed(0)
-    binary = {"input_quantizer": XnorInputs(), "kernel_quantizer": XnorWeights(), "use_bias": False}
-    conv = keras.Sequential([keras.Input((6, 6, 32)), QuantConv2D(64, 3, **binary, name="conv")], name="inner")
+    binary = QuantConv2D(64, 3, kernel_quantizer=XnorWeights(), use_bias=False, name="conv")
+    conv = keras.Sequential([keras.Input((6, 6, 32)), binary], name="inner")
     x = keras.Input((8, 8, 3))
     y = BatchNormalization()(conv(BatchNormalization()(keras.layers.Conv2D(32, 3, name="first")(x))))
-    y = QuantConv2D(36, 1, kernel_quantizer=DoReFaWeights(1), input_quantizer=XnorInputs(), use_bias=False, name="dorefa")(y)
+    y = QuantConv2D(36, 1, kernel_quantizer=DoReFaWeights(1), use_bias=False, name="dorefa")(y)
     y = BatchNormalization()(keras.layers.GlobalAveragePooling2D()(y))
     y = QuantDense(72, kernel_quantizer=TernaryWeights(), use_bias=False, name="dense")(y)
     return keras.Model(x, keras.layers.Dense(4, name="head")(y))
@@ -364,10 +364,11 @@ def test_lce_says_which_sizes_are_unknown():
 @tensorflow_only
 def test_tflite_takes_images_of_any_size(data, tmp_path):
     x = keras.Input((None, None, 3))
-    y = QuantConv2D(8, 3, kernel_quantizer=XnorWeights())(keras.layers.Conv2D(8, 3)(x))
+    y = BatchNormalization()(keras.layers.Conv2D(8, 3)(x))
+    y = QuantConv2D(32, 3, input_quantizer=XnorInputs(), kernel_quantizer=XnorWeights())(y)
     (report,) = saved(keras.Model(x, keras.layers.GlobalAveragePooling2D()(y)), tmp_path, ["tflite"], data[0][:16])
     predict = export.FORMATS["tflite"].load(report.path)
-    assert [predict(data[0][:2, :size, :8]).shape for size in (8, 9)] == [(2, 8), (2, 8)]
+    assert [predict(data[0][:2, :size, :8]).shape for size in (8, 9)] == [(2, 32), (2, 32)]
 
 
 @tensorflow_only
