@@ -19,7 +19,7 @@ from tfq import export
 from tfq.compat import backend, is_legacy, keras
 from tfq.compat import ops as keras_ops
 from tfq.export import __main__ as program
-from tfq.export import lce, packed, savedmodel, table, verify
+from tfq.export import byte_kernels, lce, packed, savedmodel, table, verify
 from tfq.export.graph import from_keras
 from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
@@ -85,31 +85,33 @@ def one_bit():
     x = keras.Input((8, 8, 3))
     y = BatchNormalization()(conv(BatchNormalization()(keras.layers.Conv2D(32, 3, name="first")(x))))
     y = QuantConv2D(36, 1, kernel_quantizer=DoReFaWeights(1), use_bias=False, name="dorefa")(y)
+    y = QuantConv2D(36, 1, kernel_quantizer=DoReFaWeights(8), use_bias=False, name="eight")(y)
     y = BatchNormalization()(keras.layers.GlobalAveragePooling2D()(y))
     y = QuantDense(72, kernel_quantizer=TernaryWeights(), use_bias=False, name="dense")(y)
     return keras.Model(x, keras.layers.Dense(4, name="head")(y))
 
 
 def quantized_kernels(model):
-    layers = [model.get_layer("inner").get_layer("conv"), model.get_layer("dorefa"), model.get_layer("dense")]
+    layers = [model.get_layer("inner").get_layer("conv"), *map(model.get_layer, ("dorefa", "dense", "eight"))]
     return layers, [keras_ops.convert_to_numpy(layer.quantized_kernel) for layer in layers]
 
 
 def products_of(path):
-    """(names of all operators, kernel with its output axis last, as numbers, and its type) of a TFLite file."""
+    """(names of all operators, kernel with its output axis last, as numbers, and the type it is stored in) of a TFLite file."""
     import tensorflow as tf
 
     plain = tf.lite.experimental.OpResolverType.BUILTIN_REF
     interpreter = tf.lite.Interpreter(str(path), experimental_op_resolver_type=plain)
     interpreter.allocate_tensors()
-    tensors, operators, kernels = interpreter.get_tensor_details(), interpreter._get_ops_details(), []
-    by_index = {details["index"]: details for details in tensors}
+    operators, kernels = interpreter._get_ops_details(), []
+    tensors = {details["index"]: details for details in interpreter.get_tensor_details()}
+    made = {operator["outputs"][0]: operator["inputs"][0] for operator in operators if operator["op_name"] == "DEQUANTIZE"}
     for operator in operators:
         if operator["op_name"] in ("CONV_2D", "FULLY_CONNECTED"):
-            details = by_index[operator["inputs"][1]]
-            scales = details["quantization_parameters"]["scales"]
-            values = np.moveaxis(interpreter.get_tensor(details["index"]), 0, -1)
-            kernels.append((values * scales if len(scales) else values, details["dtype"]))
+            stored = made.get(operator["inputs"][1], operator["inputs"][1])
+            scales = tensors[stored]["quantization_parameters"]["scales"]
+            values = np.moveaxis(interpreter.get_tensor(stored), 0, -1)
+            kernels.append((values * scales if len(scales) else values, tensors[stored]["dtype"]))
     return {operator["op_name"] for operator in operators}, kernels
 
 
@@ -120,24 +122,46 @@ def of_size_one(kernel):
 
 
 @tensorflow_only
-@pytest.mark.parametrize(("name", "dtype"), [("tflite", np.float32), ("tflite_int8", np.int8)])
-def test_tflite_holds_quantized_kernels_as_numbers(name, dtype, data, tmp_path):
-    """Not as latent ones that each inference quantizes; also where they are large, nested, or a dense layer's."""
+@pytest.mark.parametrize("name", ["tflite", "tflite_int8"])
+def test_tflite_holds_quantized_kernels_as_numbers(name, data, tmp_path):
+    """In 8 bits where these are exact, and not as latent ones that each inference quantizes; also of nested and dense layers."""
     model = one_bit()
     before = model.get_weights()
     (report,) = saved(model, tmp_path, [name], data[0][:32, :8, :8])
     operators, kernels = products_of(report.path)
-    assert not operators & {"TRANSPOSE", "ABS", "TANH", "REDUCE_MAX"}  # of which a quantizer of kernels is made
-    for expected in quantized_kernels(model)[1]:
+    assert len(kernels) == 6
+    assert not operators & {"SELECT", "SELECT_V2", "TRANSPOSE", "ABS", "TANH", "REDUCE_MAX"}  # of which kernels are quantized
+    layers, quantized = quantized_kernels(model)
+    for layer, expected in zip(layers, quantized, strict=True):
+        is_float = (name, layer.name) == ("tflite", "eight")
+        atol = 0.5 / 127 if (name, layer.name) == ("tflite_int8", "eight") else 1e-6
         alike = [kernel for kernel in kernels if kernel[0].size == expected.size]
-        found = [stored for values, stored in alike if np.allclose(of_size_one(values), of_size_one(expected), atol=1e-6)]
-        assert found == [dtype], expected.shape
-    assert len(kernels) == 5
-    assert report.in_float == (("inner/conv", "dorefa", "dense") if name == "tflite" else ())
-    assert ("stay in float: inner/conv, dorefa, dense" in str(report)) == (name == "tflite")
+        found = [stored for values, stored in alike if np.allclose(of_size_one(values), of_size_one(expected), atol=atol)]
+        assert found == [np.float32 if is_float else np.int8], layer.name
+        assert layer.kernel_quantizer is not None
+    assert report.in_float == (("eight",) if name == "tflite" else ())
+    assert ("low-bit layers that stay in float: eight" in str(report)) == (name == "tflite")
+    binary = [row for row in export.FORMATS[name].sizes(report.path) if row[3] >= 4 * 18432]
+    assert [(row[1], row[2] < 18432 + 64 * 4 + 1) for row in binary] == [
+        ("CONV_2D int8" if name == "tflite" else "CONV_2D", True)
+    ]
     for ours, theirs in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert all(layer.kernel_quantizer is not None for layer in quantized_kernels(model)[0])
+
+
+@pytest.mark.parametrize("bits", [1, 2, 5, 7, 8])
+def test_8_bits_hold_levels_of_up_to_7_bits_and_no_others(bits):
+    """Whatever a scale that each filter has besides, and where a filter has no highest level; a filter of zeros too."""
+    rng, n = np.random.default_rng(0), 2**bits - 1
+    levels = ((2 * rng.integers(0, n + 1, (12, 3, 3, 16)) - n) / n).astype("float32")
+    levels[1] = np.clip(levels[1], -1 / n, 1 / n)
+    levels[2] = 0
+    kernel = levels * rng.uniform(0.1, 3, (12, 1, 1, 1)).astype("float32")
+    found = byte_kernels.codes(kernel)
+    assert (found is None) == (bits == 8)
+    if bits < 8:
+        np.testing.assert_allclose(found[0] * found[1][:, None, None, None], kernel, rtol=0, atol=0 if bits == 1 else 2e-6)
+    assert byte_kernels.codes(rng.normal(size=(12, 3, 3, 16)).astype("float32")) is None
 
 
 @tensorflow_only

@@ -4,24 +4,24 @@ import re
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from tfq.compat import require
-from tfq.export import flatbuffer, low_bit, savedmodel
+from tfq.export import byte_kernels, flatbuffer, low_bit, savedmodel
+from tfq.export.kernels import array
 from tfq.export.layers import Unsupported
 
 FILENAME = "model.tflite"
 sizes = flatbuffer.sizes
-in_float = low_bit.names
 # What the converter says of an operation that it has no form for: where that comes from, and why.
 _REFUSED = re.compile(r"error: loc\((.*)\): (.*)")
 
 
 def write(model, path, sample=None):
-    """Write `model` as a TFLite flatbuffer; quantized kernels are stored as the float32 numbers they stand for.
+    """Write `model` as a TFLite flatbuffer; quantized kernels are stored as the numbers they stand for.
 
-    The converter folds a batch normalization behind a kernel into it, which scales its filters.
-
-    Not as 8-bit ones, though these would hold most of them: TensorFlow Lite's convolution of such a kernel rounds its inputs to
-    8 bits too, and one behind a DEQUANTIZE is not known to be as fast.
+    In 8 bits and a scale a filter where that is exact: one bit, ternary, levels of up to 7 bits; see `byte_kernels`. Others, and
+    small ones, in float32. The converter folds a batch normalization behind a kernel into it, which scales its filters.
 
     Args:
         model: built Keras model of one input and one output, on TensorFlow.
@@ -31,7 +31,17 @@ def write(model, path, sample=None):
     Raises:
         Unsupported: the converter does not take an operation of the model; the message names its layer.
     """
-    Path(path).write_bytes(converted(model, lambda converter: None))
+    Path(path).write_bytes(byte_kernels.packed(converted(model, lambda converter: None)))
+
+
+def in_float(model):
+    """Names of the low-bit layers whose kernels the file holds in float32."""
+    kernels = {name: np.moveaxis(array(layer.quantized_kernel), -1, 0) for name, layer in low_bit.quantized(model)}
+    return tuple(name for name in low_bit.names(model) if not _takes_bytes(kernels[name]))
+
+
+def _takes_bytes(kernel):
+    return byte_kernels.is_smaller(kernel) and byte_kernels.codes(kernel) is not None
 
 
 def converted(model, configure):
