@@ -164,8 +164,9 @@ def save(
     if targets is not None:
         targets = accuracy.check_targets(targets, images, model.outputs[0].shape[-1])
     check_precision(model, formats)
-    job = _Job(model, replace(sample, images=images), targets, keras_logits(model, images), own)
-    notes = _doubts(job, given)
+    with exact_products():
+        job = _Job(model, replace(sample, images=images), targets, keras_logits(model, images), own)
+        notes = _doubts(job, given)
     places = paths(directory, formats)
     places[0].parent.mkdir(parents=True, exist_ok=True)
     return [_save_one(job, name, path, notes, log or _no_log) for name, path in zip(formats, places, strict=True)]
