@@ -283,7 +283,7 @@ def signs(x):
         (lambda: keras.layers.BatchNormalization(axis=1, name="bn"), "layer 'bn' .* normalizes axis"),
         (lambda: keras.layers.Concatenate(axis=1, name="cat"), "layer 'cat' .* axis 1; supported is the last"),
         (lambda: keras.layers.Rescaling(np.ones((4, 1, 1)), name="map"), "layer 'map' .* one a channel"),
-        (lambda: keras.layers.Normalization(axis=1, mean=[0.0] * 4, variance=[1.0, 2, 3, 4], name="rows"), "'rows' .* normalizes axis"),
+        (lambda: keras.layers.Normalization(1, [0.0] * 4, [1.0, 2, 3, 4], name="rows"), "'rows' .* normalizes axis"),
         (lambda: QuantConv2D(2, 3, input_quantizer=clipped, name="q"), "'q' .* quantized by function; supported are XnorInputs"),
         (lambda: QuantConv2D(2, 3, kernel_quantizer=clipped, name="k"), r"'k' .* kernel_quantizer function gives neither"),
         (lambda: QuantActivation(clipped, name="a"), "'a' .* quantized by function"),

@@ -23,11 +23,11 @@ def write(model, path, sample=Sample()):  # noqa: B008, a frozen value
         path: directory to write.
         sample: `Sample`, for its pixel statistics.
     """
-    with frozen_kernels(model):
-        _save(require("tensorflow"), model, path, sample)
+    with frozen_kernels(model) as kernels:
+        _save(require("tensorflow"), model, path, sample, kernels)
 
 
-def _save(tf, model, path, sample):
+def _save(tf, model, path, sample, kernels):
     inputs = model.inputs[0]
     module = tf.Module()
 
@@ -41,8 +41,9 @@ def _save(tf, model, path, sample):
         scale, shift = sample.scale_and_shift()
         module.serve_uint8 = signature(lambda x: model(tf.cast(x, tf.float32) * scale + shift, training=False), tf.uint8)
         signatures[UINT8_SIGNATURE] = module.serve_uint8
-    # A SavedModel holds the variables that its object holds.
-    module.weights = module.serve.get_concrete_function().graph.variables
+    # A SavedModel holds the variables that its object holds. A graph does not list those of functions in it.
+    listed = module.serve.get_concrete_function().graph.variables
+    module.weights = list({id(variable): variable for variable in (*listed, *kernels)}.values())
     tf.saved_model.save(module, str(path), signatures=signatures)
 
 
