@@ -8,7 +8,6 @@ from tfq.export.kernels import array
 from tfq.quantizers import DoReFaInputs
 
 _BYTE = 8
-_COMPILED = "_jit_compiled_convolution_op"
 
 
 @contextlib.contextmanager
@@ -29,26 +28,12 @@ def frozen_kernels(model):
     layers = low_bit.quantized(model)
     kernels = [tf.Variable(array(layer.quantized_kernel), trainable=False, name=f"{name}/kernel") for name, layer in layers]
     changes = [(layer, "kernel_quantizer", _giving(tf, kernel)) for (_, layer), kernel in zip(layers, kernels, strict=True)]
-    with _instead(changes), _traced_anew(tf, [layer for _, layer in layers]):
+    with _instead(changes):
         yield kernels
 
 
 def _giving(tf, kernel):
     return lambda latent: tf.convert_to_tensor(kernel)
-
-
-@contextlib.contextmanager
-def _traced_anew(tf, layers):
-    """tf_keras compiles convolutions in groups, their quantizers too, once for all: here for the context alone."""
-    layers = [layer for layer in layers if hasattr(layer, _COMPILED) and layer.groups > 1]
-    try:
-        for layer in layers:
-            # Past Keras, which would keep track of it.
-            object.__setattr__(layer, _COMPILED, tf.function(layer.convolution_op, jit_compile=True))
-        yield
-    finally:
-        for layer in layers:
-            layer.__dict__.pop(_COMPILED, None)
 
 
 @contextlib.contextmanager
