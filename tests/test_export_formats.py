@@ -151,7 +151,7 @@ def test_tflite_holds_quantized_kernels_as_numbers(name, data, tmp_path):
 
 @tensorflow_only
 def test_an_export_leaves_convolutions_in_groups_as_they_are(data, tmp_path):
-    """tf_keras compiles them with their quantizers: a function in the graph, which must not go on with the kernel of the export."""
+    """tf_keras compiles them with their quantizers: a function in the graph, which must not keep the kernel of the export."""
     x = keras.Input((8, 8, 4))
     model = keras.Model(x, QuantConv2D(4, 3, groups=2, kernel_quantizer=XnorWeights())(x))
     images = np.random.default_rng(0).normal(size=(16, 8, 8, 4)).astype("float32")
