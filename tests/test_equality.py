@@ -124,6 +124,15 @@ def test_float_inputs_have_results_but_no_accumulators(data):
     assert equality_layers.violations(layers, sites) == equality_network.violations(row) == []
 
 
+def test_classes_that_tie_are_no_disagreement():
+    comparison = equality_network.Comparison("x", traced=True)
+    expected = np.array([[2.0, 2, 0], [3, 2.9, 0]], "float32")
+    comparison.add(expected + np.array([[0, 1e-6, 0], [0, 0.2, 0]], "float32"), expected, [0, 0], [None] * 2, np.zeros(2))
+    row = comparison.row()
+    assert [found["image"] for found in row["disagreements"]] == [1]
+    assert (row["top1_agreement"], row["top1"], row["top1_keras"]) == (0.5, 0, 1)
+
+
 # --- what must be found
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,9 +11,9 @@ from exporting import QUANTIZERS, cifar10_slice, trained
 
 from tfq import export
 from tfq.compat import backend, keras
-from tfq.export import savedmodel, tflite, verify
-from tfq.layers import QuantActivation
-from tfq.quantizers import DoReFaInputs, XnorInputs
+from tfq.export import formats, savedmodel, tflite, verify
+from tfq.layers import BatchNormalization, QuantActivation, QuantDense
+from tfq.quantizers import DoReFaInputs, DoReFaWeights, XnorInputs
 
 tensorflow_only = pytest.mark.tensorflow_only
 
@@ -141,6 +142,25 @@ def test_a_directory_that_no_export_made_stays(name, tmp_path):
     assert (path / "precious.txt").exists()
 
 
+def test_a_path_with_the_ending_of_its_format_is_the_file(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).normal(size=(16, 10)).astype("float32")
+    monkeypatch.chdir(tmp_path)
+    for path in ("mine.keras", tmp_path / "new" / "mine.keras"):
+        (report,) = export.export_model(identity(), path, ["keras"], images=images)
+        assert (str(report.path), report.path.is_file()) == (str(path), True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.keras", "new"]
+    (tmp_path / "old.keras").mkdir()
+    assert formats.paths("old.keras", ["keras"]) == [Path("old.keras/model.keras")]
+    assert formats.paths("out", ["keras", "tfq"]) == [Path("out/model.keras"), Path("out/model.tfq")]
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("m.tfq", ["keras"]), ("m.keras", ["keras", "tfq"]), ("m.keras", ["tfq"])])
+def test_a_path_with_the_ending_of_another_format_is_refused(name, wanted, tmp_path):
+    with pytest.raises(export.ExportError, match=f"{name} is the name of one .* for formats {', '.join(wanted)}: give a dir"):
+        export.export_model(identity(), tmp_path / name, wanted, images=np.zeros((16, 10), "float32"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_in_the_place_of_the_directory_is_said(tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(ValueError, match=r"exports go into a directory; .*out is a file"):
@@ -174,6 +194,36 @@ def test_agreement_by_hand():
     assert agreement.median_difference == pytest.approx(0.0001 / 4, rel=1e-2)  # float32 holds 2.0001 to 1e-7
     assert agreement.max_relative_difference == pytest.approx(0.6 / 4)
     assert (agreement.within_tolerance, agreement.top1_agreement) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+
+
+def test_two_classes_within_the_tolerance_of_each_other_are_one():
+    """As logits of a head of one scale tie: where the order of sums decides, no image has another class."""
+    expected = np.array([[2.0, 2, 0], [1, 1.0001, 0], [1, 1.0003, 0], [0, 0, 2]], "float32")
+    logits = expected + np.array([[0, 1e-6, 0], [3e-4, 0, 0], [4e-4, 0, 0], [0, 0, 0]], "float32")
+    np.testing.assert_array_equal(verify.top1(logits, expected), [0, 1, 0, 2])  # the third is more than 1e-4 of 2 apart
+    assert verify.agree(logits, expected).top1_agreement == 0.75
+    # A wrong file that ties where the model does not has other classes all the same.
+    assert verify.agree(np.ones_like(expected), expected).top1_agreement == 0.5
+    assert verify.agree(-expected, expected).top1_agreement == 0
+
+
+@tensorflow_only
+def test_a_head_whose_logits_tie_exactly_is_exported(tmp_path):
+    """Of signs and one scale: integers times one number, with a bias of none."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((64,))
+    head = QuantDense(10, input_quantizer=XnorInputs(), kernel_quantizer=DoReFaWeights(1), use_bias=False)
+    model = keras.Model(x, head(BatchNormalization()(x)))
+    images = np.random.default_rng(0).normal(size=(256, 64)).astype("float32")
+    logits = np.sort(model.predict(images, verbose=0), axis=1)
+    assert np.mean(logits[:, -1] == logits[:, -2]) > 0.1
+
+    def other_order(batch):
+        """The same numbers, but for a rounding that prefers later classes."""
+        return model.predict(batch, verbose=0) * (1 + np.arange(10, dtype="float32") * np.float32(2e-7))
+
+    agreement = verify.compare("x", model, other_order, images)
+    assert agreement.top1_agreement == 1
 
 
 def test_rounding_passes(logits):

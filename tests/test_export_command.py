@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from running import TINY, train
 
-from tfq import export
+from tfq import export, runtime
 from tfq.compat import backend, keras
 from tfq.export import __main__ as program
 from tfq.export import label_file, packed, run, table
@@ -23,6 +23,7 @@ from tfq.training.run_directory import RunDirectory
 pytestmark = pytest.mark.keras3_only
 
 SLICE = ROOT / "tests" / "data" / "cifar10_slice.npz"
+STATISTICS = {"pixel_mean": [0.5] * 3, "pixel_std": [0.2] * 3}
 
 
 def network():
@@ -59,6 +60,81 @@ def test_a_model_file_is_exported_and_compared_on_the_images_that_are_given(whol
     assert program.main([str(path), "--formats=keras", f"--images={SLICE}", "--count=16"]) == 0
     assert "16 images, same top-1 on 100.0%" in capsys.readouterr().out
     assert (tmp_path / "export" / "model.keras").is_file()
+
+
+def halves(count):
+    """uint8 images of two classes, by which half is brighter, and the classes."""
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(20, 120, (count, 4, 4, 3)), rng.integers(0, 2, count)
+    pixels[labels == 1, :, :2] += 60
+    pixels[labels == 0, :, 2:] += 60
+    return pixels.astype("uint8"), labels
+
+
+def brighter(preparation=(), bias=0.0):
+    """A network that tells them: the left half less the right one, and less a bias."""
+    head = keras.layers.Dense(2)
+    model = keras.Sequential([keras.Input((4, 4, 3)), *preparation, keras.layers.Flatten(), head])
+    left = np.where(np.arange(48) // 3 % 4 < 2, 1, -1).reshape(48, 1)
+    head.set_weights([np.concatenate([-left, left], axis=1), np.array([bias, -bias])])
+    return model
+
+
+def exported(model, tmp_path, *flags):
+    """Status of the command, on a file of the model and one of the images."""
+    x, y = halves(64)
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    model.save(tmp_path / "own.keras")
+    arguments = [tmp_path / "own.keras", f"--images={tmp_path / 'data.npz'}", f"--out={tmp_path / 'model.tfq'}", *flags]
+    return program.main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    "preparation",
+    [
+        lambda: [keras.layers.Rescaling(1 / 127.5, -1)],
+        lambda: [keras.layers.RandomFlip(), keras.layers.Normalization(mean=[90.0, 90, 90], variance=[900.0, 900, 900])],
+        lambda: [keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Rescaling(1 / 255)])],
+    ],
+)
+def test_pixels_that_the_model_prepares_are_prepared_once(preparation, tmp_path, capsys):
+    """The statistics of the images are none of the model's."""
+    assert exported(brighter(preparation()), tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "data.npz: pixels are given to the model as they are, float32 from 0 to 255" in said
+    assert "64 images, same top-1 on 100.0%" in said
+    assert "with pixel_mean 0 and pixel_std 1/255 it would take uint8 ones too" in said
+    assert "chance" not in said
+    assert file.read(tmp_path / "model.tfq").pixel_mean is None
+    x, y = halves(64)
+    assert np.mean(runtime.load(tmp_path / "model.tfq").predict(x.astype("float32")).argmax(axis=1) == y) == 1
+    # As they are.
+    assert exported(brighter(preparation()), tmp_path, "--pixel_mean=0", "--pixel_std=1/255") == 0
+    assert np.mean(runtime.load(tmp_path / "model.tfq").predict(x).argmax(axis=1) == y) == 1
+    capsys.readouterr()
+    assert exported(brighter(preparation()), tmp_path, "--pixel_mean=0.4,0.4,0.4", "--pixel_std=0.2") == 1
+    assert "of the model prepares pixels from 0 to 255 itself, and pixel_mean and pixel_std would pre" in capsys.readouterr().err
+
+
+def test_statistics_are_those_that_are_given(tmp_path, capsys):
+    assert exported(brighter(), tmp_path, "--pixel_mean=0.3,0.4,0.5", "--pixel_std=0.25") == 0
+    assert "as they are" not in capsys.readouterr().out
+    graph = file.read(tmp_path / "model.tfq")
+    np.testing.assert_array_equal(graph.pixel_mean, np.array([0.3, 0.4, 0.5], "float32"))
+    np.testing.assert_array_equal(graph.pixel_std, np.full(3, 0.25, "float32"))
+    assert exported(brighter(), tmp_path, "--pixel_mean=0.3") == 1
+    assert "of pixel_mean and pixel_std only one is given" in capsys.readouterr().err
+    assert "must be numbers with commas between" in refuses(capsys, tmp_path, "--pixel_mean=grey")
+
+
+@pytest.mark.parametrize(("pixels", "is_said"), [(STATISTICS, True), ({}, False)])
+def test_a_model_that_guesses_on_its_images_is_said(pixels, is_said, tmp_path):
+    """Its bias is far above what it sees in pixels that are prepared in another way."""
+    x, y = halves(64)
+    images = x if pixels else x.astype("float32")
+    (report,) = export.export_model(brighter(bias=100.0), tmp_path, ["keras"], images=images, targets=y, **pixels)
+    assert ("labelled images, no better than chance among 2 classes" in str(report)) == is_said
+    assert ("On their pixels from 0 to 255 it is right on 100.0%" in str(report)) == is_said
 
 
 def test_a_file_of_bytes_that_changed_is_named(whole, tmp_path, capsys):
@@ -205,9 +281,6 @@ def test_names_of_the_classes_come_from_the_run_the_images_or_the_flag(whole, tm
     assert names(model, f"--images={mine}") == TEN
     assert "labels must name each of the 10 classes; got 2 labels" in fails(capsys, model, f"--images={mine}", "--labels=a,b")
     assert "--labels=nowhere is neither a file" in fails(capsys, model, f"--images={mine}", "--labels=nowhere")
-
-
-STATISTICS = {"pixel_mean": [0.5] * 3, "pixel_std": [0.2] * 3}
 
 
 @pytest.mark.parametrize(

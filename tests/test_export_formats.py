@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +17,11 @@ import models
 import tfq
 from tfq import export
 from tfq.compat import backend, is_legacy, keras
+from tfq.compat import ops as keras_ops
 from tfq.export import __main__ as program
-from tfq.export import lce, packed, savedmodel, table, verify
+from tfq.export import byte_kernels, lce, packed, savedmodel, table, verify
 from tfq.export.graph import from_keras
-from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D
+from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 from tfq.runtime import file
 from tfq.training import choices
@@ -73,6 +75,129 @@ def test_int8_keeps_the_grid_that_dorefa_was_trained_with(data, tmp_path):
         tensor["quantization"] for tensor in details if tensor["dtype"] == np.int8 and tuple(tensor["shape"]) == (1, 32, 32, 3)
     ]
     assert any(scale == pytest.approx(1 / 255) and zero == -128 for scale, zero in grids)
+
+
+def one_bit():
+    """Kernels that TensorFlow's converter does not fold, one of them in a nested model."""
+    keras.utils.set_random_seed(0)
+    binary = QuantConv2D(64, 3, kernel_quantizer=XnorWeights(), use_bias=False, name="conv")
+    conv = keras.Sequential([keras.Input((6, 6, 32)), binary], name="inner")
+    x = keras.Input((8, 8, 3))
+    y = BatchNormalization()(conv(BatchNormalization()(keras.layers.Conv2D(32, 3, name="first")(x))))
+    y = QuantConv2D(36, 1, kernel_quantizer=DoReFaWeights(1), use_bias=False, name="dorefa")(y)
+    y = QuantConv2D(36, 1, kernel_quantizer=DoReFaWeights(8), use_bias=False, name="eight")(y)
+    y = BatchNormalization()(keras.layers.GlobalAveragePooling2D()(y))
+    y = QuantDense(72, kernel_quantizer=TernaryWeights(), use_bias=False, name="dense")(y)
+    return keras.Model(x, keras.layers.Dense(4, name="head")(y))
+
+
+def quantized_kernels(model):
+    layers = [model.get_layer("inner").get_layer("conv"), *map(model.get_layer, ("dorefa", "dense", "eight"))]
+    return layers, [keras_ops.convert_to_numpy(layer.quantized_kernel) for layer in layers]
+
+
+def products_of(path):
+    """(names of all operators, kernel with its output axis last, as numbers, and the type it is stored in) of a TFLite file."""
+    import tensorflow as tf
+
+    plain = tf.lite.experimental.OpResolverType.BUILTIN_REF
+    interpreter = tf.lite.Interpreter(str(path), experimental_op_resolver_type=plain)
+    interpreter.allocate_tensors()
+    operators, kernels = interpreter._get_ops_details(), []
+    tensors = {details["index"]: details for details in interpreter.get_tensor_details()}
+    made = {operator["outputs"][0]: operator["inputs"][0] for operator in operators if operator["op_name"] == "DEQUANTIZE"}
+    for operator in operators:
+        if operator["op_name"] in ("CONV_2D", "FULLY_CONNECTED"):
+            stored = made.get(operator["inputs"][1], operator["inputs"][1])
+            scales = tensors[stored]["quantization_parameters"]["scales"]
+            values = np.moveaxis(interpreter.get_tensor(stored), 0, -1)
+            kernels.append((values * scales if len(scales) else values, tensors[stored]["dtype"]))
+    return {operator["op_name"] for operator in operators}, kernels
+
+
+def of_size_one(kernel):
+    """Over the largest of each filter: a batch normalization behind it, which is folded into it, scales them."""
+    filters = kernel.reshape(-1, kernel.shape[-1])
+    return filters / np.abs(filters).max(axis=0)
+
+
+@tensorflow_only
+@pytest.mark.parametrize("name", ["tflite", "tflite_int8"])
+def test_tflite_holds_quantized_kernels_as_numbers(name, data, tmp_path):
+    """In 8 bits where these are exact, and not as latent ones that each inference quantizes; also of nested and dense layers."""
+    model = one_bit()
+    before = model.get_weights()
+    (report,) = saved(model, tmp_path, [name], data[0][:32, :8, :8])
+    operators, kernels = products_of(report.path)
+    assert len(kernels) == 6
+    assert not operators & {"SELECT", "SELECT_V2", "TRANSPOSE", "ABS", "TANH", "REDUCE_MAX"}  # of which kernels are quantized
+    layers, quantized = quantized_kernels(model)
+    for layer, expected in zip(layers, quantized, strict=True):
+        is_float = (name, layer.name) == ("tflite", "eight")
+        atol = 0.5 / 127 if (name, layer.name) == ("tflite_int8", "eight") else 1e-6
+        alike = [kernel for kernel in kernels if kernel[0].size == expected.size]
+        found = [stored for values, stored in alike if np.allclose(of_size_one(values), of_size_one(expected), atol=atol)]
+        assert found == [np.float32 if is_float else np.int8], layer.name
+        assert layer.kernel_quantizer is not None
+    assert report.in_float == (("eight",) if name == "tflite" else ())
+    assert ("low-bit layers that stay in float: eight" in str(report)) == (name == "tflite")
+    binary = [row for row in export.FORMATS[name].sizes(report.path) if row[3] >= 4 * 18432]
+    assert [(row[1], row[2] < 18432 + 64 * 4 + 1) for row in binary] == [
+        ("CONV_2D int8" if name == "tflite" else "CONV_2D", True)
+    ]
+    for ours, theirs in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@tensorflow_only
+def test_an_export_leaves_convolutions_in_groups_as_they_are(data, tmp_path):
+    """tf_keras compiles them with their quantizers: a function in the graph, which must not keep the kernel of the export."""
+    x = keras.Input((8, 8, 4))
+    model = keras.Model(x, QuantConv2D(4, 3, groups=2, kernel_quantizer=XnorWeights())(x))
+    images = np.random.default_rng(0).normal(size=(16, 8, 8, 4)).astype("float32")
+    before = model.predict(images, verbose=0)
+    weights = model.get_weights()
+    model.set_weights([-values for values in weights])
+    (report,) = saved(model, tmp_path, ["savedmodel"], images)
+    np.testing.assert_allclose(savedmodel.load(report.path)(images), -before, rtol=1e-5, atol=1e-5)
+    # tf_keras reads the latent kernel in front of what it compiles.
+    assert sum(row[2] for row in savedmodel.sizes(report.path)) == 4 * (model.count_params() + 72 * is_legacy)
+    model.set_weights(weights)
+    np.testing.assert_allclose(model.predict(images, verbose=0), before, rtol=1e-5, atol=1e-5)
+    traced = keras.Model(model.inputs, model.outputs)  # anew, with the same layers
+    np.testing.assert_allclose(traced.predict(images, verbose=0), before, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 5, 7, 8])
+def test_8_bits_hold_levels_of_up_to_7_bits_and_no_others(bits):
+    """Whatever a scale that each filter has besides, and where a filter has no highest level; a filter of zeros too."""
+    rng, n = np.random.default_rng(0), 2**bits - 1
+    levels = ((2 * rng.integers(0, n + 1, (12, 3, 3, 16)) - n) / n).astype("float32")
+    levels[1] = np.clip(levels[1], -1 / n, 1 / n)
+    levels[2] = 0
+    kernel = levels * rng.uniform(0.1, 3, (12, 1, 1, 1)).astype("float32")
+    found = byte_kernels.codes(kernel)
+    assert (found is None) == (bits == 8)
+    if bits < 8:
+        np.testing.assert_allclose(found[0] * found[1][:, None, None, None], kernel, rtol=0, atol=0 if bits == 1 else 2e-6)
+    assert byte_kernels.codes(rng.normal(size=(12, 3, 3, 16)).astype("float32")) is None
+
+
+@tensorflow_only
+def test_savedmodel_holds_quantized_kernels_as_numbers_and_keras_latent_ones(data, tmp_path):
+    import tensorflow as tf
+
+    model = one_bit()
+    saved_model, file_of_keras = saved(model, tmp_path, ["savedmodel", "keras"], data[0][:16, :8, :8])
+    variables = [variable.numpy() for variable in tf.saved_model.load(saved_model.path).weights]
+    again = keras.models.load_model(file_of_keras.path)
+    layers, kernels = quantized_kernels(model)
+    for values in kernels:
+        assert sum(np.array_equal(variable, values) for variable in variables) == 1
+    for latent in (keras_ops.convert_to_numpy(layer.kernel) for layer in layers):
+        assert not any(np.array_equal(variable, latent) for variable in variables)
+        assert sum(np.array_equal(values, latent) for values in again.get_weights()) == 1
+    assert sum(variable.size for variable in variables) == model.count_params()
 
 
 @tensorflow_only
@@ -243,6 +368,83 @@ def test_a_convolution_that_the_converter_leaves_in_float_is_found(monkeypatch, 
     with pytest.raises(export.Unsupported, match="made 0 of 1 quantized convolutions binary"):
         lce.write(with_a_zero_filter(), tmp_path / "model.tflite")
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_lce
+def test_lce_names_the_low_bit_layers_that_it_keeps_in_float(data, tmp_path):
+    """Dense layers, and a first convolution of pixels."""
+    binary = {"input_quantizer": XnorInputs(), "kernel_quantizer": XnorWeights(), "use_bias": False}
+    x = keras.Input((8, 8, 3))
+    y = BatchNormalization()(QuantConv2D(32, 3, kernel_quantizer=XnorWeights(), name="pixels")(x))
+    y = BatchNormalization()(keras.layers.Flatten()(QuantConv2D(32, 3, **binary)(y)))
+    model = keras.Model(x, keras.layers.Dense(4)(QuantDense(32, **binary, name="signs")(y)))
+    assert lce.check(model) == 1
+    (report,) = saved(model, tmp_path, ["lce"], data[0][:16, :8, :8])
+    assert report.in_float == ("pixels", "signs")
+    assert str(report).endswith("low-bit layers that stay in float: pixels, signs")
+
+
+def test_lce_names_every_layer_that_it_refuses():
+    x = keras.Input((8, 8, 3))
+    y = QuantConv2D(64, 3, name="four", input_quantizer=DoReFaInputs(4))(keras.layers.Conv2D(64, 1)(x))
+    y = QuantConv2D(64, 3, name="three", input_quantizer=XnorInputs(), kernel_quantizer=TernaryWeights())(y)
+    with pytest.raises(export.Unsupported, match=r"layer 'four' .* by DoReFaInputs, .*; layer 'three' .* exact zeros") as error:
+        lce.check(keras.Model(x, y))
+    assert "\n" not in str(error.value)
+
+
+# --- what a converter does not take
+
+
+def test_lce_says_which_sizes_are_unknown():
+    x = keras.Input((None, None, 3))
+    with pytest.raises(
+        export.Unsupported, match=r"takes models of known sizes; layer '.*' has a tensor of shape \(None, None, No"
+    ):
+        lce.check(keras.Model(x, QuantConv2D(32, 3, kernel_quantizer=XnorWeights())(x)))
+
+
+@tensorflow_only
+def test_tflite_takes_images_of_any_size(data, tmp_path):
+    x = keras.Input((None, None, 3))
+    y = BatchNormalization()(keras.layers.Conv2D(8, 3)(x))
+    y = QuantConv2D(32, 3, input_quantizer=XnorInputs(), kernel_quantizer=XnorWeights())(y)
+    (report,) = saved(keras.Model(x, keras.layers.GlobalAveragePooling2D()(y)), tmp_path, ["tflite"], data[0][:16])
+    predict = export.FORMATS["tflite"].load(report.path)
+    assert [predict(data[0][:2, :size, :8]).shape for size in (8, 9)] == [(2, 32), (2, 32)]
+
+
+@tensorflow_only
+def test_what_the_converter_does_not_take_is_a_line_that_names_the_layer(data, tmp_path, capfd):
+    import tensorflow as tf
+
+    x = keras.Input((32, 32, 3))
+    y = keras.layers.Lambda(tf.math.bessel_i0, name="strange")(keras.layers.Conv2D(2, 3)(x))
+    with pytest.raises(export.Unsupported, match=r"does not take this model: layer 'strange': 'tf\.BesselI0' op is") as error:
+        saved(keras.Model(x, keras.layers.Flatten()(y)), tmp_path, ["tflite"], data[0][:16])
+    assert "\n" not in str(error.value)
+    assert (list(tmp_path.iterdir()), capfd.readouterr()) == ([], ("", ""))
+
+
+def test_every_layer_that_a_format_refuses_is_named_before_the_training(monkeypatch):
+    from tfq.training import program
+
+    x = keras.Input((8, 8, 3))
+    y = keras.layers.Conv2D(3, 3, activation="tanh", name="curve")(keras.layers.UpSampling2D(name="up")(x))
+    y = QuantConv2D(4, 3, input_quantizer=DoReFaInputs(2), kernel_quantizer=DoReFaWeights(2), name="two")(y)
+    with pytest.raises(export.Unsupported, match=r"to tfq: 2 layers .* 'up' .* 'curve' .*; lce: layer 'two' would") as error:
+        export.check_model(keras.Model(x, y), ["tfq", "keras", "lce"])
+    assert "\n" not in str(error.value)
+    export.check_model(keras.Model(x, y), ["keras"])
+    half = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, dtype="mixed_bfloat16", name="half")], name="inner")
+    inputs = keras.Input((4,))
+    with pytest.raises(export.ExportError, match="layer 'inner/half' computes in bfloat16"):
+        export.check_model(keras.Model(inputs, half(inputs)), ["tfq"])
+    # And by the training program, which gets no further.
+    monkeypatch.setattr(program, "make_batches", lambda *arguments: ([1], [1]))
+    monkeypatch.setattr(program, "build_model", lambda *arguments: keras.Model(x, y))
+    with pytest.raises(export.Unsupported, match="layer 'up'"):
+        program.train(SimpleNamespace(export=["tfq"]), backend, None, None, None)
 
 
 # --- .tfq

@@ -165,6 +165,24 @@ def test_batch_normalization_without_parameters(options):
     assert_same(randomized(keras.Sequential([keras.Input((3, 3, 4)), BatchNormalization(**options)])))
 
 
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},  # adapted
+        {"mean": [1.0, 2.0, 3.0], "variance": [4.0, 9.0, 0.0]},
+        {"axis": None, "mean": 3.0, "variance": 4.0},
+    ],
+)
+def test_normalization_is_a_scale_and_a_shift(values, invert):
+    layer = keras.layers.Normalization(**values, invert=invert)
+    if not values:
+        layer.adapt(RNG.normal(3, 2, size=(8, 4, 4, 3)).astype("float32"))
+    x = keras.Input((4, 4, 3))
+    graph = assert_same(keras.Model(x, keras.layers.ReLU()(layer(x))))
+    assert [type(node) for node in graph.nodes] == [g.ScaleShift, g.ReLU]
+
+
 def test_every_layer(tmp_path):
     """All layers and options in one network, with a shared layer and a nested model, through a file and back."""
     L = keras.layers
@@ -265,6 +283,7 @@ def signs(x):
         (lambda: keras.layers.BatchNormalization(axis=1, name="bn"), "layer 'bn' .* normalizes axis"),
         (lambda: keras.layers.Concatenate(axis=1, name="cat"), "layer 'cat' .* axis 1; supported is the last"),
         (lambda: keras.layers.Rescaling(np.ones((4, 1, 1)), name="map"), "layer 'map' .* one a channel"),
+        (lambda: keras.layers.Normalization(1, [0.0] * 4, [1.0, 2, 3, 4], name="rows"), "'rows' .* normalizes axis"),
         (lambda: QuantConv2D(2, 3, input_quantizer=clipped, name="q"), "'q' .* quantized by function; supported are XnorInputs"),
         (lambda: QuantConv2D(2, 3, kernel_quantizer=clipped, name="k"), r"'k' .* kernel_quantizer function gives neither"),
         (lambda: QuantActivation(clipped, name="a"), "'a' .* quantized by function"),
@@ -277,6 +296,24 @@ def test_what_has_no_packed_form_is_refused_by_name(layer, message):
     y = layer([x, x] if isinstance(layer, keras.layers.Concatenate) else x)
     with pytest.raises(Unsupported, match=message):
         from_keras(keras.Model(x, y))
+
+
+def test_all_layers_without_a_packed_form_are_named_at_once():
+    x = keras.Input((4, 4, 3))
+    inner = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3, activation="tanh", name="curve")], name="inner")
+    y = inner(keras.layers.UpSampling2D(name="up")(x))
+    y = keras.layers.ReLU(negative_slope=0.1, name="leaky")(BatchNormalization()(y))
+    y = keras.layers.Softmax(name="soft")(keras.layers.Dense(2)(keras.layers.Flatten()(y)))
+    with pytest.raises(Unsupported) as error:
+        from_keras(keras.Model(x, y))
+    text = str(error.value)
+    assert text.startswith("4 layers have no packed form: layer 'up' is a UpSampling2D, which has no packed form; layer 'inner/c")
+    assert "its activation is tanh" in text
+    assert "layer 'leaky' (ReLU) cannot be packed: negative_slope" in text
+    assert "layer 'soft' is a Softmax" in text
+    assert text.count("supported are Activation, ") == 1
+    assert text.endswith("let the model give logits, which rank the classes alike")
+    assert "\n" not in text
 
 
 def test_a_binary_kernel_is_packed_whoever_made_it():

@@ -10,6 +10,7 @@ from random_models import disturb, randomize
 import tfq
 from tfq import export
 from tfq.compat import backend, keras, ops
+from tfq.export import layers as export_layers
 from tfq.export import lce, verify
 from tfq.export.graph import from_keras
 from tfq.layers import BatchNormalization, QuantConv2D, QuantDense
@@ -160,6 +161,24 @@ def pruned(layer):
 )
 def test_what_does_nothing_at_inference_is_left_out(layer):
     assert pruned(layer()) == ()
+
+
+@pytest.mark.parametrize("name", [name for name in export_layers._DO_NOTHING if hasattr(L, name)])
+def test_what_is_left_out_gives_its_inputs_at_inference(name, images):
+    """That of this Keras, whatever the value range of its images."""
+    arguments = {"RandomTranslation": (0.1, 0.1), "RandomPosterization": (4,)}
+    try:
+        layer = getattr(L, name)(*arguments.get(name, ()))
+    except TypeError:  # it has to be said how much
+        layer = getattr(L, name)(0.1)
+    given = images[:2].reshape(2, -1, 3) if name.endswith("1D") else images[:2, None] if name.endswith("3D") else images[:2]
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(given, training=False)), given)
+
+
+def test_augmentation_in_the_model_is_left_out():
+    x = keras.Input((8, 8, 3))
+    y = L.RandomContrast(0.1)(L.RandomRotation(0.1)(L.RandomFlip()(x)))
+    assert [type(node) for node in from_keras(keras.Model(x, L.Conv2D(2, 3)(y))).nodes] == [g.Conv2D]
 
 
 @needs_runtime

@@ -76,6 +76,19 @@ def test_a_line_a_file_with_the_classes_and_scores_of_the_engine(model, folder, 
     assert len(output.err.splitlines()) == 1
 
 
+def test_one_file_is_named_itself(model, folder, capsys):
+    run(model, folder)
+    lines = capsys.readouterr().out.splitlines()
+    (folder / "3.png").rename(folder / "3")  # whatever its ending
+    assert run(model, folder / "3") == 0
+    assert capsys.readouterr().out.splitlines() == [lines[3].replace("3.png", "3", 1)]
+    assert run(model, model) == 1
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        f"model.tfq: cannot be read: cannot identify image file {str(model)!r}",
+        "1 of 1 files gave no result",
+    ]
+
+
 def test_a_name_ends_neither_its_line_nor_its_column(tmp_path, folder, capsys):
     (folder / "0.png").rename(folder / "0\tof\ntwo.png")
     (folder / "1\n.png").write_bytes(b"no image")
@@ -275,7 +288,7 @@ def test_folders_and_models_that_are_none(model, tmp_path, capsys):
     for arguments, message in (
         ((model, tmp_path / "empty"), "there are no image files in "),
         ((model, tmp_path / "nowhere"), "No such file or directory"),
-        ((model, model), "Not a directory"),
+        ((model, model / "0.png"), "Not a directory"),
         ((tmp_path / "no.tfq", tmp_path / "empty"), "No such file or directory"),
         ((ROOT / "pyproject.toml", tmp_path / "empty"), "is not a .tfq file"),
     ):

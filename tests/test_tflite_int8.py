@@ -125,3 +125,25 @@ def test_labels_that_do_not_fit_the_images_are_refused(targets, model, data, tmp
 @pytest.mark.parametrize(("own", "said"), [(0.6, "20.00 points lost"), (0.8, "0.00 points lost"), (1.0, "20.00 points gained")])
 def test_points_lost(own, said):
     assert str(accuracy.Accuracy(10, own, 0.8)).endswith(f"labelled images, the model 80.00%: {said}")
+
+
+def test_a_tie_of_the_model_is_no_loss():
+    """Whichever of the two classes a file chooses."""
+    expected = np.array([[2.0, 2, 0], [0, 1, 0]], "float32")
+    found = accuracy.measure(expected, lambda images: images, expected[:, [1, 0, 2]] + [0, 1e-6, 0], np.array([0, 1]))
+    assert (found.top1, found.model_top1) == (0.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "classes", "is_chance"),
+    [
+        (26, 256, 10, True),
+        (36, 256, 10, True),
+        (38, 256, 10, False),
+        (100, 200, 2, True),
+        (120, 200, 2, False),
+        (16, 16, 2, False),
+    ],
+)
+def test_chance_knows_the_number_of_images(right, images, classes, is_chance):
+    assert accuracy.is_chance(right, images, classes) == is_chance

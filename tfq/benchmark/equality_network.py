@@ -5,10 +5,10 @@ import numpy as np
 from tfq.benchmark import equality_graph
 from tfq.benchmark.equality_layers import batches
 from tfq.export.boundary import NEAR, relative_distance
+from tfq.export.verify import TOLERANCE, top1
 from tfq.runtime import Engine
 
-# Largest difference of two logits of an image, over its largest absolute logit, without a flip.
-TOLERANCE = 1e-4
+# Least share of the images with the same top-1 class.
 TOP1 = 0.995
 
 
@@ -66,13 +66,13 @@ class Comparison:
         logits, expected = logits.reshape(len(logits), -1), expected.reshape(len(expected), -1)
         largest = np.maximum(np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)
         difference = np.abs(logits - expected).max(axis=1) / largest
-        own, theirs = logits.argmax(axis=1), expected.argmax(axis=1)
+        own, theirs = top1(logits, expected, largest), expected.argmax(axis=1)
         first = len(self._same)
         self._difference += list(np.where(np.isnan(difference), np.inf, difference))
         self._distance += list(distance)
         self._explained += [site is not None for site in where]
         self._same += list(own == theirs)
-        self._right += list(own == labels)
+        self._right += list(logits.argmax(axis=1) == labels)
         self._keras_right += list(theirs == labels)
         for index, site in enumerate(where):
             if site is not None:

@@ -14,6 +14,7 @@ _PUBLIC = {
     "Report": "exporter",
     "Unsupported": "layers",
     "check": "formats",
+    "check_model": "formats",
     "export_model": "exporter",
     "save": "exporter",
 }

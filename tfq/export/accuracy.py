@@ -1,12 +1,16 @@
-"""What a format that rounds costs: top-1 of its file and of the model on the same labelled images."""
+"""Top-1 of a model and of a file on labelled images: whether the model sees what it was trained on, and what rounding costs."""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
+from tfq.export import verify
 from tfq.export.errors import ExportError
 
 _BATCH_SIZE = 128
+# A model that guesses is taken for one that does not once in a hundred.
+_CERTAINTY = NormalDist().inv_cdf(0.99)
 
 
 @dataclass(frozen=True)
@@ -27,19 +31,46 @@ class Accuracy:
         return f"top-1 {self.top1:.2%} of {self.images:,} labelled images, the model {self.model_top1:.2%}: {change}"
 
 
-def measure(model, predict, images, targets):
-    """`Accuracy` of a file.
+def measure(expected, predict, images, targets):
+    """`Accuracy` of a file. Where two classes of the model tie, the file is taken to choose as the model does.
 
     Args:
-        model: Keras model that gives logits.
+        expected: logits of the model, (n, classes).
         predict: the function from a batch of images to logits that the file computes.
         images: float32 batch.
         targets: the right class of each image, integers (n,).
     """
-    expected = model.predict(images, batch_size=_BATCH_SIZE, verbose=0)
-    found = [predict(images[first : first + _BATCH_SIZE]) for first in range(0, len(images), _BATCH_SIZE)]
-    right = [np.mean(np.argmax(logits, axis=-1) == targets) for logits in (np.concatenate(found), expected)]
+    found = np.concatenate([predict(images[first : first + _BATCH_SIZE]) for first in range(0, len(images), _BATCH_SIZE)])
+    right = [np.mean(classes == targets) for classes in (verify.top1(found, expected), expected.argmax(axis=1))]
     return Accuracy(len(images), *map(float, right))
+
+
+def is_chance(right, images, classes):
+    """Whether so few right ones are no more than guessing gives: not significantly above 1/classes, at the level of 1 %."""
+    mean = images / classes
+    return right <= mean + _CERTAINTY * (mean * (1 - 1 / classes)) ** 0.5
+
+
+def doubt(logits, targets):
+    """What to say of a model whose classes are no better than chance on the images to compare on; None where they are.
+
+    Args:
+        logits: of the model, (n, classes).
+        targets: the right class of each image, integers (n,).
+    """
+    images, classes = logits.shape
+    right = top1(logits, targets)
+    if classes < 2 or not is_chance(right * images, images, classes):
+        return None
+    return (
+        f"the model itself is right on {right:.1%} of {images:,} labelled images, no better than chance among {classes} classes: "
+        "are the images prepared as in its training?"
+    )
+
+
+def top1(logits, targets):
+    """Share of the images whose right class has the largest logit."""
+    return float(np.mean(logits.argmax(axis=1) == targets))
 
 
 def check_targets(targets, images, classes):

@@ -2,7 +2,10 @@
 
 import argparse
 import sys
+from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
 
 from tfq import data, export
 from tfq.arguments import integer
@@ -47,22 +50,50 @@ def _print(report):
 
 
 def _images(source, options):
-    """Images to compare on from an `.npz` file; a model file, other than a run, does not say how they are to be prepared."""
+    """Images to compare on, and pixel statistics as far as they are given; a model file does not say how it takes images."""
     labels = names.read(options.labels) if options.labels else ()
     if options.images is None:
-        return {"count": options.count, "labels": labels}
+        given = {"pixel_mean": options.pixel_mean, "pixel_std": options.pixel_std}
+        return {"count": options.count, "labels": labels, **given}
     dataset = npz.load(options.images)
-    pixels = {} if source.is_dir() else {"pixel_mean": dataset.mean, "pixel_std": dataset.std}
-    pixels["labels"] = labels or (() if source.is_dir() else dataset.labels)
-    return {"images": dataset.x_test[: options.count], "targets": dataset.y_test[: options.count], **pixels}
+    labels = labels or (() if source.is_dir() else dataset.labels)
+    images, targets = dataset.x_test[: options.count], dataset.y_test[: options.count]
+    pixels = {name: _for_channels(getattr(options, name), images) for name in ("pixel_mean", "pixel_std")}
+    if not source.is_dir() and images.dtype == np.uint8 and not any(pixels.values()):
+        print(
+            f"{options.images}: pixels are given to the model as they are, float32 from 0 to 255; if it was trained on others, "
+            "such as (x / 255 - mean) / std, give --pixel_mean and --pixel_std",
+            flush=True,
+        )
+        images = images.astype(np.float32)
+    return {"images": images, "targets": targets, "labels": labels, **pixels}
+
+
+def _for_channels(values, images):
+    """Statistics a channel, of which one value stands for all."""
+    return values * images.shape[-1] if values is not None and len(values) == 1 else values
+
+
+def _numbers(text):
+    try:
+        return [float(Fraction(part.strip())) for part in text.split(",")]
+    except (ValueError, ZeroDivisionError) as error:
+        raise argparse.ArgumentTypeError(f"must be numbers with commas between, such as 0.49,0.48,1/255; got {text!r}") from error
 
 
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m tfq.export", description=__doc__)
     parser.add_argument("source", metavar="RUN_OR_MODEL", help="directory of a run of train.py, or a .keras file")
     parser.add_argument("--formats", default="tfq", help=f"with commas between: {', '.join(export.FORMATS)} (default: tfq)")
-    parser.add_argument("--out", help="directory to write to (default: export/ beside the model)")
+    parser.add_argument("--out", help="directory, or of one format the file, to write to (default: export/ beside the model)")
     parser.add_argument("--images", metavar="FILE.npz", help="data set to compare on (default: that of the run)")
+    for name, what in (("mean", "mean"), ("std", "deviation")):
+        parser.add_argument(
+            f"--pixel_{name}",
+            metavar="X,X,X",
+            type=_numbers,
+            help=f"{what} of the training pixels scaled to [0, 1], one a channel or one for all (default: the run's; else none)",
+        )
     parser.add_argument(
         "--labels",
         metavar="FILE",

@@ -7,17 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tfq import walk
 from tfq.compat import exact_products, plain_settings
-from tfq.complexity.graph import has_graph
-from tfq.export import accuracy, label_file, table
+from tfq.export import accuracy, label_file, pixels, table
 from tfq.export.accuracy import Accuracy
 from tfq.export.errors import ExportError
-from tfq.export.formats import FORMATS, check
+from tfq.export.formats import FORMATS, check, check_precision, paths
 from tfq.export.graph import check_graph
 from tfq.export.layers import Unsupported
 from tfq.export.sample import Sample
-from tfq.export.verify import Agreement, ExportMismatch, check_images, compare
+from tfq.export.verify import Agreement, ExportMismatch, check_images, compare, keras_logits
 from tfq.quiet import quiet
 
 # Enough to see whether pixels are prepared alike; the network behind is compared on all images.
@@ -28,7 +26,8 @@ _UINT8_IMAGES = 64
 class Report:
     """One exported artifact: its size in bytes, that of the model's weights in float32, and how it agrees with the model.
 
-    `accuracy` says what a format that rounds costs, where the right classes of the images are known.
+    `accuracy` says what a format that rounds costs, where the right classes of the images are known. `in_float` are the low-bit
+    layers whose kernels it holds, or computes with, in float32; `notes` what else there is to say, a sentence each.
     """
 
     format: str
@@ -37,6 +36,8 @@ class Report:
     float32_bytes: int
     agreement: Agreement
     accuracy: Accuracy | None = None
+    in_float: tuple = ()
+    notes: tuple = ()
 
     def by_layer(self):
         """Table of the bytes of each layer, against float32."""
@@ -46,7 +47,10 @@ class Report:
         # A model without weights has no bytes to compare with.
         share = f", {self.bytes / self.float32_bytes:.1%} of float32" if self.float32_bytes else ""
         text = f"{self.format}: {self.path}, {self.bytes:,} bytes{share}; {self.agreement}"
-        return text if self.accuracy is None else f"{text}; {self.accuracy}"
+        more = [] if self.accuracy is None else [str(self.accuracy)]
+        if self.in_float:
+            more.append(f"low-bit layers that stay in float: {', '.join(self.in_float)}")
+        return "; ".join([text, *more, *self.notes])
 
 
 @plain_settings()
@@ -67,12 +71,13 @@ def export_model(
     Args:
         model_or_run: a built Keras model; or the directory of a run, or a `.keras` file, of which neither `models` nor `train` is
             imported.
-        path: directory to write to; made if missing.
+        path: directory to write to, made if missing; or the file, of one format and with its ending, such as "model.tfq".
         formats: names of formats, keys of `FORMATS`.
         images: batch of at least 16 real images to compare on: float32 as the model expects them, or uint8 where the pixel
             statistics are known. Default for a run: test images of its data set.
         pixel_mean: per channel, of pixels scaled to [0, 1], to make a SavedModel and a `.tfq` file take uint8 images too.
-            Default for a run: its own.
+            Default for a run: its own. Of a model that prepares pixels from 0 to 255 itself, by a `Rescaling` or
+            `Normalization` in front, they are 0 and 1/255.
         pixel_std: likewise.
         labels: names of the classes, put into each file (`tfq.export.label_file`). Default for a run: those of its data set.
         targets: the right class of each image, to report what a format that rounds costs. Default for a run: those of its images.
@@ -83,7 +88,7 @@ def export_model(
         List of `Report`, one a format.
 
     Raises:
-        ExportError, ImportError: as `save`; or the run is none.
+        ExportError, ImportError: as `save`; the run is none; or statistics would prepare pixels that the model prepares itself.
         Unsupported, ExportMismatch: as `save`.
     """
     check(formats, path)
@@ -94,7 +99,8 @@ def export_model(
         from tfq.export import run
 
         path_of_run, own_images = Path(model_or_run), images is None
-        _check_source(path_of_run, Path(path), formats)
+        _check_source(path_of_run, path, formats)
+        is_given = pixel_mean is not None
         if own_images and targets is not None:
             raise ExportError("targets are the classes of images that are given; got targets alone")
         model, images, pixel_mean, pixel_std = run.read(path_of_run, images, pixel_mean, pixel_std, count)
@@ -102,11 +108,13 @@ def export_model(
             targets = run.test_labels(path_of_run, len(images))
         labels = labels or run.class_names(path_of_run)
     else:
-        model = model_or_run
+        model, is_given = model_or_run, True
+    if is_given:
+        pixels.check_once(model, pixel_mean, pixel_std)
     if images is None:
         raise ExportError("export compares each file with the model on real images: give images=x_test[:256] or more")
-    pixels = {"pixel_mean": pixel_mean, "pixel_std": pixel_std}
-    return save(model, path, formats, images=images, **pixels, labels=labels, targets=targets, log=log)
+    statistics = {"pixel_mean": pixel_mean, "pixel_std": pixel_std}
+    return save(model, path, formats, images=images, **statistics, labels=labels, targets=targets, log=log)
 
 
 @plain_settings()
@@ -129,7 +137,7 @@ def save(
 
     Args:
         model: built Keras model of one input and one output.
-        directory: where to write; made if missing.
+        directory: where to write, made if missing; or the file, as in `export_model`.
         formats: names of formats, keys of `FORMATS`.
         images: batch of at least 16 real images: float32, prepared as the model expects them, or uint8 with pixel statistics.
         pixel_mean: per channel, of pixels scaled to [0, 1], if uint8 images are to be taken: (C,).
@@ -149,38 +157,51 @@ def save(
     check(formats, directory)
     check_graph(model)
     sample = Sample(None, pixel_mean, pixel_std, labels)
+    own = None if sample.takes_uint8 else pixels.own_preparation(model)
+    given = images
     if isinstance(images, np.ndarray):
-        images = sample.prepared(images)
+        is_raw = own is not None and images.dtype == np.uint8
+        images = images.astype(np.float32) if is_raw else sample.prepared(images)
     check_images(model, images)
     sample.check(model)
     if targets is not None:
         targets = accuracy.check_targets(targets, images, model.outputs[0].shape[-1])
-    sample = replace(sample, images=images)
-    _check_precision(model, formats)
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    return [_save_one(model, directory, name, sample, targets, log or _no_log) for name in formats]
+    check_precision(model, formats)
+    with exact_products():
+        job = _Job(model, replace(sample, images=images), targets, keras_logits(model, images), own)
+        notes = _doubts(job, given)
+    places = paths(directory, formats)
+    places[0].parent.mkdir(parents=True, exist_ok=True)
+    return [_save_one(job, name, path, notes, log or _no_log) for name, path in zip(formats, places, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all formats share: model, images and classes to compare on, its logits there, the layer that prepares its pixels."""
+
+    model: object
+    sample: Sample
+    targets: np.ndarray | None
+    expected: np.ndarray
+    own_preparation: object
+
+
+def _doubts(job, given):
+    """What to say where the model does not see what it was trained on."""
+    if job.targets is None or job.expected.ndim != 2:
+        return ()
+    text = accuracy.doubt(job.expected, job.targets)
+    if text and given.dtype == np.uint8:
+        raw = accuracy.top1(keras_logits(job.model, given.astype(np.float32)), job.targets)
+        text += f" On their pixels from 0 to 255 it is right on {raw:.1%}"
+    return (text,) if text else ()
 
 
 def _check_source(source, directory, formats):
     """Raise where the model that is exported would be replaced by its export."""
-    for path in (directory / FORMATS[name].FILENAME for name in formats):
+    for path in paths(directory, formats):
         if source.is_file() and path.exists() and path.samefile(source):
             raise ExportError(f"{source} would be replaced by its own export: export to another directory")
-
-
-def _check_precision(model, formats):
-    """Raise where a layer computes in less than float32, which the formats for other programs do not have."""
-    others = [name for name in formats if name != "keras"]
-    for path, layer in walk.layers(model) if others else ():
-        casts = getattr(layer, "autocast", getattr(layer, "_autocast", True))  # of Keras 3, of tf_keras
-        if (
-            layer.compute_dtype != "float32" and casts and not has_graph(layer)
-        ):  # a nested model computes in nothing but its layers
-            raise ExportError(
-                f"export to {', '.join(others)} takes models that compute in float32; layer {path!r} computes in "
-                f"{layer.compute_dtype}: build the model with dtype policy float32 and give it the same weights"
-            )
 
 
 def _no_log(report):
@@ -188,10 +209,9 @@ def _no_log(report):
 
 
 @exact_products()
-def _save_one(model, directory, name, sample, targets, log):
-    module = FORMATS[name]
-    path = directory / module.FILENAME
-    partial = directory / f".partial-{path.name}"
+def _save_one(job, name, path, notes, log):
+    module, model, sample = FORMATS[name], job.model, job.sample
+    partial = path.parent / f".partial-{path.name}"
     _remove(partial)  # of an export that was killed
     try:
         lossy = getattr(module, "LOSSY", None)
@@ -200,16 +220,28 @@ def _save_one(model, directory, name, sample, targets, log):
             if sample.labels and not getattr(module, "HOLDS_LABELS", False):
                 label_file.add(partial, sample.labels)
             predict = module.load(partial)
-            agreement = compare(name, model, predict, sample.images, lossy=lossy)
+            agreement = compare(name, model, predict, sample.images, lossy=lossy, expected=job.expected)
             if sample.takes_uint8 and hasattr(module, "load_uint8"):
                 _compare_uint8(name, model, module.load_uint8(partial), sample)
-        cost = accuracy.measure(model, predict, sample.images, targets) if lossy and targets is not None else None
+        is_rounded = lossy and job.targets is not None
+        cost = accuracy.measure(job.expected, predict, sample.images, job.targets) if is_rounded else None
         _replace(partial, path)
     finally:
         _remove(partial)
-    report = Report(name, path, _size(path), 4 * model.count_params(), agreement, cost)
+    if job.own_preparation is not None and hasattr(module, "load_uint8"):
+        notes = (
+            f"takes float32 images from 0 to 255, which layer {job.own_preparation.name!r} prepares; with pixel_mean 0 and "
+            "pixel_std 1/255 it would take uint8 ones too",
+            *notes,
+        )
+    in_float = getattr(module, "in_float", _none)(model)
+    report = Report(name, path, _size(path), 4 * model.count_params(), agreement, cost, in_float, notes)
     log(report)
     return report
+
+
+def _none(model):
+    return ()
 
 
 def _compare_uint8(name, model, predict, sample):

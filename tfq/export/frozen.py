@@ -1,52 +1,69 @@
-"""A model whose kernels are the values that quantization gave them, for converters that would quantize them again."""
+"""Kernels as the numbers that quantization gave them, and inputs on their grid, for converters that would do it again."""
 
-from tfq.compat import keras, require
+import contextlib
+
+from tfq import walk
+from tfq.compat import require
+from tfq.export import low_bit
 from tfq.export.kernels import array
-from tfq.layers import QuantActivation, QuantConv2D, QuantDense
 from tfq.quantizers import DoReFaInputs
 
 _BYTE = 8
 
 
-def frozen(model):
-    """A copy of `model` for a converter to 8-bit integers.
+@contextlib.contextmanager
+def frozen_kernels(model):
+    """As long as the context lasts, the quantized kernels of a model are plain numbers in whatever is traced of it.
 
-    Quantized kernels become plain numbers, of which the converter sees the range of each filter. 8-bit DoReFa inputs, a grid of
-    256 steps over [0, 1], become TensorFlow's own notation of it, which the converter takes over instead of measuring one.
+    Else the trace holds the latent kernels and what quantizes them. TensorFlow's converter folds that where a kernel is small,
+    and leaves it to each inference where it is not; larq-compute-engine does not see signs in it. The model itself, its latent
+    kernels too, stays as it is.
 
     Args:
-        model: functional or Sequential model, on TensorFlow.
+        model: built Keras model, on TensorFlow; models may be nested in it.
 
-    Returns:
-        A model that computes the same; `model` itself where nothing in it is quantized, or where models are nested in it.
+    Yields:
+        The kernels, `tf.Variable`: constants would stand in the graph of each signature.
     """
-    quantized = any(isinstance(layer, QuantConv2D | QuantDense | QuantActivation) for layer in model.layers)
-    if not quantized or any(isinstance(layer, keras.Model) for layer in model.layers):
-        return model
-    copy = keras.models.clone_model(model, clone_function=_without_kernel_quantizer)
-    for source, target in zip(model.layers, copy.layers, strict=True):
-        _take_over(source, target)
-    return copy
+    tf = require("tensorflow")
+    layers = low_bit.quantized(model)
+    kernels = [tf.Variable(array(layer.quantized_kernel), trainable=False, name=f"{name}/kernel") for name, layer in layers]
+    changes = [(layer, "kernel_quantizer", _giving(tf, kernel)) for (_, layer), kernel in zip(layers, kernels, strict=True)]
+    with _instead(changes):
+        yield kernels
 
 
-def _without_kernel_quantizer(layer):
-    config = layer.get_config()
-    if isinstance(layer, QuantConv2D | QuantDense):
-        config.update(kernel_quantizer=None, gradient_quantizer=None)
-    copy = type(layer).from_config(config)
-    quantizer = getattr(layer, "input_quantizer", None)
-    if type(quantizer) is DoReFaInputs and quantizer.bits == _BYTE:
-        copy.input_quantizer = _byte_levels
-    return copy
+def _giving(tf, kernel):
+    return lambda latent: tf.convert_to_tensor(kernel)
+
+
+@contextlib.contextmanager
+def byte_inputs(model):
+    """Likewise 8-bit DoReFa inputs, a grid of 256 steps over [0, 1], are TensorFlow's own notation of it.
+
+    The converter to integers takes that grid over instead of measuring one.
+    """
+    places = [(layer, name) for _, layer in walk.layers(model) for name in ("input_quantizer", "activation")]
+    with _instead([(layer, name, _byte_levels) for layer, name in places if _is_byte(getattr(layer, name, None))]):
+        yield
+
+
+def _is_byte(quantizer):
+    return type(quantizer) is DoReFaInputs and quantizer.bits == _BYTE
 
 
 def _byte_levels(x):
     return require("tensorflow").quantization.fake_quant_with_min_max_args(x, min=0.0, max=1.0, num_bits=_BYTE)
 
 
-def _take_over(source, target):
-    if not isinstance(source, QuantConv2D | QuantDense):
-        target.set_weights(source.get_weights())
-        return
-    weights = [array(source.quantized_kernel)]
-    target.set_weights([*weights, array(source.bias)] if source.use_bias else weights)
+@contextlib.contextmanager
+def _instead(changes):
+    """Attributes of layers, (layer, name, value), as long as the context lasts."""
+    before = [(layer, name, getattr(layer, name)) for layer, name, _ in changes]
+    try:
+        for layer, name, value in changes:
+            setattr(layer, name, value)
+        yield
+    finally:
+        for layer, name, value in before:
+            setattr(layer, name, value)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tfq.compat import keras
+from tfq.compat import is_legacy, keras
 from tfq.complexity.graph import has_graph, inputs_of, layer_of, nodes, options_of, outputs_of
-from tfq.export.layers import CONVERTERS, Call, Unsupported, converter_of
+from tfq.export.layers import CONVERTERS, Call, Unsupported, converter_of, does_nothing
 from tfq.runtime import graph as g
 from tfq.runtime.check import GraphError, infer
 from tfq.runtime.codec import MAX_NAME
@@ -30,13 +30,14 @@ def from_keras(model, pixel_mean=None, pixel_std=None, labels=()):
         `tfq.runtime.graph.Graph`.
 
     Raises:
-        Unsupported: a layer, or an option of one, that a graph does not have; the message names it.
+        Unsupported: layers, or options of them, that a graph does not have; the message names each, and why.
     """
     check_graph(model)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise Unsupported(f"a graph has one input and one output; got {len(model.inputs)} inputs, {len(model.outputs)} outputs")
     builder = _Builder()
     (output,) = builder.add_model(model, [g.INPUT], prefix="")
+    builder.check()
     nodes = _needed(builder.nodes, output)
     if not nodes:
         raise Unsupported("the model does nothing: it has no layer that computes")
@@ -86,6 +87,16 @@ class _Builder:
     def __init__(self):
         self.nodes = []
         self._names = {g.INPUT}
+        self._refused = {}  # why, by the name of the layer
+        self._kinds = []  # layers of kinds that have no packed form
+
+    def check(self):
+        """Raise Unsupported, which names them all, where layers have no packed form."""
+        if not self._refused:
+            return
+        reasons = list(self._refused.values())
+        text = "; ".join(reasons) if len(reasons) == 1 else f"{len(reasons)} layers have no packed form: {'; '.join(reasons)}"
+        raise Unsupported(text + _supported(self._kinds))
 
     def add_model(self, model, inputs, prefix):
         """Add the layers of a model whose inputs are the operations named `inputs`; returns the names of its outputs."""
@@ -105,26 +116,26 @@ class _Builder:
         layer = layer_of(node)
         convert = converter_of(layer)
         if convert is None:
-            hint = "; let the model give logits, which rank the classes alike" if type(layer).__name__ == "Softmax" else ""
-            raise Unsupported(
-                f"layer {name!r} is a {_kind(layer)}, which has no packed form; supported are {_supported(layer)}{hint}"
-            )
-        self._check_options(name, node)
+            self._kinds.append(layer)
+            self._refused[name] = f"layer {name!r} is a {_kind(layer)}, which has no packed form"
+            return name
         if len(name) > _LONGEST_NAME:
             raise Unsupported(f"layer {name[:40]!r}... has a name of {len(name)} characters; a file takes {_LONGEST_NAME}")
         shapes = [_known(tensor, f"the input of layer {name!r}") for tensor in inputs_of(node)]
         call = Call(name, layer, shapes, _known(outputs_of(node)[0], f"the output of layer {name!r}"))
-        for position, (operation, attributes) in enumerate(convert(call)):
-            _check_finite(call, attributes)
+        try:
+            _check_options(name, node)
+            converted = convert(call)
+            for _, attributes in converted:
+                _check_finite(call, attributes)
+        except Unsupported as error:
+            self._refused[name] = str(error)
+            return name
+        for position, (operation, attributes) in enumerate(converted):
             own = self._unique(name if position == 0 else f"{name}/activation")
             self.nodes.append(operation(own, tuple(inputs), **attributes))
             inputs = [own]
         return inputs[0]
-
-    def _check_options(self, name, node):
-        given = {key: value for key, value in options_of(node).items() if value is not None and value is not False}
-        if given:
-            raise Unsupported(f"layer {name!r} is called with {', '.join(given)}, which has no packed form")
 
     def _unique(self, name):
         candidate, count = name, 1
@@ -133,6 +144,15 @@ class _Builder:
             candidate = f"{name}_{count}"
         self._names.add(candidate)
         return candidate
+
+
+def _check_options(name, node):
+    given = {key: value for key, value in options_of(node).items() if value is not None and value is not False}
+    if not is_legacy and does_nothing(layer_of(node)):
+        # Keras 3 notes it at augmentation, whose default it is, and says another at inference; tf_keras keeps to it.
+        given.pop("training", None)
+    if given:
+        raise Unsupported(f"layer {name!r} is called with {', '.join(given)}, which has no packed form")
 
 
 def _check_finite(call, attributes):
@@ -151,9 +171,16 @@ def _is_of_larq(layer):
     return type(layer).__module__.split(".")[0] == "larq"
 
 
-def _supported(layer):
-    """Names of the layers that have a packed form; for one of larq the layer that takes its place."""
+def _supported(layers):
+    """What there is instead of layers that have no packed form; of those of larq the layers that take their place."""
     names = sorted({cls.__name__ for cls in CONVERTERS})
-    if _is_of_larq(layer) and type(layer).__name__ in names:
-        return f"those of tfq: build the model with tfq.layers.{type(layer).__name__}, which takes the same weights"
-    return ", ".join(names)
+    kinds = {type(layer).__name__ for layer in layers if _is_of_larq(layer)} & set(names)
+    own = [f"those of tfq: build the model with tfq.layers.{kind}, which takes the same weights" for kind in sorted(kinds)]
+    if any(type(layer).__name__ not in kinds for layer in layers):
+        own.append(", ".join(names))
+    hint = "; let the model give logits, which rank the classes alike" if _has_softmax(layers) else ""
+    return f"; supported are {'; '.join(own)}{hint}" if own else ""
+
+
+def _has_softmax(layers):
+    return any(type(layer).__name__ == "Softmax" for layer in layers)

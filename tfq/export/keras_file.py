@@ -1,8 +1,10 @@
 """Keras' own `.keras` file, without the state of the optimizer."""
 
 from tfq.compat import keras
+from tfq.export import low_bit
 
 FILENAME = "model.keras"
+in_float = low_bit.names
 _BATCH_SIZE = 128
 
 

@@ -147,6 +147,17 @@ def _rescaling(call):
     return [_scale_shift(*(np.broadcast_to(value, (channels,)) for value in values))]
 
 
+def _normalization(call):
+    """(x - mean) / max(sqrt(variance), epsilon), or with `invert` the way back, as x * scale + shift, computed in float64."""
+    layer, channels = call.layer, call.input_shapes[0][-1]
+    values = [_float64(value) for value in (layer.mean, layer.variance)]
+    if any(value.size not in (1, channels) or value.shape[-1:] not in ((), (value.size,)) for value in values):
+        raise call.refuse(f"it normalizes axis {layer.axis}; supported is the last one, or all at once (None)")
+    mean, variance = (np.broadcast_to(value.ravel(), (channels,)) for value in values)
+    deviation = np.maximum(np.sqrt(variance), keras.backend.epsilon())
+    return [_scale_shift(deviation, mean) if layer.invert else _scale_shift(1 / deviation, -mean / deviation)]
+
+
 def _scale_shift(scale, shift):
     with np.errstate(over="ignore"):  # likewise
         return g.ScaleShift, {"scale": scale.astype(np.float32), "shift": shift.astype(np.float32)}
@@ -229,14 +240,39 @@ def _check_channels_last(call):
         raise call.refuse(f"data_format must be 'channels_last'; got {call.layer.data_format!r}")
 
 
+# Not all of them are in every Keras.
 _DO_NOTHING = (
     "Dropout",
+    "SpatialDropout1D",
     "SpatialDropout2D",
+    "SpatialDropout3D",
     "GaussianNoise",
     "GaussianDropout",
     "AlphaDropout",
     "ActivityRegularization",
     "Identity",
+    # Augmentation, in training alone. (`RandomCrop` crops at inference too.)
+    "AugMix",
+    "RandAugment",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomElasticTransform",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
 )
 
 # By class, not by isinstance: a subclass computes something else.
@@ -250,6 +286,7 @@ CONVERTERS = {
     layers.BatchNormalization: _batch_normalization,
     keras.layers.BatchNormalization: _batch_normalization,
     keras.layers.Rescaling: _rescaling,
+    keras.layers.Normalization: _normalization,
     keras.layers.ReLU: _relu,
     keras.layers.Activation: _activation,
     keras.layers.MaxPooling2D: _pool(g.MaxPool),
@@ -262,7 +299,7 @@ CONVERTERS = {
     keras.layers.Concatenate: _concatenate,
     keras.layers.Flatten: _flatten,
     keras.layers.Reshape: _reshape,
-    **{getattr(keras.layers, name): _nothing for name in _DO_NOTHING},
+    **{getattr(keras.layers, name): _nothing for name in _DO_NOTHING if hasattr(keras.layers, name)},
 }
 
 # What `x + y` of Keras 3 makes: operations, which are no layers, and whose classes are not public.
@@ -274,3 +311,8 @@ def converter_of(layer):
     if isinstance(layer, keras.layers.Layer):
         return CONVERTERS.get(type(layer))
     return _OPERATIONS.get(type(layer).__name__)
+
+
+def does_nothing(layer):
+    """Whether a layer gives its inputs at inference, whatever its options."""
+    return converter_of(layer) is _nothing

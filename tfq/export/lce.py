@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from tfq.compat import keras, require
-from tfq.complexity.graph import calls
-from tfq.export import flatbuffer, savedmodel
-from tfq.export.frozen import frozen
+from tfq.complexity.graph import calls, inputs_of, layer_of, nodes, outputs_of
+from tfq.export import flatbuffer, low_bit, savedmodel
 from tfq.export.kernels import array
 from tfq.export.layers import Unsupported
 from tfq.layers import QuantConv2D
@@ -39,7 +38,7 @@ def write(model, path, sample=None):
     convert = require("larq_compute_engine").convert_saved_model
     with tempfile.TemporaryDirectory() as directory:
         # Signs of a kernel of more than 2^18 weights it would not compute beforehand: the convolution would stay in float.
-        savedmodel.write(frozen(model), directory)
+        savedmodel.write(model, directory)
         content = _converted(convert, directory)
     found = _count(content)
     if found != expected:
@@ -69,22 +68,48 @@ def load(path, threads=1):
 sizes = flatbuffer.sizes
 
 
+def in_float(model):
+    """Names of the low-bit layers whose products are in float: a first convolution, of pixels, and all dense layers."""
+    binary = {call.name for call in _quantized(model)}
+    return tuple(name for name in low_bit.names(model) if name not in binary)
+
+
 def check(model):
     """Number of binary convolutions of a model.
 
     The first convolution takes pixels: with inputs that are not quantized, as in BinaryNet, it is meant to be one in float.
 
     Raises:
-        Unsupported: a quantized convolution cannot be binary; the message names it and why.
+        Unsupported: sizes are unknown, or quantized convolutions cannot be binary; the message names each and why.
     """
+    _check_sizes(model)
+    quantized = _quantized(model)
+    reasons = [(call.name, _why_float(call.layer, call.input_bits)) for call in quantized]
+    refused = [
+        f"layer {name!r} would silently stay a float convolution in larq-compute-engine: {reason}"
+        for name, reason in reasons
+        if reason
+    ]
+    if refused:
+        raise Unsupported("; ".join(refused))
+    return len(quantized)
+
+
+def _check_sizes(model):
+    for node in nodes(model):
+        for tensor in inputs_of(node) + outputs_of(node):
+            if None in tuple(tensor.shape)[1:]:
+                raise Unsupported(
+                    f"larq-compute-engine takes models of known sizes; layer {layer_of(node).name!r} has a tensor of shape "
+                    f"{tuple(tensor.shape)}: build the model with keras.Input of the size of its images"
+                )
+
+
+def _quantized(model):
+    """The calls of convolutions that are to be binary."""
     convolutions = [call for call in calls(model) if isinstance(call.layer, keras.layers.Conv2D)]
     inner = convolutions[1:] if _takes_floats(convolutions) else convolutions
-    quantized = [call for call in inner if _is_quantized(call.layer)]
-    for call in quantized:
-        reason = _why_float(call.layer, call.input_bits)
-        if reason:
-            raise Unsupported(f"layer {call.name!r} would silently stay a float convolution in larq-compute-engine: {reason}")
-    return len(quantized)
+    return [call for call in inner if _is_quantized(call.layer)]
 
 
 def _takes_floats(convolutions):

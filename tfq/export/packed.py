@@ -26,6 +26,11 @@ def write(model, path, sample):
     file.write(from_keras(model, sample.pixel_mean, sample.pixel_std, sample.labels), path)
 
 
+def check(model):
+    """Raise Unsupported, which names each, where layers of a model have no packed form."""
+    from_keras(model)
+
+
 def load(path):
     """The function from a batch of images (float32 or uint8 array) to logits that `tfq.runtime` computes."""
     return importlib.import_module("tfq.runtime").load(path).predict

@@ -1,11 +1,14 @@
 """TensorFlow SavedModel with serving signatures for any batch size."""
 
 from tfq.compat import require
+from tfq.export import low_bit
+from tfq.export.frozen import frozen_kernels
 from tfq.export.sample import Sample
 
 FILENAME = "savedmodel"
 SIGNATURE = "serving_default"
 UINT8_SIGNATURE = "serving_uint8"
+in_float = low_bit.names
 
 
 def write(model, path, sample=Sample()):  # noqa: B008, a frozen value
@@ -13,14 +16,18 @@ def write(model, path, sample=Sample()):  # noqa: B008, a frozen value
 
     With pixel statistics there is also `serving_uint8`, which takes uint8 images and prepares them itself:
     (x / 255 - mean) / std. The same for Keras 3 and tf_keras. (`model.export` of Keras 3 stores all weights twice and takes three
-    times as long.)
+    times as long.) Quantized kernels are stored as the float32 numbers they stand for, not as the latent ones.
 
     Args:
         model: built Keras model of one input and one output, on TensorFlow.
         path: directory to write.
         sample: `Sample`, for its pixel statistics.
     """
-    tf = require("tensorflow")
+    with frozen_kernels(model) as kernels:
+        _save(require("tensorflow"), model, path, sample, kernels)
+
+
+def _save(tf, model, path, sample, kernels):
     inputs = model.inputs[0]
     module = tf.Module()
 
@@ -34,8 +41,9 @@ def write(model, path, sample=Sample()):  # noqa: B008, a frozen value
         scale, shift = sample.scale_and_shift()
         module.serve_uint8 = signature(lambda x: model(tf.cast(x, tf.float32) * scale + shift, training=False), tf.uint8)
         signatures[UINT8_SIGNATURE] = module.serve_uint8
-    # A SavedModel holds the variables that its object holds.
-    module.weights = module.serve.get_concrete_function().graph.variables
+    # A SavedModel holds the variables that its object holds. A graph does not list those of functions in it.
+    listed = module.serve.get_concrete_function().graph.variables
+    module.weights = list({id(variable): variable for variable in (*listed, *kernels)}.values())
     tf.saved_model.save(module, str(path), signatures=signatures)
 
 

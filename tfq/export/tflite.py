@@ -1,24 +1,48 @@
 """TensorFlow Lite in float32, for any batch size."""
 
+import re
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
+from tfq import walk
 from tfq.compat import require
-from tfq.export import flatbuffer, savedmodel
+from tfq.export import byte_kernels, flatbuffer, low_bit, savedmodel
+from tfq.export.kernels import array
+from tfq.export.layers import Unsupported
 
 FILENAME = "model.tflite"
 sizes = flatbuffer.sizes
+# What the converter says of an operation that it has no form for: where that comes from, and why.
+_REFUSED = re.compile(r"error: loc\((.*)\): (.*)")
 
 
 def write(model, path, sample=None):
-    """Write `model` as a TFLite flatbuffer; quantized kernels are stored as the floats they stand for.
+    """Write `model` as a TFLite flatbuffer; quantized kernels are stored as the numbers they stand for.
+
+    In 8 bits and a scale a filter where that is exact: one bit, ternary, levels of up to 7 bits; see `byte_kernels`. Others, and
+    small ones, in float32. The converter folds a batch normalization behind a kernel into it, which scales its filters.
 
     Args:
         model: built Keras model of one input and one output, on TensorFlow.
         path: file to write.
         sample: not used.
+
+    Raises:
+        Unsupported: the converter does not take an operation of the model; the message names its layer.
     """
-    Path(path).write_bytes(converted(model, lambda converter: None))
+    Path(path).write_bytes(byte_kernels.packed(converted(model, lambda converter: None)))
+
+
+def in_float(model):
+    """Names of the low-bit layers whose kernels the file holds in float32."""
+    kernels = {name: np.moveaxis(array(layer.quantized_kernel), -1, 0) for name, layer in low_bit.quantized(model)}
+    return tuple(name for name in low_bit.names(model) if not _takes_bytes(kernels[name]))
+
+
+def _takes_bytes(kernel):
+    return byte_kernels.is_smaller(kernel) and byte_kernels.codes(kernel) is not None
 
 
 def converted(model, configure):
@@ -29,7 +53,32 @@ def converted(model, configure):
         savedmodel.write(model, directory)
         converter = tf.lite.TFLiteConverter.from_saved_model(directory)
         configure(converter)
-        return converter.convert()
+        try:
+            return converter.convert()
+        except (_converter_error(), RuntimeError) as error:
+            raise Unsupported(f"TensorFlow Lite's converter does not take this model: {_reason(model, str(error))}") from error
+
+
+def _converter_error():
+    return require("tensorflow.lite.python.convert_phase").ConverterError
+
+
+def _reason(model, text):
+    """One line of an error of the converter, with the layer where it tells one."""
+    found = _REFUSED.search(text)
+    if found is None:
+        return next((line.strip() for line in text.splitlines() if line.strip()), "it does not say why")
+    where, reason = found.groups()
+    layer = _layer(model, where)
+    return reason if layer is None else f"layer {layer!r}: {reason}"
+
+
+def _layer(model, where):
+    """The layer whose operation stands at a place such as "functional_1/conv_1/Relu@function", which TensorFlow numbers."""
+    for name in sorted((name for name, _ in walk.layers(model)), key=len, reverse=True):
+        if re.search("/" + "/".join(rf"{re.escape(part)}(_\d+)?" for part in name.split("/")) + "/", where):
+            return name
+    return None
 
 
 def load(path, threads=None):
@@ -41,10 +90,9 @@ def load(path, threads=None):
     """
     tf = require("tensorflow")
     interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
-    interpreter.allocate_tensors()
     (input_details,) = interpreter.get_input_details()
     (output_details,) = interpreter.get_output_details()
-    allocated = tuple(input_details["shape"])
+    allocated = None  # images of any size have none before they come
 
     def predict(images):
         nonlocal allocated

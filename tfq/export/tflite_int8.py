@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tfq.compat import require
 from tfq.export import tflite
-from tfq.export.frozen import frozen
+from tfq.export.frozen import byte_inputs
 
 FILENAME = "model_int8.tflite"
 # Rounding to 8 bits changes logits: the smallest share of images with the same top-1, the largest change in the median.
@@ -31,7 +31,8 @@ def write(model, path, sample):
         converter.representative_dataset = sample.representative
         converter.target_spec.supported_ops = [lite.OpsSet.TFLITE_BUILTINS_INT8]
 
-    Path(path).write_bytes(tflite.converted(frozen(model), configure))
+    with byte_inputs(model):
+        Path(path).write_bytes(tflite.converted(model, configure))
 
 
 load = tflite.load

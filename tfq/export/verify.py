@@ -33,8 +33,9 @@ class Agreement:
     """How two sets of logits agree.
 
     The difference of an image is the largest one among its logits, relative to the largest absolute logit of all images;
-    here are its median and its maximum, the number of images beyond `TOLERANCE`, and the share with the same top-1 class. Of the
-    images beyond, `unexplained` have no value within `NEAR` of a boundary of its quantizer; None where that was not asked.
+    here are its median and its maximum, the number of images beyond `TOLERANCE`, and the share with the same top-1 class; see
+    `top1`. Of the images beyond, `unexplained` have no value within `NEAR` of a boundary of its quantizer; None where that was
+    not asked.
     """
 
     images: int
@@ -81,7 +82,7 @@ def check_images(model, images):
         raise ExportError("the images to compare on hold values that are not finite")
 
 
-def compare(name, model, predict, images, lossy=None):
+def compare(name, model, predict, images, lossy=None, expected=None):
     """Compare the logits of an artifact with those of the model.
 
     Every image must agree within `TOLERANCE`, but for one in which a value lies so near to a boundary of its quantizer (`NEAR`)
@@ -98,6 +99,7 @@ def compare(name, model, predict, images, lossy=None):
         images: float32 batch.
         lossy: for a format that rounds more than float32 does: the smallest share of images with the same top-1 class (less two
             standard errors of it) and the largest median difference that it may have; None for other formats.
+        expected: the model's logits of the images, where they are known.
 
     Returns:
         `Agreement`.
@@ -105,7 +107,7 @@ def compare(name, model, predict, images, lossy=None):
     Raises:
         ExportMismatch: the artifact deviates more than rounding explains.
     """
-    expected, logits = _keras_logits(model, images), _logits(predict, images)
+    expected, logits = keras_logits(model, images) if expected is None else expected, _logits(predict, images)
     agreement = agree(logits, expected)
     if lossy is not None:
         _check_lossy(name, agreement, *lossy)
@@ -130,8 +132,25 @@ def agree(logits, expected):
         median_difference=float(np.median(difference)),
         max_relative_difference=float(difference.max()),
         beyond=int(np.sum(~(difference <= TOLERANCE))),
-        top1_agreement=float(np.mean(logits.argmax(axis=1) == expected.argmax(axis=1))),
+        top1_agreement=float(np.mean(top1(logits, expected) == expected.argmax(axis=1))),
     )
+
+
+def top1(logits, expected, largest=None):
+    """The class that logits give each image, (N,).
+
+    Two classes that `expected` has within `TOLERANCE` of each other are one: where the order of sums decides between them, the
+    class is that of `expected`. With one scale for a whole head, as of DoReFa or ternary kernels, logits tie exactly.
+
+    Args:
+        logits: (N, classes).
+        expected: those of the model, likewise.
+        largest: what `TOLERANCE` is relative to, a number or (N,); by default the largest absolute logit of all images.
+    """
+    largest = np.abs(expected).max() if largest is None else largest
+    own, images = logits.argmax(axis=1), np.arange(len(logits))
+    is_tie = expected.max(axis=1) - expected[images, own] <= TOLERANCE * largest
+    return np.where(is_tie, expected.argmax(axis=1), own)
 
 
 def _differences(logits, expected):
@@ -265,7 +284,8 @@ class _Watching:
         return relative_distance(values, rule, deviation).reshape(len(values), -1).min(axis=1)
 
 
-def _keras_logits(model, images):
+def keras_logits(model, images):
+    """The logits of a model, float32 (N, classes)."""
     return np.asarray(model.predict(images, batch_size=_BATCH_SIZE, verbose=0), dtype=np.float32)
 
 

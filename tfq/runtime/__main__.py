@@ -1,4 +1,4 @@
-"""`python -m tfq.runtime MODEL.tfq FOLDER`: names what a packed network sees on each image file of a folder.
+"""`python -m tfq.runtime MODEL.tfq IMAGES`: names what a packed network sees on an image file, or on each of a folder.
 
 A line a file: its name, then class and score, the best first. The score is the softmax of the network's results. What cannot be
 read is said in a line each, and makes the exit status 1 once the rest is done.
@@ -31,9 +31,9 @@ def main(arguments):
     try:
         engine, labels = _engine(options)
         reader = Reader(engine.graph.input_shape, options.resize)
-        paths = reader.find(options.folder)
+        paths = reader.find(options.images)
         if not paths:
-            raise PictureError(f"there are no image files in {options.folder}")
+            raise PictureError(f"there are no image files in {options.images}")
         _print_start(engine)
         rows = []
         for first in range(0, len(paths), _BATCH):
@@ -53,7 +53,7 @@ def _parser():
         prog="python -m tfq.runtime", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", metavar="MODEL.tfq", type=Path, help="packed network")
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="image files, of any format that PIL reads")
+    parser.add_argument("images", metavar="IMAGES", type=Path, help="folder of image files, or one, of any format that PIL reads")
     parser.add_argument("--threads", type=thread_count, default=1, metavar="N", help="threads that share the images (default 1)")
     parser.add_argument("--top", type=int, default=1, metavar="K", help="name the K best classes (default 1)")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="names of the classes, one a line (default: the model's)")
@@ -78,7 +78,7 @@ def _engine(options):
     if graph.pixel_mean is None:
         raise ValueError(
             f"{options.model} holds no mean and deviation of its training images, without which pixels cannot be prepared: "
-            "export it with pixel_mean and pixel_std"
+            "export it with pixel_mean and pixel_std (0 and 1/255 for a model that prepares them itself)"
         )
     shape = check.infer(graph)[graph.nodes[-1].name]
     if len(shape) != 1:

@@ -64,9 +64,13 @@ class Reader:
     def find(folder):
         """The files of a folder that have the ending of an image, by name; what is in folders of its own is left out.
 
+        A file that is named itself is taken whatever its ending.
+
         Raises:
-            OSError: it is no folder, or cannot be read.
+            OSError: there is nothing of that name, or it cannot be read.
         """
+        if folder.is_file():
+            return [folder]
         pil = _pil("PIL.Image")
         pil.init()
         endings = {ending for ending, name in pil.registered_extensions().items() if name in pil.OPEN}

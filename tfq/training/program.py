@@ -70,6 +70,8 @@ def train(flags, backend, directory, dataset, build):
     dataset = run_data.claim(directory, dataset, log)
     batches, val_batches = make_batches(flags, dataset)
     model = build_model(flags, build, dataset, len(batches))
+    if flags.export:
+        export.check_model(model, flags.export)
     history = resume(model, directory, flags)
     on_held_out = bool(flags.holdout)
     collapse = callbacks.StopOnCollapse(history, dataset.num_classes, batches.num_images)
