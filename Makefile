@@ -40,9 +40,9 @@ test: setup setup-jax
 test-all: setup setup-jax
 	$(MAKE) --no-print-directory suites SELECT='slow or not slow'
 
-# Test processes at once; most of a test of train.py is one core loading TensorFlow.
+# Test processes at once. Each starts with a half of the tests, so that what a module shares is made once, and helps the other at the end.
 WORKERS = 2
-PYTEST = -m pytest --numprocesses=$(WORKERS) -m "$(SELECT)"
+PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 
 .PHONY: suites
 suites:

@@ -1,5 +1,6 @@
 """Shared by all tests: which of them apply to the environment at hand, and gradients on any backend."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_COMPILED))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 from tfq.compat import backend, is_legacy, keras, ops  # noqa: E402
 
@@ -23,6 +25,10 @@ _APPLIES = {
     "keras3_only": ("needs Keras 3", not is_legacy),
     "tensorflow_only": ("needs TensorFlow", backend == "tensorflow"),
 }
+
+# Modules with tests of many seconds. They come first: the last test of a run leaves the other worker idle.
+_LONG = {"test_sweep.py", "test_train.py", "test_configs.py", "test_diagnosis.py", "test_runtime.py", "test_saving.py"}
+_MEMORY = 1.5 * 2**30
 
 collect_ignore = [] if is_legacy else ["test_larq.py"]
 
@@ -38,6 +44,28 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item not in deselected]
     if deselected:
         config.hook.pytest_deselected(items=deselected)
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory():
+    """What JAX keeps of each function that it compiled goes, once it is much."""
+    yield
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    if backend == "jax" and pages * os.sysconf("SC_PAGE_SIZE") > _MEMORY:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
+
+
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """For tests of many networks, each compiled for a few images."""
+    from running import quick_compilation
+
+    with quick_compilation():
+        yield
 
 
 def tensor(x, dtype="float32"):

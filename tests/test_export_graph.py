@@ -12,6 +12,7 @@ from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInpu
 from tfq.runtime import file
 from tfq.runtime import graph as g
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 RNG = np.random.default_rng(0)
 
 

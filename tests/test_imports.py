@@ -49,15 +49,15 @@ def imports(tree):
         yield from ((name, node in tree.body) for name in names)
 
 
-def packages_after(program):
-    """Top-level modules from outside the standard library that a fresh process has loaded after `program`."""
-    program += "\nimport sys\nprint('loaded:', *{name.split('.')[0] for name in sys.modules})"
+def packages_after(*programs):
+    """Top-level modules from outside the standard library that a fresh process has loaded after each program in turn."""
+    program = "\nimport sys\nprint('loaded:', *{name.split('.')[0] for name in sys.modules})\n".join([*programs, ""])
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=120
     )
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith("loaded:")]
-    return set(line.split()[1:]) - set(sys.stdlib_module_names)
+    lines = [line for line in result.stdout.splitlines() if line.startswith("loaded:")]
+    return [set(line.split()[1:]) - set(sys.stdlib_module_names) for line in lines]
 
 
 @pytest.mark.keras3_only
@@ -73,8 +73,8 @@ def test_what_is_imported_from_tfq_is_there():
 
 
 def test_tfq_alone_loads_neither_keras_nor_any_other_package():
-    bare = packages_after("")
-    assert packages_after("import tfq") - bare == {"tfq"}
+    bare, ours = packages_after("", "import tfq")
+    assert ours - bare == {"tfq"}
 
 
 def test_the_layers_load_nothing_but_keras_and_its_backend():
@@ -84,8 +84,8 @@ def test_the_layers_load_nothing_but_keras_and_its_backend():
     if is_legacy:
         keras += "\nimport tf_keras"
     # Keras itself loads scikit-learn, if that is installed, and with it much else.
-    ours = packages_after("import tfq.layers, tfq.quantizers, tfq.constraints, tfq.callbacks, tfq.data")
-    assert ours - packages_after(keras) == {"tfq"}
+    theirs, ours = packages_after(keras, "import tfq.layers, tfq.quantizers, tfq.constraints, tfq.callbacks, tfq.data")
+    assert ours - theirs == {"tfq"}
     assert is_legacy or "tf_keras" not in ours
 
 

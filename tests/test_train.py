@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from running import BACKEND, TINY, arrays, history, train, train_and_kill, trained
+from running import BACKEND, TINY, arrays, history, train, train_and_kill, train_process, trained
 
 from tfq.training.run_directory import RunDirectory
 
@@ -48,7 +48,7 @@ def test_evaluation_tests_the_last_checkpoint_too_where_it_is_of_another_epoch(t
 @pytest.mark.keras3_only
 def test_a_run_explains_itself(tmp_path):
     export = [] if BACKEND == "jax" else ["--export=savedmodel,tflite"]
-    output = trained("--flagfile=configs/xnor.cfg", *TINY, "--epochs=2", f"--run_dir={tmp_path}", *export)
+    output = trained("--flagfile=configs/xnor.cfg", *TINY, "--epochs=2", f"--run_dir={tmp_path}", *export, run=train_process)
     assert re.search(r"Train: +1 \[ +128/ +128 \(100%\)\] loss: +\d.*top1: .*load_time: .*lr: .*images/s", output)
     assert re.search(r"Test: +1 \[ +128/ +128 \(100%\)\] loss: +\d.*top1: .*time left: 0h:00m:00s", output)
     assert "picked on the test images" in output
@@ -106,9 +106,9 @@ def test_a_run_explains_itself(tmp_path):
 
 def test_killed_run_ends_with_the_same_bits(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    trained(*NOISY, f"--run_dir={whole}")
+    trained(*NOISY, f"--run_dir={whole}", run=train_process)
     train_and_kill("Test:     1", *NOISY, f"--run_dir={killed}")
-    resumed = trained(*NOISY, f"--run_dir={killed}", "--steps_per_execution=3")  # which changes nothing either
+    resumed = trained(*NOISY, f"--run_dir={killed}", "--steps_per_execution=3", run=train_process)  # which changes nothing either
     assert "Going on after epoch" in resumed
     expected, found = arrays(whole / "last.keras"), arrays(killed / "last.keras")
     assert any("iteration" in name or name.startswith("optimizer") for name in expected)
