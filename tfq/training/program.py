@@ -1,14 +1,13 @@
 """The training program behind train.py: data, network, `model.fit`, and what is left behind."""
 
 import importlib.util
-import sys
-import time
 from pathlib import Path
 
 from tfq import callbacks, complexity, data, export, plot
 from tfq.compat import accelerators, enable_determinism, exact_products, keras
 from tfq.training import checkpoint, optimizers, transfer
 from tfq.training.history import History
+from tfq.training.lines import Lines, duration
 from tfq.training.run_directory import RunDirectoryError, versions
 
 EVALUATION_BATCH = 500
@@ -33,9 +32,7 @@ ERRORS = (
 )
 
 
-def log(line):
-    """Print a line at once, also into a file."""
-    print(line, flush=True)
+log = Lines()
 
 
 @exact_products()
@@ -61,7 +58,10 @@ def run(flags, backend, directory, build):
     if flags.evaluate:
         evaluate(directory, dataset)
     else:
-        train(flags, backend, directory, dataset, build)
+        try:
+            train(flags, backend, directory, dataset, build)
+        finally:
+            log.clear()
     if flags.export:
         export_best(directory, dataset, flags.export)
 
@@ -71,7 +71,7 @@ def train(flags, backend, directory, dataset, build):
     batches, val_batches = make_batches(flags, dataset)
     model = build_model(flags, build, dataset, len(batches))
     history = resume(model, directory, flags)
-    on_held_out = bool(flags.holdout)
+    test_name = "Holdout" if flags.holdout else "Test"
     stops = [callbacks.StopOnNaN(), callbacks.StopOnCollapse(history, dataset.num_classes)]
     if history.epochs < flags.epochs:
         directory.write_versions(versions(backend, accelerators()))
@@ -81,7 +81,7 @@ def train(flags, backend, directory, dataset, build):
             epochs=flags.epochs,
             initial_epoch=history.epochs,
             shuffle=False,  # the batches do it, by seed and epoch
-            verbose=1 if sys.stdout.isatty() else 0,
+            verbose=0,  # `Progress` says it, in the lines that `Report` ends
             callbacks=[
                 callbacks.DataEpoch(batches),
                 *([callbacks.Bfloat16Training()] if flags.bfloat16 else []),
@@ -90,7 +90,8 @@ def train(flags, backend, directory, dataset, build):
                 callbacks.FlipRatio(),
                 *([callbacks.Diagnosis(batches, val_batches)] if flags.diagnose else []),
                 stops[0],
-                callbacks.Report(batches, val_batches, flags.epochs, "Holdout" if on_held_out else "Test", log),
+                callbacks.Progress(batches, val_batches, test_name, log.progress),
+                callbacks.Report(batches, val_batches, flags.epochs, test_name, log),
                 callbacks.Record(history, directory.last, directory.best, directory.history),
                 stops[1],
                 *tensorboard(directory, history),
@@ -200,8 +201,7 @@ def finish(flags, directory, dataset, model, history, stopped):
     plot.curves([directory.path], directory.curves)
     log(
         f"--------  {dataset.name}_{directory.path.name}  --  best_top1: {summary['best_top1']:.3%} (epoch {best}, picked on "
-        f"{picked_on})  --  final: {summary['final_top1']:.3%}  --  duration: {time.strftime('%Hh:%M.%S', time.gmtime(seconds))}"
-        "  --------"
+        f"{picked_on})  --  final: {summary['final_top1']:.3%}  --  duration: {duration(seconds)}  --------"
     )
 
 
