@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from tfq import callbacks, complexity, data, export, plot
+from tfq import callbacks, complexity, data, export, extras, plot
 from tfq.compat import accelerators, enable_determinism, exact_products, keras
 from tfq.training import checkpoint, optimizers, transfer
 from tfq.training.history import History
@@ -163,7 +163,7 @@ def resume(model, directory, flags):
 def tensorboard(directory, history):
     """The TensorBoard callback, or none where TensorFlow is not installed."""
     if importlib.util.find_spec("tensorflow") is None:
-        log("TensorBoard: off, it needs tensorflow: pip install 'tfq[tensorflow]'")
+        log(f"TensorBoard: off, {extras.missing('tensorflow', 'it')}")
         return []
     from tfq.callbacks.tensorboard import TensorBoard
 
