@@ -1,6 +1,7 @@
 """Shared by all tests: which of them apply to the environment at hand, and gradients on any backend."""
 
 import gc
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -30,7 +31,10 @@ _APPLIES = {
 _LONG = {"test_sweep.py", "test_train.py", "test_configs.py", "test_diagnosis.py", "test_runtime.py", "test_saving.py"}
 _MEMORY = 1.5 * 2**30
 
-collect_ignore = [] if is_legacy else ["test_larq.py"]
+# On Python 3.13 there are neither larq nor tfmot.
+collect_ignore = [] if is_legacy and importlib.util.find_spec("larq") else ["test_larq.py"]
+if is_legacy and importlib.util.find_spec("tensorflow_model_optimization") is None:
+    collect_ignore.append("test_int8.py")
 
 
 def pytest_configure(config):

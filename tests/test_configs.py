@@ -1,5 +1,7 @@
 """Every config trains both networks on real images, leaves a checkpoint, and resumes."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from running import BACKEND, ROOT, SLICE, arrays, history, trained
@@ -27,6 +29,8 @@ def pairs():
             marks = [] if (config, network) in FAST else [pytest.mark.slow]
             # tfmot knows tf_keras alone; the other configs run there too, in the slow tests of the training program.
             marks.append(pytest.mark.legacy_only if config == "int8" else pytest.mark.keras3_only)
+            if config == "int8" and importlib.util.find_spec("tensorflow_model_optimization") is None:
+                marks.append(pytest.mark.skip("needs tfmot"))
             yield pytest.param(config, network, marks=marks, id=f"{config}-{network}")
 
 
