@@ -37,8 +37,11 @@ setup-jax: .venv-jax/.complete
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+# JAX leaves most optimizations out, which take it longer than what small networks compute; `test-all` is with them.
+FAST = SELECT='not slow' QUICK='JAX_DISABLE_MOST_OPTIMIZATIONS=1'
+
 test: setup setup-jax
-	$(MAKE) --no-print-directory suites SELECT='not slow'
+	$(MAKE) --no-print-directory suites $(FAST)
 
 # Everything, also what takes minutes: each config on both networks, kills at any moment, the real data.
 test-all: setup setup-jax
@@ -46,7 +49,7 @@ test-all: setup setup-jax
 
 # The fast ones on Python 3.13, for which there are neither larq nor tfmot nor larq-compute-engine; what needs them is skipped.
 test-313: .venv-313/.complete .venv-jax-313/.complete
-	$(MAKE) --no-print-directory suites SELECT='not slow' VENV=.venv-313/bin/python VENV_JAX=.venv-jax-313/bin/python
+	$(MAKE) --no-print-directory suites $(FAST) VENV=.venv-313/bin/python VENV_JAX=.venv-jax-313/bin/python
 
 # Test processes at once. Each starts with a half of the tests, so that what a module shares is made once, and helps the other at the end.
 WORKERS = 2
@@ -56,7 +59,7 @@ PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 suites:
 	@echo "== Keras 3 on TensorFlow" && $(VENV) $(PYTEST)
 	@echo "== tf_keras" && TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST)
-	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(VENV_JAX) $(PYTEST)
+	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(QUICK) $(VENV_JAX) $(PYTEST)
 
 lint: setup
 	$(VENV) -m ruff check .

@@ -65,7 +65,7 @@ def _as_in_a_process():
     """Layers are named from the start, and what a run sets, its lock included, ends with it."""
     keras.backend.clear_session()
     try:
-        with mock.patch.dict(os.environ, environment()), quick_compilation():
+        with mock.patch.dict(os.environ, environment()):
             yield
     finally:
         if backend == "tensorflow":
@@ -73,23 +73,6 @@ def _as_in_a_process():
 
             config.disable_op_determinism()  # which --deterministic switches on for the whole process
         gc.collect()
-
-
-@contextlib.contextmanager
-def quick_compilation():
-    """JAX leaves out most optimizations, which take it longer than what small networks compute."""
-    if backend != "jax":
-        yield
-        return
-    import jax
-
-    option = "jax_disable_most_optimizations"
-    before = jax.config.values[option]
-    jax.config.update(option, True)
-    try:
-        yield
-    finally:
-        jax.config.update(option, before)
 
 
 def trained(*flags, run=train):

@@ -6,7 +6,6 @@ import models
 from tfq import complexity, layers, quantizers
 from tfq.compat import is_legacy, keras
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 XNOR = {"input_quantizer": quantizers.XnorInputs(), "kernel_quantizer": quantizers.XnorWeights()}
 
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from running import TINY, train
 
-from tfq import export
+from tfq import export, extras
 from tfq.compat import keras
 from tfq.export import __main__ as program
 from tfq.export import packed, run, table
@@ -163,8 +163,7 @@ def test_a_package_that_a_format_needs_is_named(format, package, monkeypatch):
     monkeypatch.setattr("tfq.export.formats.backend", "tensorflow")
     monkeypatch.setitem(sys.modules, "tensorflow", sys.modules.get("tensorflow", sys))  # it stands before that of the format
     monkeypatch.setitem(sys.modules, package, None)
-    extra = "export" if format == "lce" else "runtime"
-    with pytest.raises(ImportError, match=rf"this needs `{package}`, which is not installed: pip install 'tfq\[{extra}\]'"):
+    with pytest.raises(ImportError, match=re.escape(extras.missing(package))):
         export.check([format])
 
 

@@ -24,10 +24,7 @@ from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInpu
 from tfq.runtime import file
 from tfq.training import choices
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated"),
-    pytest.mark.usefixtures("quick_compilation"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 tensorflow_only = pytest.mark.tensorflow_only
 needs_lce = pytest.mark.skipif(
     backend != "tensorflow" or importlib.util.find_spec("larq_compute_engine") is None, reason="needs larq-compute-engine"

@@ -12,7 +12,6 @@ from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInpu
 from tfq.runtime import file
 from tfq.runtime import graph as g
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 RNG = np.random.default_rng(0)
 
 

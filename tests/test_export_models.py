@@ -17,7 +17,6 @@ from tfq.quantizers import DoReFaInputs, DoReFaWeights, XnorInputs, XnorWeights
 from tfq.runtime import graph as g
 
 L = keras.layers
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 needs_runtime = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs tfq[runtime]")
 needs_lce = pytest.mark.skipif(
     backend != "tensorflow" or importlib.util.find_spec("larq_compute_engine") is None, reason="needs larq-compute-engine"

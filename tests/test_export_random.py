@@ -11,7 +11,6 @@ from tfq.runtime import graph as g
 
 pytest.importorskip("numba", reason="needs tfq[runtime]")
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 FEW, MANY = range(24), range(24, 400)
 # Each costs a compilation there, and what they are to find does not depend on the backend.
