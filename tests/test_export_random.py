@@ -11,7 +11,6 @@ from tfq.runtime import graph as g
 
 pytest.importorskip("numba", reason="needs tfq[runtime]")
 
-
 FEW, MANY = range(24), range(24, 400)
 # Each costs a compilation there, and what they are to find does not depend on the backend.
 FEW = FEW if backend == "tensorflow" and not is_legacy else FEW[:5]
