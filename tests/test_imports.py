@@ -9,7 +9,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from tfq.compat import backend, is_legacy
+from tfq.compat import backend, is_legacy, require
 
 FILES = sorted([*ROOT.glob("tfq/**/*.py"), *ROOT.glob("models/*.py"), ROOT / "train.py"])
 OPTIONAL = {
@@ -151,14 +151,11 @@ def test_one_file_chooses_keras():
     assert imports_tensorflow == {"tfq/compat.py"}
 
 
-def test_a_missing_package_is_an_error_that_names_the_extra():
-    from tfq.compat import require
-
-    program = "import sys; sys.modules['matplotlib'] = None\nfrom tfq.compat import require\nrequire('matplotlib.figure')"
-    result = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
-    assert result.stderr.splitlines()[-1].endswith("this needs `matplotlib`, which is not installed: pip install 'tfq[train]'")
+def test_a_missing_package_is_an_error_that_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
+    with pytest.raises(ImportError, match=r"^this needs `matplotlib`, which is not installed: pip install 'tfq\[train\]'$"):
+        require("matplotlib.figure")
     assert require("json").__name__ == "json"
 
 
