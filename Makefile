@@ -1,16 +1,17 @@
 # make demo: all set-up, then train the embedded default.   make test: all set-up, then the tests.
-# Assumes make and Python 3.11 or 3.12 with venv; everything else goes into .venv and .venv-jax, in locked versions.
+# Assumes make and Python 3.11 to 3.13 with venv; everything else goes into .venv and .venv-jax, in locked versions.
 
-.PHONY: demo setup setup-jax test test-all lint format lock wheel clean
+.PHONY: demo setup setup-jax test test-all test-313 lint format lock wheel clean
 .DELETE_ON_ERROR:
 
-# The first of these that really is Python 3.11 or 3.12 with venv; `make PYTHON=...` names another.
-CHECK = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
+# The first of these that really is Python 3.11 to 3.13 with venv; `make PYTHON=...` names another. 3.13 comes after the two that
+# larq, tfmot and larq-compute-engine know.
+CHECK = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 ifndef PYTHON
-PYTHON := $(shell for python in python3.12 python3.11 python3; do "$$python" -c '$(CHECK)' 2>/dev/null && echo "$$python" && break; done)
+PYTHON := $(shell for python in python3.12 python3.11 python3.13 python3; do "$$python" -c '$(CHECK)' 2>/dev/null && echo "$$python" && break; done)
 endif
 REQUIRE_PYTHON = @"$(or $(PYTHON),false)" -c '$(CHECK)' 2>/dev/null || \
-	{ echo "error: tfq needs Python 3.11 or 3.12 with venv; found '$(or $(PYTHON),none)'. Name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	{ echo "error: tfq needs Python 3.11 to 3.13 with venv; found '$(or $(PYTHON),none)'. Name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 
 VENV = .venv/bin/python
 VENV_JAX = .venv-jax/bin/python
@@ -26,29 +27,39 @@ setup-jax: .venv-jax/.complete
 # `.complete` comes last: a set-up that was interrupted is done again from the start.
 .venv/.complete: locks/tensorflow.txt pyproject.toml
 .venv-jax/.complete: locks/jax.txt pyproject.toml
-.venv/.complete .venv-jax/.complete:
+.venv-313/.complete: locks/tensorflow.txt pyproject.toml
+.venv-jax-313/.complete: locks/jax.txt pyproject.toml
+.venv-313/.complete .venv-jax-313/.complete: PYTHON = python3.13
+.venv/.complete .venv-jax/.complete .venv-313/.complete .venv-jax-313/.complete:
 	$(REQUIRE_PYTHON)
 	"$(PYTHON)" -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+# JAX leaves most optimizations out, which take it longer than what small networks compute; `test-all` is with them.
+FAST = SELECT='not slow' QUICK='JAX_DISABLE_MOST_OPTIMIZATIONS=1'
+
 test: setup setup-jax
-	$(MAKE) --no-print-directory suites SELECT='not slow'
+	$(MAKE) --no-print-directory suites $(FAST)
 
 # Everything, also what takes minutes: each config on both networks, kills at any moment, the real data.
 test-all: setup setup-jax
 	$(MAKE) --no-print-directory suites SELECT='slow or not slow'
 
-# Test processes at once; most of a test of train.py is one core loading TensorFlow.
+# The fast ones on Python 3.13, for which there are neither larq nor tfmot nor larq-compute-engine; what needs them is skipped.
+test-313: .venv-313/.complete .venv-jax-313/.complete
+	$(MAKE) --no-print-directory suites $(FAST) VENV=.venv-313/bin/python VENV_JAX=.venv-jax-313/bin/python
+
+# Test processes at once. Each starts with a half of the tests, so that what a module shares is made once, and helps the other at the end.
 WORKERS = 2
-PYTEST = -m pytest --numprocesses=$(WORKERS) -m "$(SELECT)"
+PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 
 .PHONY: suites
 suites:
 	@echo "== Keras 3 on TensorFlow" && $(VENV) $(PYTEST)
 	@echo "== tf_keras" && TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST)
-	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(VENV_JAX) $(PYTEST)
+	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(QUICK) $(VENV_JAX) $(PYTEST)
 
 lint: setup
 	$(VENV) -m ruff check .
@@ -66,4 +77,4 @@ wheel: setup
 	$(VENV) -m build --wheel --no-isolation
 
 clean:
-	rm -rf .venv .venv-jax build dist *.egg-info
+	rm -rf .venv .venv-jax .venv-313 .venv-jax-313 build dist *.egg-info

@@ -12,7 +12,7 @@ from absl import app, flags
 
 import models
 from models import bits
-from tfq import backends
+from tfq import backends, extras
 from tfq.training import choices
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
 
@@ -75,9 +75,6 @@ flags.DEFINE_string("run_dir", None, "Directory of the run. Default: runs/DATASE
 flags.DEFINE_boolean("resume", True, "Go on with the run in --run_dir; --noresume starts it over.")
 flags.DEFINE_boolean("evaluate", False, "Do not train: test the best and the last checkpoint of --run_dir.")
 flags.DEFINE_list("export", "", f"Formats to export the best checkpoint to at the end: {', '.join(choices.EXPORTS)}.")
-
-# What brings each backend.
-_INSTALL = {"tensorflow": "'tfq[tensorflow]'", "jax": "'tfq[jax]'", "tf_keras": "'tfq[larq]'", "torch": "torch"}
 
 # They do not change what comes out of training. That of --backend is rounded differently; versions.json names each.
 _FREE_FLAGS = (
@@ -185,8 +182,10 @@ def choose_backend(log=print):
     backend = _wanted_backend(log)
     if FLAGS.latent is False and backend == "tf_keras":
         raise UsageError("--nolatent needs Keras 3, which lets a variable get a constraint; got tf_keras")
-    if importlib.util.find_spec(backend) is None:
-        raise UsageError(f"--backend={backend} needs a package that is not installed: pip install {_INSTALL[backend]}")
+    of_int8 = [("tensorflow_model_optimization", "--method=int8")] if FLAGS.method == "int8" else []
+    for package, flag in [*of_int8, (backend, f"--backend={backend}")]:  # the extra of the former brings tf_keras too
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(extras.missing(package, flag))
     of_tensorflow = [name for name in FLAGS.export if name not in choices.ANY_BACKEND_EXPORTS]
     if of_tensorflow and backend not in ("tensorflow", "tf_keras"):
         raise UsageError(f"--export={','.join(of_tensorflow)} needs --backend=tensorflow or tf_keras; got {backend}")

@@ -1,5 +1,7 @@
 """Shared by all tests: which of them apply to the environment at hand, and gradients on any backend."""
 
+import gc
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -15,44 +17,81 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_COMPILED))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
-from tfq.compat import backend, is_legacy, keras, ops  # noqa: E402
-
-_APPLIES = {
-    "legacy_only": ("needs tf_keras (TF_USE_LEGACY_KERAS=1)", is_legacy),
-    "keras3_only": ("needs Keras 3", not is_legacy),
-    "tensorflow_only": ("needs TensorFlow", backend == "tensorflow"),
-    "jax_only": ("needs JAX", backend == "jax"),
+# Keras is imported where it is used: the process that hands the tests out needs none of it, and the others wait for it.
+_MARKS = {
+    "legacy_only": "needs tf_keras (TF_USE_LEGACY_KERAS=1)",
+    "keras3_only": "needs Keras 3",
+    "tensorflow_only": "needs TensorFlow",
+    "jax_only": "needs JAX",
 }
 
-collect_ignore = [] if is_legacy else ["test_larq.py"]
+# Modules with tests of many seconds. They come first: the last test of a run leaves the other worker idle.
+_LONG = {"test_sweep.py", "test_train.py", "test_configs.py", "test_diagnosis.py", "test_runtime.py", "test_saving.py"}
+_MEMORY = 1.5 * 2**30
+
+# On Python 3.13 there are neither larq nor tfmot.
+_LEGACY = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
+collect_ignore = [] if _LEGACY and importlib.util.find_spec("larq") else ["test_larq.py"]
+if _LEGACY and importlib.util.find_spec("tensorflow_model_optimization") is None:
+    collect_ignore.append("test_int8.py")
 
 
 def pytest_configure(config):
-    for name, (meaning, _) in _APPLIES.items():
+    for name, meaning in _MARKS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}; deselected elsewhere")
 
 
 def pytest_collection_modifyitems(config, items):
-    foreign = {name for name, (_, applies) in _APPLIES.items() if not applies}
+    from tfq.compat import backend, is_legacy
+
+    applies = {
+        "legacy_only": is_legacy,
+        "keras3_only": not is_legacy,
+        "tensorflow_only": backend == "tensorflow",
+        "jax_only": backend == "jax",
+    }
+    foreign = {name for name in _MARKS if not applies[name]}
     deselected = [item for item in items if foreign & {mark.name for mark in item.iter_markers()}]
     items[:] = [item for item in items if item not in deselected]
     if deselected:
         config.hook.pytest_deselected(items=deselected)
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory():
+    """What JAX keeps of each function that it compiled goes, once it is much."""
+    yield
+    from tfq.compat import backend
+
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    if backend == "jax" and pages * os.sysconf("SC_PAGE_SIZE") > _MEMORY:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
 
 
 def tensor(x, dtype="float32"):
+    from tfq.compat import ops
+
     x = np.asarray(x)
     return ops.convert_to_tensor(x if dtype == "int32" else x.astype("float32"), dtype=dtype)
 
 
 def array(x):
     """NumPy copy of a tensor; bfloat16 becomes float32, which holds all its values."""
+    from tfq.compat import ops
+
     return ops.convert_to_numpy(ops.cast(x, "float32") if "bfloat16" in str(x.dtype) else x)
 
 
 def vjp(function, primals, upstream):
     """The value of `function(*primals)` and the gradients, for each primal, of <upstream, value>; tensors in and out."""
+    from tfq.compat import backend, ops
+
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -81,6 +120,8 @@ def gradient(function, x, upstream=1.0, dtype="float32"):
 
 def compiled(function):
     """`function` as the training step runs it."""
+    from tfq.compat import backend
+
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -94,6 +135,8 @@ def compiled(function):
 
 def layer_vjp(layer, x, upstream, training=True):
     """Outputs of a layer and its gradients for the inputs and for each trainable weight, as NumPy arrays; updates its state."""
+    from tfq.compat import backend, keras, ops
+
     x, upstream = tensor(x), tensor(upstream)
     if backend == "jax":
         variables = layer.trainable_variables + layer.non_trainable_variables

@@ -1,16 +1,19 @@
-"""Runs train.py as a user does: as a command, on a slice of real CIFAR-10."""
+"""Runs train.py as a user does, on a slice of real CIFAR-10: as a command, or in this process, which is seconds faster."""
 
+import contextlib
 import csv
+import gc
 import io
 import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import h5py
 
-from tfq.compat import backend, is_legacy
+from tfq.compat import backend, is_legacy, keras
 
 ROOT = Path(__file__).resolve().parent.parent
 SLICE = ["--dataset=npz", "--data_dir=tests/data/cifar10_slice.npz"]
@@ -30,16 +33,51 @@ def environment():
     return variables
 
 
-def train(*flags, **options):
+def train_process(*flags):
     """The finished process of train.py with these flags, on the backend of this test run."""
-    if not any(flag.startswith("--backend") for flag in flags):
-        flags = (*flags, f"--backend={BACKEND}")
-    return subprocess.run(command(*flags), cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, **options)
+    command_line = command(*_on_a_backend(flags))
+    return subprocess.run(command_line, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
 
 
-def trained(*flags):
+def train(*flags):
+    """As `train_process`, but in this process, unless the flags ask for another backend than the one that is loaded."""
+    flags = _on_a_backend(flags)
+    if f"--backend={BACKEND}" not in flags:
+        return train_process(*flags)
+    output, errors, status = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), contextlib.chdir(ROOT), _as_in_a_process():
+        import train as program
+
+        program.FLAGS.unparse_flags()
+        try:
+            program.main(program.parse(["train.py", *flags]))
+        except SystemExit as end:
+            status = end.code or 0
+    return subprocess.CompletedProcess(flags, status, output.getvalue(), errors.getvalue())
+
+
+def _on_a_backend(flags):
+    return flags if any(flag.startswith("--backend") for flag in flags) else (*flags, f"--backend={BACKEND}")
+
+
+@contextlib.contextmanager
+def _as_in_a_process():
+    """Layers are named from the start, and what a run sets, its lock included, ends with it."""
+    keras.backend.clear_session()
+    try:
+        with mock.patch.dict(os.environ, environment()):
+            yield
+    finally:
+        if backend == "tensorflow":
+            from tensorflow.python.framework import config
+
+            config.disable_op_determinism()  # which --deterministic switches on for the whole process
+        gc.collect()
+
+
+def trained(*flags, run=train):
     """Output of a run that must succeed."""
-    result = train(*flags)
+    result = run(*flags)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 

@@ -216,7 +216,7 @@ def test_tensorflow_is_missed_before_the_work(module, capsys, monkeypatch):
     with pytest.raises(SystemExit, match="1"):
         module.main([])
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith(": error: needs `tensorflow`, which is not installed: pip install 'tfq[tensorflow]'")
+    assert line.endswith(": error: this needs `tensorflow`, which is not installed: pip install 'tfq[tensorflow]'")
 
 
 @pytest.mark.parametrize("module", [conv, infer])
@@ -233,7 +233,7 @@ def test_a_picture_needs_matplotlib(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(SystemExit, match="2"):
         conv.main([f"--plot={tmp_path / 'x.png'}"])
-    assert "pictures need `matplotlib`, which is not installed: pip install 'tfq[train]'" in capsys.readouterr().err
+    assert "a picture needs `matplotlib`, which is not installed: pip install 'tfq[train]'" in capsys.readouterr().err
 
 
 def test_a_run_that_is_none_is_one_line(tmp_path, capsys, monkeypatch):

@@ -1,5 +1,7 @@
 """Every config trains both networks on real images, leaves a checkpoint, and resumes."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from running import BACKEND, ROOT, SLICE, arrays, history, trained
@@ -27,6 +29,8 @@ def pairs():
             marks = [] if (config, network) in FAST else [pytest.mark.slow]
             # tfmot knows tf_keras alone; the other configs run there too, in the slow tests of the training program.
             marks.append(pytest.mark.legacy_only if config == "int8" else pytest.mark.keras3_only)
+            if config == "int8" and importlib.util.find_spec("tensorflow_model_optimization") is None:
+                marks.append(pytest.mark.skip("needs tfmot"))
             yield pytest.param(config, network, marks=marks, id=f"{config}-{network}")
 
 
@@ -34,6 +38,8 @@ def pairs():
 def test_trains_20_steps_and_resumes(config, network, tmp_path):
     flags = [f"--flagfile=configs/{config}.cfg", f"--model={network}", *SLICE, "--limit_train=80", "--batch_size=8"]
     flags += ["--schedule=constant", "--export=", f"--run_dir={tmp_path}", f"--backend={BACKEND}"]
+    if network == "resnet20" and (config, network) in FAST:
+        flags += ["--depth=8"]  # the whole network is in the slow tests of it
     trained(*flags, "--epochs=1")
     suffix = "h5" if config == "int8" else "keras"
     last = tmp_path / f"last.{suffix}"

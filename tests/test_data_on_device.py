@@ -84,7 +84,7 @@ def test_fit_ends_as_with_batches_of_the_host(images, steps, monkeypatch):
     batches, val_batches = training(images, crop=True, flip=True), training(images)
     by_hand, on_it = model_of(), model_of(steps)
     expected = fit(by_hand, batches, val_batches, batches)
-    with data.feeding(on_it, batches, val_batches) as (given, val_given):
+    with data.feeding(on_it, batches, val_batches) as (given, val_given, _):
         found = fit(on_it, given, val_given, batches)
     assert on_it.layers[0].step == 16  # seven batches of 50 and one of 34, twice
     np.testing.assert_array_equal(on_it.layers[0].sums, by_hand.layers[0].sums)
@@ -104,6 +104,7 @@ def test_calls_hold_each_step_once(images, count, steps, shapes):
     calls = on_device.Executions(batches, steps)
     plans = [calls[index][0] for index in range(len(calls))]
     assert [len(plan) for plan in plans] == shapes
+    assert [calls.seen(index) for index in range(len(calls))] == list(np.cumsum([(plan[:, 0] >= 0).sum() for plan in plans]))
     places = np.concatenate([plan[:, 0].ravel() for plan in plans])
     np.testing.assert_array_equal(np.sort(places[places >= 0]), np.arange(count))
 
@@ -112,7 +113,7 @@ def test_calls_hold_each_step_once(images, count, steps, shapes):
 def test_afterwards_the_model_is_as_it_was(images):
     batches = training(images)
     model = model_of(4)
-    with data.feeding(model, batches, batches) as (given, val_given):
+    with data.feeding(model, batches, batches) as (given, val_given, _):
         fit(model, given, val_given, batches, epochs=1)
     assert model.steps_per_execution == 4
     assert np.isfinite(model.evaluate(*batches[0], verbose=0, return_dict=True)["loss"])
@@ -122,7 +123,7 @@ def test_elsewhere_and_where_they_do_not_fit_the_host_feeds(images, monkeypatch)
     monkeypatch.setattr(on_device, "MOST_BYTES", 1000)
     batches = training(images)
     model = model_of(2)
-    with data.feeding(model, batches, batches) as (given, val_given):
+    with data.feeding(model, batches, batches) as (given, val_given, _):
         assert not isinstance(given, on_device.Executions)
         history = fit(model, given, val_given, batches, epochs=1)
     assert model.steps_per_execution == 2
@@ -134,7 +135,7 @@ def test_layers_pass_bfloat16_on_and_the_state_stays_float32(images, monkeypatch
     monkeypatch.setattr(on_device, "accelerators", lambda: ["one"])
     batches = training(images)
     model = model_of(3)
-    with data.feeding(model, batches, batches) as (given, val_given):
+    with data.feeding(model, batches, batches) as (given, val_given, _):
         model.fit(given, validation_data=val_given, shuffle=False, verbose=0, callbacks=[callbacks.Bfloat16Training(mixed=True)])
     assert {str(weight.dtype) for weight in model.weights} == {"float32", "int32"}
     assert model.layers[0].step == 8

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from running import TINY, train
 
-from tfq import export, runtime
+from tfq import export, extras, runtime
 from tfq.compat import backend, keras
 from tfq.export import __main__ as program
 from tfq.export import label_file, packed, run, table
@@ -144,11 +144,12 @@ def test_a_file_of_bytes_that_changed_is_named(whole, tmp_path, capsys):
         archive.writestr("config.json", "{}")
     without_members = path.read_bytes()
     place = whole.index(b"\x89HDF") + 100
+    checksum = "Bad CRC-32 for file 'model.weights.h5'" if sys.version_info < (3, 13) else ""  # there HDF5 may see it first
     with_other_bytes[place : place + 50] = b"z" * 50
     for content, message in (
         (whole[: len(whole) // 2], "is no model of Keras: it is no zip file, or one that is cut off"),
         (b"", "is no model of Keras: it is no zip file, or one that is cut off"),
-        (with_other_bytes, "is no model of this Keras: Bad CRC-32 for file 'model.weights.h5'"),
+        (with_other_bytes, f"is no model of this Keras: {checksum}"),
         (without_members, "is no model of this Keras: "),
     ):
         path.write_bytes(content)
@@ -240,8 +241,7 @@ def test_a_package_that_a_format_needs_is_named(format, package, monkeypatch):
     monkeypatch.setattr("tfq.export.formats.backend", "tensorflow")
     monkeypatch.setitem(sys.modules, "tensorflow", sys.modules.get("tensorflow", sys))  # it stands before that of the format
     monkeypatch.setitem(sys.modules, package, None)
-    extra = "export" if format == "lce" else "runtime"
-    with pytest.raises(ImportError, match=rf"this needs `{package}`, which is not installed: pip install 'tfq\[{extra}\]'"):
+    with pytest.raises(ImportError, match=re.escape(extras.missing(package))):
         export.check([format])
 
 

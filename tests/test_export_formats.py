@@ -508,34 +508,31 @@ def run_directory(tmp_path_factory):
     return path
 
 
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "tfq.export", *map(str, arguments)],
-        cwd=ROOT,
-        env={**environment(), "KERAS_BACKEND": backend, **({"TF_USE_LEGACY_KERAS": "1"} if is_legacy else {})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_command_exports_a_run(run_directory, tmp_path):
-    result = command(run_directory, "--formats=keras", f"--out={tmp_path}")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith(f"keras: {tmp_path}/model.keras, ")
-    assert "images, same top-1 on 100.0%" in result.stdout
-
-
-def test_a_run_is_read_without_the_code_that_made_it(run_directory, tmp_path):
+def test_command_exports_a_run_without_the_code_that_made_it(run_directory, tmp_path):
+    """As a process: `python -m tfq.export`, and a look at what it has loaded."""
     script = (
-        "import sys, tfq; tfq.export_model(sys.argv[1], sys.argv[2], ['keras'])\n"
+        "import runpy, sys\n"
+        "try:\n    runpy.run_module('tfq.export', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
         "assert not {'models', 'train', 'tfq.training.program'} & set(sys.modules)\n"
     )
     environ = {**environment(), "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
     environ.update({"TF_USE_LEGACY_KERAS": "1"} if is_legacy else {})
+    arguments = [str(run_directory), "--formats=keras", f"--out={tmp_path}"]
     # The run names its data set relative to where it was started.
-    subprocess.run([sys.executable, "-c", script, str(run_directory), str(tmp_path)], check=True, cwd=ROOT, env=environ)
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"keras: {tmp_path}/model.keras, ")
+    assert "images, same top-1 on 100.0%" in result.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_a_run_is_exported_by_its_path(run_directory, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (report,) = tfq.export_model(run_directory, tmp_path, ["keras"])
+    assert report.path == tmp_path / "model.keras"
 
 
 def test_statistics_of_a_run_are_used(run_directory, data, monkeypatch):

@@ -9,7 +9,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from tfq.compat import backend, is_legacy
+from tfq.compat import backend, is_legacy, require
 
 FILES = sorted([*ROOT.glob("tfq/**/*.py"), *ROOT.glob("models/*.py"), ROOT / "train.py"])
 OPTIONAL = {
@@ -49,15 +49,15 @@ def imports(tree):
         yield from ((name, node in tree.body) for name in names)
 
 
-def packages_after(program):
-    """Top-level modules from outside the standard library that a fresh process has loaded after `program`."""
-    program += "\nimport sys\nprint('loaded:', *{name.split('.')[0] for name in sys.modules})"
+def packages_after(*programs):
+    """Top-level modules from outside the standard library that a fresh process has loaded after each program in turn."""
+    program = "\nimport sys\nprint('loaded:', *{name.split('.')[0] for name in sys.modules})\n".join([*programs, ""])
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=120
     )
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith("loaded:")]
-    return set(line.split()[1:]) - set(sys.stdlib_module_names)
+    lines = [line for line in result.stdout.splitlines() if line.startswith("loaded:")]
+    return [set(line.split()[1:]) - set(sys.stdlib_module_names) for line in lines]
 
 
 @pytest.mark.keras3_only
@@ -73,8 +73,8 @@ def test_what_is_imported_from_tfq_is_there():
 
 
 def test_tfq_alone_loads_neither_keras_nor_any_other_package():
-    bare = packages_after("")
-    assert packages_after("import tfq") - bare == {"tfq"}
+    bare, ours = packages_after("", "import tfq")
+    assert ours - bare == {"tfq"}
 
 
 def test_the_layers_load_nothing_but_keras_and_its_backend():
@@ -84,15 +84,16 @@ def test_the_layers_load_nothing_but_keras_and_its_backend():
     if is_legacy:
         keras += "\nimport tf_keras"
     # Keras itself loads scikit-learn, if that is installed, and with it much else.
-    ours = packages_after("import tfq.layers, tfq.quantizers, tfq.constraints, tfq.callbacks, tfq.data")
-    assert ours - packages_after(keras) == {"tfq"}
+    theirs, ours = packages_after(keras, "import tfq.layers, tfq.quantizers, tfq.constraints, tfq.callbacks, tfq.data")
+    assert ours - theirs == {"tfq"}
     assert is_legacy or "tf_keras" not in ours
 
 
 # Each part, and the parts of tfq that it may import: nothing points back up.
 DIRECTION = {
     "tfq.registration": {"tfq.layers"},
-    "tfq.compat": {"tfq.registration"},
+    "tfq.extras": set(),
+    "tfq.compat": {"tfq.extras", "tfq.registration"},
     "tfq.ste": {"tfq.compat"},
     "tfq.sums": {"tfq.compat"},
     "tfq.quantizers": {"tfq.compat", "tfq.ste", "tfq.sums", "tfq.quantizers"},
@@ -152,14 +153,11 @@ def test_one_file_chooses_keras():
     assert imports_tensorflow == {"tfq/compat.py"}
 
 
-def test_a_missing_package_is_an_error_that_names_the_extra():
-    from tfq.compat import require
-
-    program = "import sys; sys.modules['matplotlib'] = None\nfrom tfq.compat import require\nrequire('matplotlib.figure')"
-    result = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
-    assert result.stderr.splitlines()[-1].endswith("this needs `matplotlib`, which is not installed: pip install 'tfq[train]'")
+def test_a_missing_package_is_an_error_that_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
+    with pytest.raises(ImportError, match=r"^this needs `matplotlib`, which is not installed: pip install 'tfq\[train\]'$"):
+        require("matplotlib.figure")
     assert require("json").__name__ == "json"
 
 

@@ -326,7 +326,7 @@ def test_a_missing_pil_is_an_error_that_names_the_extra(model, folder):
     result = python("import sys; sys.modules['PIL'] = None\n" + PROGRAM, model, folder)
     assert result.stdout.splitlines()[-1].startswith("1 ")
     assert result.stderr.splitlines() == [
-        "python -m tfq.runtime: error: reading image files needs `PIL`, which is not installed: pip install 'tfq[train]'"
+        "python -m tfq.runtime: error: reading image files needs `PIL`, which is not installed: pip install 'tfq[runtime]'"
     ]
 
 

@@ -1,5 +1,6 @@
 """A slip in the flags is one line that names the flag, before anything is loaded."""
 
+import re
 import subprocess
 import sys
 
@@ -66,10 +67,36 @@ def test_flags_are_read_without_keras():
 
 @pytest.mark.keras3_only
 def test_missing_backend_says_what_to_install(tmp_path):
-    missing, package = ("tensorflow", "'tfq[tensorflow]'") if BACKEND == "jax" else ("jax", "'tfq[jax]'")
+    missing = "tensorflow" if BACKEND == "jax" else "jax"
     result = train(f"--backend={missing}", f"--run_dir={tmp_path / 'run'}")
     assert result.returncode == 2
-    assert result.stderr == f"train.py: error: --backend={missing} needs a package that is not installed: pip install {package}\n"
+    assert result.stderr == (
+        f"train.py: error: --backend={missing} needs `{missing}`, which is not installed: pip install 'tfq[{missing}]'\n"
+    )
+
+
+@pytest.mark.keras3_only
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize(
+    ("flags", "absent", "message"),
+    [
+        ("--method=int8", {"tensorflow_model_optimization", "tf_keras"}, "--method=int8 needs `tensorflow_model_optimization`, "),
+        (
+            "--backend=tf_keras",
+            {"tf_keras"},
+            "--backend=tf_keras needs `tf_keras`, which is not installed: pip install 'tfq[tf_keras]'",
+        ),
+        ("--backend=torch", {"torch"}, "--backend=torch needs `torch`, which is not installed: pip install 'tfq[torch]'"),
+    ],
+)
+def test_what_is_missing_is_named_with_the_extra_that_brings_it(flags, absent, message, monkeypatch, capsys):
+    import train as program
+
+    monkeypatch.setattr(program.importlib.util, "find_spec", lambda name: None if name in absent else name)
+    program.FLAGS.unparse_flags()
+    program.parse(["train.py", *flags.split()])
+    with pytest.raises(program.UsageError, match="^" + re.escape(message)):
+        program.choose_backend()
 
 
 def test_a_run_that_was_stopped_may_go_on(tmp_path):

@@ -12,7 +12,7 @@ import os
 import keras as keras_3
 from keras import ops
 
-from tfq import registration
+from tfq import extras, registration
 
 __all__ = [
     "REPEATS_EDGES",
@@ -41,24 +41,6 @@ __all__ = [
 backend = keras_3.backend.backend()
 is_legacy = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
 
-# What the optional packages are called where they are installed from, and the extra that brings each.
-_EXTRAS = {
-    "tensorflow": "tensorflow",
-    "keras_flops": "tensorflow",
-    "tensorboard": "tensorflow",
-    "tf_keras": "larq",
-    "larq": "larq",
-    "tensorflow_model_optimization": "tfmot",
-    "larq_compute_engine": "export",
-    "numba": "runtime",
-    "safetensors": "runtime",
-    "jax": "jax",
-    "absl": "train",
-    "sklearn": "train",
-    "PIL": "train",
-    "matplotlib": "train",
-}
-
 
 def require(module, extra=None):
     """Import an optional module, or say which extra of tfq brings it.
@@ -79,18 +61,14 @@ def require(module, extra=None):
         package = module.split(".")[0]
         if error.name is None or error.name.split(".")[0] != package:
             raise
-        raise _missing(package, extra) from error
+        raise ImportError(extras.missing(package, extra=extra)) from error
 
 
 def require_installed(*modules):
     """Raise ImportError, which names the extra, unless these modules are installed; imports none of them."""
     for module in modules:
         if importlib.util.find_spec(module) is None:
-            raise _missing(module)
-
-
-def _missing(package, extra=None):
-    return ImportError(f"this needs `{package}`, which is not installed: pip install 'tfq[{extra or _EXTRAS[package]}]'")
+            raise ImportError(extras.missing(module))
 
 
 if is_legacy:

@@ -6,6 +6,7 @@ import itertools
 import sys
 from pathlib import Path
 
+from tfq import extras
 from tfq.training import atomic
 
 # Runs differ by colour first, then by the kind of line; colours told apart by most colour-blind readers too (Okabe and Ito).
@@ -131,7 +132,7 @@ def _matplotlib():
         import matplotlib.figure
         import matplotlib.ticker
     except ModuleNotFoundError as error:
-        raise ImportError("curves need `matplotlib`, which is not installed: pip install 'tfq[train]'") from error
+        raise ImportError(extras.missing("matplotlib", "a plot")) from error
     return matplotlib
 
 

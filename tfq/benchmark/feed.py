@@ -74,7 +74,7 @@ def _trainer(way, options, stack):
     few = data.Batches(x[:16], y[:16], 16, [0.5] * 3, [0.25] * 3)
     timer = _Timer()
     used = [timer, callbacks.DataEpoch(batches), *([callbacks.Bfloat16Training()] if options.bfloat16 else [])]
-    given = stack.enter_context(data.feeding(model, batches, few))[0] if way == "device" else data.feed(batches)
+    given = stack.enter_context(data.feeding(model, batches, few)).images if way == "device" else data.feed(batches)
 
     def fit(epoch):
         model.fit(given, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0, callbacks=used)

@@ -2,6 +2,8 @@
 
 import importlib.util
 
+from tfq import extras
+
 
 def installed_tensorflow(parser):
     """End the command with a line unless TensorFlow is installed; imports nothing.
@@ -10,7 +12,7 @@ def installed_tensorflow(parser):
         parser: that of the command, whose name the line begins with.
     """
     if importlib.util.find_spec("tensorflow") is None:
-        _end(parser, "needs `tensorflow`, which is not installed: pip install 'tfq[tensorflow]'")
+        _end(parser, extras.missing("tensorflow"))
 
 
 def tensorflow(parser):

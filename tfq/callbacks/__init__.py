@@ -5,6 +5,7 @@ from tfq.callbacks.complexity import Complexity
 from tfq.callbacks.data_epoch import DataEpoch
 from tfq.callbacks.diagnosis import Diagnosis
 from tfq.callbacks.flip_ratio import FlipRatio
+from tfq.callbacks.progress import Progress
 from tfq.callbacks.record import Record
 from tfq.callbacks.report import Report
 from tfq.callbacks.speed import Speed
@@ -16,6 +17,7 @@ __all__ = [
     "DataEpoch",
     "Diagnosis",
     "FlipRatio",
+    "Progress",
     "Record",
     "Report",
     "Speed",

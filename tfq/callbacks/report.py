@@ -3,6 +3,7 @@
 import time
 
 from tfq.compat import keras
+from tfq.training.lines import duration
 
 
 class Report(keras.callbacks.Callback):
@@ -39,20 +40,22 @@ class Report(keras.callbacks.Callback):
         now = time.perf_counter()
         self._epoch_seconds.append(now - self._started)
         self.log(
-            f"{self._head('Train', epoch, self.batches.num_images)} loss: {logs['loss']:7.3f} | top1: {logs['top1']:7.3%} | "
+            f"{head('Train', epoch, self.batches.num_images)} loss: {logs['loss']:7.3f} | top1: {logs['top1']:7.3%} | "
             f"load_time: {logs['load_share']:4.0%} | lr: {logs['learning_rate']:.1e} | {logs['images_per_second']:.0f} images/s"
         )
         load_share = self.val_batches.seconds / max(now - self._trained, 1e-9)
         self.log(
-            f"{self._head(self.test_name, epoch, self.val_batches.num_images)} loss: {logs['val_loss']:7.3f} | "
+            f"{head(self.test_name, epoch, self.val_batches.num_images)} loss: {logs['val_loss']:7.3f} | "
             f"top1: {logs['val_top1']:7.3%} | load_time: {load_share:4.0%} | time left: {self._time_left(epoch)}"
         )
-
-    def _head(self, name, epoch, images):
-        return f"{name + ':':<8}{epoch:3d} [{images:6d}/{images:6d} (100%)]"
 
     def _time_left(self, epoch):
         # The first epoch of a process compiles; later ones tell better how long an epoch takes.
         recent = self._epoch_seconds[1:] or self._epoch_seconds
-        left = round(sum(recent) / len(recent) * (self.epochs - epoch - 1))
-        return f"{left // 3600}h:{left % 3600 // 60:02d}m:{left % 60:02d}s"
+        return duration(sum(recent) / len(recent) * (self.epochs - epoch - 1))
+
+
+def head(name, epoch, images, of=None):
+    """The start of a line: whose figures, of which epoch, and of how many of its images; by default all."""
+    of = images if of is None else of
+    return f"{name + ':':<8}{epoch:3d} [{images:6d}/{of:6d} ({images / of:4.0%})]"

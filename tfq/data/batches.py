@@ -67,6 +67,10 @@ class Batches(PyDataset):
     def __len__(self):
         return -(-len(self.x) // self.batch_size)
 
+    def seen(self, index):
+        """Images in the batches up to this one."""
+        return min((index + 1) * self.batch_size, len(self.x))
+
     @property
     def epoch(self):
         """The epoch that the batches belong to."""

@@ -1,6 +1,7 @@
 """Training on JAX with the images on the device: of each step the host sends places, offsets and coins alone."""
 
 import contextlib
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,14 @@ from tfq.data.feed import feed
 
 # Images of more bytes stay with the host: a device has to hold network and activations beside them.
 MOST_BYTES = 2**32
+
+
+class Fed(NamedTuple):
+    """What `fit` takes as `x` and as `validation_data`, and what its steps are in training and test: objects with `seen`."""
+
+    images: object
+    val_images: object
+    steps: tuple
 
 
 @contextlib.contextmanager
@@ -27,10 +36,10 @@ def feeding(model, batches, val_batches):
         val_batches: `Batches` to validate on.
 
     Yields:
-        What takes the place of `x`, and of `validation_data`.
+        `Fed`.
     """
     if backend != "jax" or batches.x.nbytes + val_batches.x.nbytes > MOST_BYTES or model.run_eagerly:
-        yield feed(batches), feed(val_batches)
+        yield Fed(feed(batches), feed(val_batches), (batches, val_batches))
         return
     _build_metrics(model, batches)
     model.train_function = _Function(model, model.train_step, batches)
@@ -39,7 +48,8 @@ def feeding(model, batches, val_batches):
     # On a processor XLA computes convolutions inside of a loop many times slower (JAX 0.10).
     most = (steps, len(val_batches)) if accelerators() else (1, 1)
     try:
-        yield tuple(map(Executions, (batches, val_batches), most))
+        calls = tuple(map(Executions, (batches, val_batches), most))
+        yield Fed(*calls, calls)
     finally:
         model.steps_per_execution = steps
         model.train_function = model.test_function = None  # Keras makes its own when it needs them again
@@ -65,6 +75,16 @@ class Executions(PyDataset):
 
     def __len__(self):
         return -(-self._full // self._steps) + bool(self._rest)
+
+    @property
+    def num_images(self):
+        """Images in an epoch."""
+        return self.batches.num_images
+
+    def seen(self, index):
+        """Images in the calls up to this one."""
+        last = min((index + 1) * self._steps, self._full) - 1 if index * self._steps < self._full else self._full
+        return self.batches.seen(last)
 
     def __getitem__(self, index):
         first = index * self._steps

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfq import extras
 from tfq.runtime import codec
 from tfq.runtime.check import GraphError, infer
 from tfq.training import atomic
@@ -80,7 +81,7 @@ def _safetensors(module="safetensors"):
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ImportError("`.tfq` files need `safetensors`, which is not installed: pip install 'tfq[runtime]'") from error
+        raise ImportError(extras.missing("safetensors", "a `.tfq` file")) from error
 
 
 def _checksum(tensors):

@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from tfq import extras
+
 try:
     import numba
     from llvmlite import ir
@@ -11,7 +13,7 @@ try:
     from numba.core.registry import cpu_target
     from numba.extending import intrinsic, overload, register_model
 except ImportError as error:
-    raise ImportError("this needs `numba`, which is not installed: pip install 'tfq[runtime]'") from error
+    raise ImportError(extras.missing("numba")) from error
 
 __all__ = [
     "PrimitiveModel",

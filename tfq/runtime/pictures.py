@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tfq import extras
+
 # Kinds of pixels of 8 bits a channel; of wider ones PIL would cut off what is brighter than 255.
 _MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
 _GREY = {"1", "L", "LA", "La"}
@@ -121,4 +123,4 @@ def _pil(module):
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ImportError("reading image files needs `PIL`, which is not installed: pip install 'tfq[train]'") from error
+        raise ImportError(extras.missing("PIL", "reading image files", extra="runtime")) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from tfq import backends
 from tfq.sweep import process, result
 from tfq.sweep.recipes import TABLE
+from tfq.training.lines import duration
 
 DONE, FAILED, TIME_IS_UP = 0, 1, 3
 
@@ -105,7 +106,7 @@ def run(job, limits, log=print):
     if made["epochs"] and not job.settings.holdout and job.settings.recipe in TABLE:
         _pack_network(job, made, limits)
     result.write(job.result, made)
-    log(f"==> {job.name}: {_outcome(made)}, in {made['seconds'] / 60:.0f} min")
+    log(f"==> {job.name}: {_outcome(made)}, in {duration(made['seconds'])}")
     if job.is_parent and not made["stopped"]:
         _pack_weights(job, limits)
 

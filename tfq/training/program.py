@@ -1,13 +1,12 @@
 """The training program behind train.py: data, network, `model.fit`, and what is left behind."""
 
 import importlib.util
-import sys
-import time
 
-from tfq import callbacks, complexity, data, export, plot
+from tfq import callbacks, complexity, data, export, extras, plot
 from tfq.compat import accelerators, enable_determinism, exact_products, keras, plain_settings
 from tfq.training import checkpoint, optimizers, run_data, transfer
 from tfq.training.history import History
+from tfq.training.lines import Lines, duration
 from tfq.training.run_directory import RunDirectoryError, versions
 
 EXPORT_IMAGES = 256
@@ -31,9 +30,7 @@ ERRORS = (
 )
 
 
-def log(line):
-    """Print a line at once, also into a file."""
-    print(line, flush=True)
+log = Lines()
 
 
 @plain_settings(log)
@@ -60,7 +57,10 @@ def run(flags, backend, directory, build):
     if flags.evaluate:
         evaluate(flags, directory, dataset)
     else:
-        train(flags, backend, directory, dataset, build)
+        try:
+            train(flags, backend, directory, dataset, build)
+        finally:
+            log.clear()
     if flags.export:
         export_best(directory, dataset, flags.export)
 
@@ -73,7 +73,7 @@ def train(flags, backend, directory, dataset, build):
     if flags.export:
         export.check_model(model, flags.export)
     history = resume(model, directory, flags)
-    on_held_out = bool(flags.holdout)
+    test_name = "Holdout" if flags.holdout else "Test"
     collapse = callbacks.StopOnCollapse(history, dataset.num_classes, batches.num_images)
     stops = [callbacks.StopOnNaN(), *([collapse] if flags.stop_on_collapse else [])]
     # They must see what training has left before the validation begins, so that the checkpoint of that moment has it.
@@ -84,25 +84,26 @@ def train(flags, backend, directory, dataset, build):
     ]
     record = callbacks.Record(history, directory.last, directory.best, directory.history, figures)
     is_complete = history.epochs >= flags.epochs  # before what `complete` adds, which TensorBoard is to see too
-    with data.feeding(model, batches, val_batches) as (images, val_images):
-        complete(record, model, val_images)
+    with data.feeding(model, batches, val_batches) as fed:
+        complete(record, model, fed.val_images)
         if not is_complete:
             directory.write_versions(versions(backend, accelerators()))
             model.fit(
-                images,
-                validation_data=val_images,
+                fed.images,
+                validation_data=fed.val_images,
                 epochs=flags.epochs,
                 initial_epoch=history.epochs,
                 shuffle=False,  # the batches do it, by seed and epoch
-                verbose=1 if sys.stdout.isatty() else 0,
+                verbose=0,  # `Progress` says it, in the lines that `Report` ends
                 callbacks=[
                     callbacks.DataEpoch(batches),
                     *([callbacks.Bfloat16Training()] if flags.bfloat16 else []),
                     # The seed's figures for nin count its ReLUs, those for resnet20 do not.
                     callbacks.Complexity(count_relu=flags.model == "nin", log=log),
                     stops[0],
+                    callbacks.Progress(*fed.steps, test_name, log.progress),
                     record,
-                    callbacks.Report(batches, val_batches, flags.epochs, "Holdout" if on_held_out else "Test", log),
+                    callbacks.Report(batches, val_batches, flags.epochs, test_name, log),
                     *stops[1:],  # behind the record, whose history it reads
                     *tensorboard(directory, history),
                 ],
@@ -187,7 +188,7 @@ def complete(record, model, val_images):
 def tensorboard(directory, history):
     """The TensorBoard callback, or none where TensorFlow is not installed."""
     if importlib.util.find_spec("tensorflow") is None:
-        log("TensorBoard: off, it needs tensorflow: pip install 'tfq[tensorflow]'")
+        log(f"TensorBoard: off, {extras.missing('tensorflow', 'it')}")
         return []
     from tfq.callbacks.tensorboard import TensorBoard
 
@@ -226,8 +227,7 @@ def finish(flags, directory, dataset, model, history, stopped):
     plot.curves([directory.path], directory.curves)
     log(
         f"--------  {dataset.name}_{directory.path.name}  --  best_top1: {summary['best_top1']:.3%} (epoch {best}, picked on "
-        f"{picked_on})  --  final: {summary['final_top1']:.3%}  --  duration: {time.strftime('%Hh:%M.%S', time.gmtime(seconds))}"
-        "  --------"
+        f"{picked_on})  --  final: {summary['final_top1']:.3%}  --  duration: {duration(seconds)}  --------"
     )
 
 
