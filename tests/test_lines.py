@@ -140,7 +140,13 @@ def test_an_epoch_says_how_far_it_is_in_the_words_of_its_lines(capsys):
 
     progress = callbacks.Progress(training, test, "Test", log.progress, clock)
     report = callbacks.Report(training, test, 1, "Test", log)
-    model.fit(training, validation_data=test, verbose=0, shuffle=False, callbacks=[Minute(), callbacks.Speed(training), progress, report])
+    model.fit(
+        training,
+        validation_data=test,
+        verbose=0,
+        shuffle=False,
+        callbacks=[Minute(), callbacks.Speed(training), progress, report],
+    )
     printed = capsys.readouterr().out.splitlines()
     heads = [re.match(r"(\w+): +0 \[ +(\d)/ +5 \( ?(\d+)%\)\] loss: +\d+\.\d+ \| top1: +\d+\.\d+%", line) for line in printed]
     assert [head.groups() for head in heads] == [
