@@ -14,7 +14,7 @@ from tfq.compat import keras
 from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 
-pytest.importorskip("tfq.runtime.engine", reason="the engine needs numba")
+pytest.importorskip("numba", reason="the engine needs it")
 
 from tfq.benchmark import equality, equality_graph, equality_layers, equality_network
 from tfq.benchmark.equality_keras import Reference

@@ -451,7 +451,10 @@ def test_every_layer_that_a_format_refuses_is_named_before_the_training(monkeypa
 
 
 def runtime():
-    return pytest.importorskip("tfq.runtime.engine", reason="the engine is not there")
+    pytest.importorskip("numba", reason="the engine needs it")
+    from tfq.runtime import engine
+
+    return engine
 
 
 @pytest.mark.parametrize("method", ["float", "xnor", "ternary", "dorefa"])

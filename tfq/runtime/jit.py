@@ -31,7 +31,8 @@ __all__ = [
 
 # No `fastmath`: products and sums that meet a sign must be rounded one by one, as float32 arithmetic does it.
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
-_SOURCES = ("dot.py", "jit.py", "kernels.py", "share.py", "tile.py", "vector.py")
+# All files of the runtime, of which some are compiled: a list of these would be forgotten when one more is.
+_SOURCES = sorted(path.name for path in Path(__file__).parent.glob("*.py"))
 
 njit = numba.njit(**_OPTIONS)
 

@@ -538,8 +538,10 @@ def run(program, ci, cf, mi, mf, images, source, outputs, target, state, worker)
                 kmap(row, mf)
             elif step == COPY:
                 copy(row, mf)
-            else:
+            elif step in (MAX_POOL, MEAN_POOL):
                 pool(row, mf)
+            else:
+                raise ValueError("a step that is none of the runtime's")
         _copy(mf, target, outputs[n], 0, outputs.shape[1])
     if worker == LEADER:
         share.finish(state)

@@ -441,6 +441,8 @@ class _Writer:
                 self._pool(node, (vertical.out, horizontal.out), node.pool_size, node.strides, first)
             case g.GlobalMaxPool() | g.GlobalAveragePool():
                 self._pool(node, (1, 1), (height, width), (1, 1), (0, 0))
+            case _:
+                raise TypeError(f"{node.name}: {path} is an operation that no step computes")
 
     def _map(self, node, source, channels, affine=None, clamp=None, quantizer=None):
         size = self._size(source)

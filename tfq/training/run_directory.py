@@ -1,6 +1,5 @@
 """The directory of a run: what is in it, and whose it is."""
 
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -54,6 +53,8 @@ class RunDirectory:
             self._lock = (self.path / ".lock").open("w")
         except OSError as error:
             raise RunDirectoryError(f"cannot write to --run_dir={self.path}: {error.strerror}") from error
+        import fcntl  # Windows has none, and reads runs without
+
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
