@@ -1,5 +1,7 @@
 """Every layer of a model, through the models and the layers that hold others."""
 
+import contextlib
+
 from tfq.compat import keras, sublayers, weight_name
 
 # Where Keras itself keeps layers, or what it can make them of again; those of a class are in its other attributes.
@@ -40,6 +42,23 @@ def weights(model):
                 named = found.setdefault(path, {})
                 named[_unused(weight_name(weight), named)] = weight
     return found
+
+
+@contextlib.contextmanager
+def standing_in(changes):
+    """As long as the context lasts, attributes of layers have other values.
+
+    Args:
+        changes: (layer, name of the attribute, value), each attribute once.
+    """
+    before = [(layer, name, getattr(layer, name)) for layer, name, _ in changes]
+    try:
+        for layer, name, value in changes:
+            setattr(layer, name, value)
+        yield
+    finally:
+        for layer, name, value in before:
+            setattr(layer, name, value)
 
 
 def _inside(parent, prefix, seen, paths):

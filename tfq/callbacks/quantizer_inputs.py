@@ -31,7 +31,7 @@ class QuantizerInputs:
         """
         places = [(path, layer, name) for path, layer in walk.layers(self.model) for name in _quantizers(layer)]
         watching = [_Watching(getattr(layer, name)) for _, layer, name in places]
-        with _standing_in([(layer, name, each) for (_, layer, name), each in zip(places, watching, strict=True)]):
+        with walk.standing_in([(layer, name, each) for (_, layer, name), each in zip(places, watching, strict=True)]):
             self.model(images, training=False)
         self._say([path for (path, _, _), each in zip(places, watching, strict=True) if not each.shares])
         shares = [np.mean(each.shares) for each in watching if each.shares]
@@ -67,18 +67,6 @@ def _lowest(quantizer):
     if type(quantizer).__module__.split(".")[0] == "larq":
         return 0.0 if type(quantizer).__name__ == "DoReFa" else -1.0
     return None
-
-
-@contextlib.contextmanager
-def _standing_in(places):
-    kept = [(layer, name, getattr(layer, name)) for layer, name, _ in places]
-    try:
-        for layer, name, other in places:
-            setattr(layer, name, other)
-        yield
-    finally:
-        for layer, name, quantizer in kept:
-            setattr(layer, name, quantizer)
 
 
 class _Watching:

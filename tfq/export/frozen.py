@@ -29,7 +29,7 @@ def frozen_kernels(model):
     layers = low_bit.quantized(model)
     kernels = [tf.Variable(array(layer.quantized_kernel), trainable=False, name=f"{name}/kernel") for name, layer in layers]
     changes = [(layer, "kernel_quantizer", _giving(tf, kernel)) for (_, layer), kernel in zip(layers, kernels, strict=True)]
-    with _instead(changes):
+    with walk.standing_in(changes):
         yield kernels
 
 
@@ -44,7 +44,7 @@ def byte_inputs(model):
     The converter to integers takes that grid over instead of measuring one.
     """
     places = [(layer, name) for _, layer in walk.layers(model) for name in ("input_quantizer", "activation")]
-    with _instead([(layer, name, _byte_levels) for layer, name in places if _is_byte(getattr(layer, name, None))]):
+    with walk.standing_in([(layer, name, _byte_levels) for layer, name in places if _is_byte(getattr(layer, name, None))]):
         yield
 
 
@@ -54,16 +54,3 @@ def _is_byte(quantizer):
 
 def _byte_levels(x):
     return require("tensorflow").quantization.fake_quant_with_min_max_args(x, min=0.0, max=1.0, num_bits=_BYTE)
-
-
-@contextlib.contextmanager
-def _instead(changes):
-    """Attributes of layers, (layer, name, value), as long as the context lasts."""
-    before = [(layer, name, getattr(layer, name)) for layer, name, _ in changes]
-    try:
-        for layer, name, value in changes:
-            setattr(layer, name, value)
-        yield
-    finally:
-        for layer, name, value in before:
-            setattr(layer, name, value)

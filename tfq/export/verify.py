@@ -1,6 +1,5 @@
 """Whether an exported artifact computes what the Keras model computes."""
 
-import contextlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -233,22 +232,16 @@ def _parts(images):
     return [slice(start, start + _BATCH_SIZE) for start in range(0, len(images), _BATCH_SIZE)]
 
 
-@contextlib.contextmanager
 def _other_quantizers(model, of):
     """As long as the context lasts, `of(quantizer)` stands in the place of each quantizer of inputs."""
-    found = [
-        (layer, name, getattr(layer, name))
-        for _, layer in walk.layers(model)
-        for name in ("input_quantizer", "activation")
-        if isinstance(getattr(layer, name, None), Quantizer)
-    ]
-    try:
-        for layer, name, quantizer in found:
-            setattr(layer, name, of(quantizer))
-        yield
-    finally:
-        for layer, name, quantizer in found:
-            setattr(layer, name, quantizer)
+    return walk.standing_in(
+        [
+            (layer, name, of(getattr(layer, name)))
+            for _, layer in walk.layers(model)
+            for name in ("input_quantizer", "activation")
+            if isinstance(getattr(layer, name, None), Quantizer)
+        ]
+    )
 
 
 class _Noisy:
