@@ -253,7 +253,7 @@ def test_a_function_quantizes_and_is_saved(tmp_path):
     assert again.layers[1].kernel_quantizer is again.layers[2].input_quantizer is doubled
 
 
-@pytest.mark.parametrize("quantizer", [doubled, DoReFaInputs(32), "xnor_weights", lambda g: g], ids=str)
+@pytest.mark.parametrize("quantizer", [doubled, DoReFaInputs(32), "xnor_weights", lambda g: g], ids=range(4))
 def test_only_quantizers_of_gradients_serve_for_gradients(quantizer):
     for place in ("gradient", "gradient_quantizer"):
         with pytest.raises(ValueError, match=r"gradient_quantizer must quantize gradients, .* got "):

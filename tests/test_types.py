@@ -91,7 +91,7 @@ CONSTANT = keras.initializers.Constant(0.3)
         {"input_quantizer": lambda x: 0.5 * x},
         {"gradient_quantizer": NOISE},
     ],
-    ids=str,
+    ids=range(5),
 )
 def test_integers_are_the_numbers_they_are(dtype, options):
     x = RNG.integers(0, 5, (2, 4, 4, 3)).astype(dtype)
