@@ -64,7 +64,9 @@ def _check_one_scale(source, arrays, scales):
     dark = [name for name, array in arrays.items() if array.dtype.kind in "ui" and array.max() == 1]
     if bright and dark:
         said = " and ".join(f"{name} is {arrays[name].dtype}" for name in (bright[0], dark[0]))
-        raise DataError(f"{source}: {said}, both from 0 to 1, which would be 255 in the one and 1 in the other: give both one type")
+        raise DataError(
+            f"{source}: {said}, both from 0 to 1, which would be 255 in the one and 1 in the other: give both one type"
+        )
 
 
 def _converted(source, name, array, scale, log):
