@@ -105,8 +105,9 @@ def test_labels_that_are_no_classes_are_refused(tmp_path, labels, message):
             "WARNING: npz: class 3 has test images, but no training image: it cannot be learnt",
         ),
         (CLASSES, CLASSES[:6] % 2, 3, "WARNING: npz: class 2 has training images, but no test image: it is not tested"),
+        (0 * CLASSES, 0 * CLASSES[:6], 1, "WARNING: npz: all images are of one class: there is nothing to learn"),
     ],
-    ids=["from 1", "gaps", "test alone", "training alone"],
+    ids=["from 1", "gaps", "test alone", "training alone", "one"],
 )
 def test_classes_without_images_are_said_and_labels_stay(tmp_path, y_train, y_test, num_classes, said):
     found, lines = load(tmp_path, y_train=y_train, y_test=y_test)

@@ -199,6 +199,10 @@ def test_the_same_images_at_another_place_are_fine(begun):
 def test_a_run_of_an_earlier_version_goes_on_and_says_its_data_from_now_on(begun):
     begun.data.unlink()
     lines = []
+    for other, said in (({"classes": 4}, "in 4 classes"), ({"size": 7}, "images of 7x7x3")):
+        with pytest.raises(RunDirectoryError, match=rf"{said}.* takes 6x6x3 and has 3 classes"):
+            run_data.claim(begun, data(**other), log=pytest.fail)
+    assert not begun.data.exists()  # else its own data would be others from now on
     run_data.claim(begun, data(), log=lines.append)
     assert len(lines) == 1
     assert "did not say which data it is of" in lines[0]
@@ -234,6 +238,8 @@ def test_other_data_are_tested_as_the_run_was_trained(flags, begun, capsys):
     whose = "on the test images of npz from second.npz, prepared as in training"
     assert lines(other) == [f"==> Test top-1 of {begun.best} {whose} (epoch 0): {top1:.3%}"]
     assert run_data.prepared(other, run_data.read(begun)).mean.tolist() == own.mean.tolist()
+    begun.data.unlink()  # an earlier version's run that did not end
+    assert "does not say which data it is of" in lines(other)[0]
 
 
 @once

@@ -68,6 +68,8 @@ def remarks(dataset):
     ):
         if missing.any():
             lines.append(f"WARNING: {dataset.name}: {_listed(np.flatnonzero(missing), dataset.labels)} {what}")
+    if total == 1:
+        lines.append(f"WARNING: {dataset.name}: all images are of one class: there is nothing to learn")
     if total > 1 and not in_train[0] and not in_test[0] and (in_train | in_test)[1:].all() and not dataset.labels:
         lines[0] += "; if labels are meant to begin at 1, subtract 1 from them"
     return lines

@@ -237,6 +237,8 @@ def evaluate(flags, directory, dataset):
     Images of another data set than the run's are prepared as those of the run, and the line says whose they are.
     """
     known, tested = run_data.read(directory), None
+    if not known and directory.path.is_dir():
+        log(f"==> The run in {directory.path} does not say which data it is of: pixels are prepared by the statistics of these")
     is_other = run_data.difference(known, run_data.describe(dataset))
     whose = f" on the test images of {dataset.name} {dataset.source}, prepared as in training" if is_other else ""
     dataset = run_data.prepared(dataset, known)
