@@ -1,6 +1,7 @@
 """A run goes on where it was stopped, with its own data and flags, and is tested as it was trained: in process, tiny."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -243,6 +244,17 @@ def test_other_data_are_tested_as_the_run_was_trained(flags, begun, capsys):
 
 
 @once
+def test_names_of_other_images_are_not_those_of_the_network(flags, begun, monkeypatch):
+    seen = []
+    monkeypatch.setattr(program.export, "save", lambda *_, labels, **__: seen.append(list(labels)))
+    own, other = (replace(data(**options), labels=tuple(names)) for options, names in (({}, "abc"), ({"high": 50}, "xyz")))
+    begun.write_json(begun.summary, {"labels": list("abc")})
+    for dataset, given in ((own, []), (other, []), (other, ["--labels=x,y,z"])):
+        program.export_best(begun, dataset, flags(*given))
+    assert seen == [list("abc"), list("abc"), list("xyz")]
+
+
+@once
 @pytest.mark.parametrize(
     ("other", "said"),
     [
@@ -269,6 +281,10 @@ def test_an_export_takes_the_statistics_of_the_run_and_refuses_the_images_of_ano
             export_run.RunError, match=r"are not those of the run in .*second\.npz .* instead of npz from first\.npz"
         ):
             read(begun.path)
+    monkeypatch.undo()
+    monkeypatch.setattr(export_run, "_check_keras", lambda *_: None)
+    with pytest.raises(export_run.RunError, match=r"data of the run in .* are not to be had: first\.npz .*; give images"):
+        export_run.read(begun.path, count=16)
 
 
 # --- flags of the run

@@ -62,7 +62,7 @@ def run(flags, backend, directory, build):
     else:
         train(flags, backend, directory, dataset, build)
     if flags.export:
-        export_best(directory, dataset, flags.export)
+        export_best(directory, dataset, flags)
 
 
 def train(flags, backend, directory, dataset, build):
@@ -256,14 +256,17 @@ def test_accuracy(flags, model, dataset):
     return model.evaluate(data.feed(batches), verbose=0, return_dict=True)["top1"]
 
 
-def export_best(directory, dataset, formats):
+def export_best(directory, dataset, flags):
     """Export the best checkpoint and print what each file holds."""
     model, _ = checkpoint.load(directory.best)
-    dataset = run_data.prepared(dataset, run_data.read(directory))
+    known, labels = run_data.read(directory), dataset.labels
+    if run_data.difference(known, run_data.describe(dataset)) and flags.labels is None:
+        labels = directory.read_json(directory.summary).get("labels", ())  # those of other images are not the network's
+    dataset = run_data.prepared(dataset, known)
     images, targets = dataset.x_test[:EXPORT_IMAGES], dataset.y_test[:EXPORT_IMAGES]
-    known = {"pixel_mean": dataset.mean, "pixel_std": dataset.std, "labels": dataset.labels}
+    known = {"pixel_mean": dataset.mean, "pixel_std": dataset.std, "labels": labels}
     try:
-        export.save(model, directory.exports, formats, images=images, targets=targets, **known, log=_log_report)
+        export.save(model, directory.exports, flags.export, images=images, targets=targets, **known, log=_log_report)
     except OSError as error:  # such as a full disk
         raise export.ExportError(f"the export to {directory.exports} failed: {error}") from error
 
