@@ -67,9 +67,11 @@ def test_boolean_labels_are_two_classes(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (CLASSES + 0.5, "y_train must be whole numbers from 0; got 0.5"),
-        (np.where(CLASSES == 1, np.nan, CLASSES), "y_train must be whole numbers from 0; got nan"),
-        (CLASSES + 2**31, "y_train must be whole numbers from 0; got 2.14748e+09"),
+        (CLASSES + 0.5, "y_train must be whole numbers from 0 to 1048575; got 0.5"),
+        (np.where(CLASSES == 1, np.nan, CLASSES), "y_train must be whole numbers from 0 to 1048575; got nan"),
+        (CLASSES + 2**31, "y_train must be whole numbers from 0 to 1048575; got 2.14748e+09"),
+        # Memory for each class would be 8 GB.
+        (10**9 * CLASSES, "got 1e+09; of other numbers, np.unique(y, return_inverse=True) makes classes"),
         (np.full((COUNT, 3), 1 / 3), "must have a single 1 a row, and 0 else; row 0 has not"),
         (np.eye(3)[CLASSES] - np.eye(3)[CLASSES - 1], "give y_train.argmax(axis=1)"),
         (np.array(["cat", "dog"])[CLASSES % 2], "np.unique(y, return_inverse=True) makes classes"),
@@ -103,8 +105,9 @@ def test_labels_that_are_no_classes_are_refused(tmp_path, labels, message):
             "WARNING: npz: class 3 has test images, but no training image: it cannot be learnt",
         ),
         (CLASSES, CLASSES[:6] % 2, 3, "WARNING: npz: class 2 has training images, but no test image: it is not tested"),
+        (0 * CLASSES, 0 * CLASSES[:6], 1, "WARNING: npz: all images are of one class: there is nothing to learn"),
     ],
-    ids=["from 1", "gaps", "test alone", "training alone"],
+    ids=["from 1", "gaps", "test alone", "training alone", "one"],
 )
 def test_classes_without_images_are_said_and_labels_stay(tmp_path, y_train, y_test, num_classes, said):
     found, lines = load(tmp_path, y_train=y_train, y_test=y_test)
@@ -176,7 +179,8 @@ def test_grey_images_get_a_channel(tmp_path):
         ),
         (PIXELS / 128 - 1, "bring both to [0, 1] by the same two numbers, then give np.rint(x * 255)"),
         (np.where(PIXELS == 7, np.nan, PIXELS), "got float64 with values that are not finite"),
-        (PIXELS.astype("uint16") * 256, "give (x // 257).astype(np.uint8), which loses the lower half of 16 bits"),
+        (PIXELS.astype("uint16") * 256, "give (x >> 8).astype(np.uint8) of both, which keeps the upper 8 of 16 bits"),
+        (PIXELS.astype("uint16") * 16, "give (x >> 4).astype(np.uint8) of both, which keeps the upper 8 of 12 bits"),
         (PIXELS.astype("int16") - 1, "x_train must be images of 8 bits; got int16 from -1 to 254"),
         (PIXELS.astype("complex64"), "x_train must be images of numbers; got complex64"),
         (np.zeros((COUNT, 3, 5, 6), "uint8"), "whose channels seem to come first: give x_train.transpose(0, 2, 3, 1)"),
@@ -190,6 +194,13 @@ def test_images_that_would_be_rounded_are_refused_with_the_way_out(tmp_path, x, 
 def test_training_and_test_images_on_two_scales_are_refused(tmp_path):
     message = error_of(tmp_path, x_train=(PIXELS / 255).astype("float32"), x_test=PIXELS[:6].astype("float32"))
     assert "x_train must be images of 8 bits; got float32 from 0 to 1" in message
+
+
+@pytest.mark.parametrize(("train", "test"), [("float32", "uint8"), ("uint8", "float64"), ("bool", "int64")])
+def test_black_and_white_of_two_types_is_refused(tmp_path, train, test):
+    bits = PIXELS > 127
+    message = error_of(tmp_path, x_train=bits.astype(train), x_test=bits[:6].astype(test))
+    assert "both from 0 to 1, which would be 255 in the one and 1 in the other" in message
 
 
 # --- names of classes

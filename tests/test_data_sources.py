@@ -150,7 +150,7 @@ def test_arrays_of_the_user(arrays, tmp_path):
         ({"x_test": np.zeros((2, 64), "uint8")}, r"x_test must be images \(N, H, W, C\), or grey ones .*; got \(2, 64\)"),
         ({"y_train": np.zeros(3, int)}, r"y_train must be 384 labels, one an image: \(384,\), .*; got \(3,\)"),
         ({"y_train": np.zeros((384, 2, 2))}, r"y_train must be 384 labels, .*; got \(384, 2, 2\)"),
-        ({"y_train": np.full(384, -1)}, "y_train must be whole numbers from 0; got -1"),
+        ({"y_train": np.full(384, -1)}, "y_train must be whole numbers from 0 to 1048575; got -1"),
         ({"x_test": np.zeros((128, 8, 8, 3), "uint8")}, r"\(32, 32, 3\), test images \(8, 8, 3\)"),
         ({"x_train": np.array([None])}, "cannot be read as .npz: Object arrays cannot be loaded"),
     ],

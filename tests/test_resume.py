@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -201,6 +202,10 @@ def test_the_same_images_at_another_place_are_fine(begun):
 def test_a_run_of_an_earlier_version_goes_on_and_says_its_data_from_now_on(begun):
     begun.data.unlink()
     lines = []
+    for other, said in (({"classes": 4}, "in 4 classes"), ({"size": 7}, "images of 7x7x3")):
+        with pytest.raises(RunDirectoryError, match=rf"{said}.* takes 6x6x3 and has 3 classes"):
+            run_data.claim(begun, data(**other), log=pytest.fail)
+    assert not begun.data.exists()  # else its own data would be others from now on
     run_data.claim(begun, data(), log=lines.append)
     assert len(lines) == 1
     assert "did not say which data it is of" in lines[0]
@@ -236,6 +241,19 @@ def test_other_data_are_tested_as_the_run_was_trained(flags, begun, capsys):
     whose = "on the test images of npz from second.npz, prepared as in training"
     assert lines(other) == [f"==> Test top-1 of {begun.best} {whose} (epoch 0): {top1:.3%}"]
     assert run_data.prepared(other, run_data.read(begun)).mean.tolist() == own.mean.tolist()
+    begun.data.unlink()  # an earlier version's run that did not end
+    assert "does not say which data it is of" in lines(other)[0]
+
+
+@once
+def test_names_of_other_images_are_not_those_of_the_network(flags, begun, monkeypatch):
+    seen = []
+    monkeypatch.setattr(program.export, "save", lambda *_, labels, **__: seen.append(list(labels)))
+    own, other = (replace(data(**options), labels=tuple(names)) for options, names in (({}, "abc"), ({"high": 50}, "xyz")))
+    begun.write_json(begun.summary, {"labels": list("abc")})
+    for dataset, given in ((own, []), (other, []), (other, ["--labels=x,y,z"])):
+        program.export_best(begun, dataset, flags(*given))
+    assert seen == [list("abc"), list("abc"), list("xyz")]
 
 
 @once
@@ -265,6 +283,10 @@ def test_an_export_takes_the_statistics_of_the_run_and_refuses_the_images_of_ano
             export_run.RunError, match=r"are not those of the run in .*second\.npz .* instead of npz from first\.npz"
         ):
             read(begun.path)
+    monkeypatch.undo()
+    monkeypatch.setattr(export_run, "_check_keras", lambda *_: None)
+    with pytest.raises(export_run.RunError, match=r"data of the run in .* are not to be had: first\.npz .*; give images"):
+        export_run.read(begun.path, count=16)
 
 
 # --- flags of the run

@@ -24,7 +24,7 @@ def once(test):
 def test_evaluation_tests_the_last_checkpoint_too_where_it_is_of_another_epoch(tmp_path, capsys):
     from tfq.compat import keras
     from tfq.data import dataset as datasets
-    from tfq.training import checkpoint, program
+    from tfq.training import checkpoint, program, run_data
     from tfq.training.history import History
 
     model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
@@ -34,6 +34,7 @@ def test_evaluation_tests_the_last_checkpoint_too_where_it_is_of_another_epoch(t
     dataset = datasets.make("npz", (images, labels, images, labels), 2, flip=False, source="from a test")
     flags = SimpleNamespace(batch_size=4, eval_batch_size=None)
     directory = RunDirectory(tmp_path)
+    directory.begin(run_data.describe(dataset))
 
     def tested(path, epochs, bias):
         model.layers[-1].bias.assign(bias)
@@ -57,7 +58,7 @@ def test_crops_and_flips_are_those_of_the_flags_or_of_the_data_set():
     from tfq.training import program
 
     x = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3)).astype("uint8")
-    flags = {"holdout": 0, "limit_train": None, "batch_size": 8, "seed": 0}
+    flags = {"holdout": 0, "limit_train": None, "batch_size": 8, "eval_batch_size": None, "seed": 0}
     for crop, flip, of_data, expected in (
         (True, None, True, (True, True)),
         (True, None, False, (True, False)),

@@ -4,7 +4,7 @@ import numpy as np
 
 from tfq.data.errors import DataError
 
-_MOST = 2**31 - 2  # the highest label that int32 and a number of classes hold
+_MOST = 2**20 - 1  # the highest label: of more classes there is no network here, but memory is taken for each
 _SHOWN = 10
 
 
@@ -36,7 +36,8 @@ def of_labels(source, name, labels, count):
     labels = labels.ravel()
     wrong = labels[~((labels >= 0) & (labels <= _MOST) & (labels == np.floor(labels)))] if labels.dtype.kind != "b" else ()
     if len(wrong):
-        raise DataError(f"{source}: {name} must be whole numbers from 0; got {wrong[0]:g}")
+        how = "; of other numbers, np.unique(y, return_inverse=True) makes classes" if wrong[0] > _MOST else ""
+        raise DataError(f"{source}: {name} must be whole numbers from 0 to {_MOST}; got {wrong[0]:g}{how}")
     return labels.astype(np.int32), int(labels.max()) + 1
 
 
@@ -67,6 +68,8 @@ def remarks(dataset):
     ):
         if missing.any():
             lines.append(f"WARNING: {dataset.name}: {_listed(np.flatnonzero(missing), dataset.labels)} {what}")
+    if total == 1:
+        lines.append(f"WARNING: {dataset.name}: all images are of one class: there is nothing to learn")
     if total > 1 and not in_train[0] and not in_test[0] and (in_train | in_test)[1:].all() and not dataset.labels:
         lines[0] += "; if labels are meant to begin at 1, subtract 1 from them"
     return lines

@@ -31,6 +31,7 @@ def as_uint8(source, images, log):
         if array.dtype.kind not in "buif":
             raise DataError(f"{source}: {name} must be images of numbers; got {array.dtype}")
     scales = {kind: _scale(kind, [x for x in shaped.values() if x.dtype.kind == kind]) for kind in "buif"}
+    _check_one_scale(source, shaped, scales)
     return [_converted(source, name, array, scales[array.dtype.kind], log) for name, array in shaped.items()]
 
 
@@ -55,6 +56,17 @@ def _scale(kind, arrays):
     if kind == "f":
         return 255.0 if highest <= 1 else 1.0
     return 1.0 if highest <= 255 else 1 / 257
+
+
+def _check_one_scale(source, arrays, scales):
+    """Raise where 1 is white in one array and almost black in the other: black and white as two types."""
+    bright = [name for name, array in arrays.items() if scales[array.dtype.kind] > 1 and array.max() == 1]
+    dark = [name for name, array in arrays.items() if array.dtype.kind in "ui" and array.max() == 1]
+    if bright and dark:
+        said = " and ".join(f"{name} is {arrays[name].dtype}" for name in (bright[0], dark[0]))
+        raise DataError(
+            f"{source}: {said}, both from 0 to 1, which would be 255 in the one and 1 in the other: give both one type"
+        )
 
 
 def _converted(source, name, array, scale, log):
@@ -85,8 +97,9 @@ def _refusal(source, name, array):
     if array.dtype.kind == "f":
         how = "" if low >= 0 and high <= 1 else "bring both to [0, 1] by the same two numbers, then "
         return f"{text}: {how}give np.rint(x * 255).astype(np.uint8)"
-    if low >= 0 and high <= 65535:
-        return f"{text}: give (x // 257).astype(np.uint8), which loses the lower half of 16 bits"
+    if low >= 0 and 255 < high <= 65535:
+        bits = int(high).bit_length()  # of a camera's 12 bits, say, 16 would leave 4
+        return f"{text}: give (x >> {bits - 8}).astype(np.uint8) of both, which keeps the upper 8 of {bits} bits"
     return f"{text}: bring both to 0 to 255 by the same two numbers, as np.uint8"
 
 

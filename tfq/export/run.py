@@ -39,9 +39,8 @@ def read(path, images=None, pixel_mean=None, pixel_std=None, count=None):
         The model, images, mean and deviation.
 
     Raises:
-        RunError: there is none, it is damaged, its data set is another one now, or `count` is too small.
+        RunError: there is none, it is damaged, its data set is another one now or cannot be had, or `count` is too small.
         CheckpointError: the checkpoint cannot be read.
-        DataError: the run's data set cannot be had.
     """
     if count is not None and (not isinstance(count, int) or count < FEWEST_IMAGES):
         raise RunError(f"count must be an integer of {FEWEST_IMAGES} or more; got count={count!r}")
@@ -135,14 +134,17 @@ def class_names(path):
         return names.KNOWN[flags["dataset"]]
     try:
         return _dataset(flags, path).labels
-    except (RunError, data.DataError):
+    except RunError:
         return ()
 
 
 def _dataset(flags, path):
     if "dataset" not in flags:
         raise RunError(f"the run in {path} does not say its data set: give images")
-    dataset = data.of_flags(flags, log=lambda line: None)
+    try:
+        dataset = data.of_flags(flags, log=lambda line: None)
+    except data.DataError as error:  # such as a file that was moved
+        raise RunError(f"the data of the run in {path} are not to be had: {error}; give images to compare on") from error
     check_data(path, dataset)
     return dataset
 

@@ -62,7 +62,7 @@ def run(flags, backend, directory, build):
         finally:
             log.clear()
     if flags.export:
-        export_best(directory, dataset, flags.export)
+        export_best(directory, dataset, flags)
 
 
 def train(flags, backend, directory, dataset, build):
@@ -237,6 +237,8 @@ def evaluate(flags, directory, dataset):
     Images of another data set than the run's are prepared as those of the run, and the line says whose they are.
     """
     known, tested = run_data.read(directory), None
+    if not known and directory.path.is_dir():
+        log(f"==> The run in {directory.path} does not say which data it is of: pixels are prepared by the statistics of these")
     is_other = run_data.difference(known, run_data.describe(dataset))
     whose = f" on the test images of {dataset.name} {dataset.source}, prepared as in training" if is_other else ""
     dataset = run_data.prepared(dataset, known)
@@ -254,14 +256,17 @@ def test_accuracy(flags, model, dataset):
     return model.evaluate(data.feed(batches), verbose=0, return_dict=True)["top1"]
 
 
-def export_best(directory, dataset, formats):
+def export_best(directory, dataset, flags):
     """Export the best checkpoint and print what each file holds."""
     model, _ = checkpoint.load(directory.best)
-    dataset = run_data.prepared(dataset, run_data.read(directory))
+    known, labels = run_data.read(directory), dataset.labels
+    if run_data.difference(known, run_data.describe(dataset)) and flags.labels is None:
+        labels = directory.read_json(directory.summary).get("labels", ())  # those of other images are not the network's
+    dataset = run_data.prepared(dataset, known)
     images, targets = dataset.x_test[:EXPORT_IMAGES], dataset.y_test[:EXPORT_IMAGES]
-    known = {"pixel_mean": dataset.mean, "pixel_std": dataset.std, "labels": dataset.labels}
+    known = {"pixel_mean": dataset.mean, "pixel_std": dataset.std, "labels": labels}
     try:
-        export.save(model, directory.exports, formats, images=images, targets=targets, **known, log=_log_report)
+        export.save(model, directory.exports, flags.export, images=images, targets=targets, **known, log=_log_report)
     except OSError as error:  # such as a full disk
         raise export.ExportError(f"the export to {directory.exports} failed: {error}") from error
 

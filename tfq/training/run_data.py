@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tfq.training import checkpoint
 from tfq.training.run_directory import RunDirectoryError
 
 _STATISTICS = ("pixel_mean", "pixel_std")
@@ -63,6 +64,7 @@ def claim(directory, dataset, log=print):
 
     Raises:
         OtherDataError: it is of others.
+        CheckpointError: it does not say of which, and its network cannot be read.
     """
     is_begun = directory.has_epochs()
     known, now = read(directory) if is_begun else {}, describe(dataset)
@@ -73,9 +75,17 @@ def claim(directory, dataset, log=print):
             "--noresume to start over"
         )
     if is_begun and "digest" not in known:
+        _check_network(directory, dataset, log)
         log(f"==> The run in {directory.path} did not say which data it is of: from now on {directory.data.name} says these")
     directory.begin(now | {name: known[name] for name in _STATISTICS if known})
     return prepared(dataset, known)
+
+
+def _check_network(directory, dataset, log):
+    """Raise OtherDataError where the network of a run is not for such data: `data.json` would refuse its own from then on."""
+    found = checkpoint.load_latest(directory.last, log)
+    if found is not None:
+        check_fits(found[0], directory.last, dataset)
 
 
 def prepared(dataset, known):

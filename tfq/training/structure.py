@@ -52,7 +52,8 @@ def load(model, path):
         else:
             return copy
     raise StructureError(
-        f"its weights are neither of this network nor of one with Keras' own layers in place of the quantized ones: {errors[-1]}"
+        "its weights are neither of this network nor of one with Keras' own layers in place of the quantized ones: "
+        f"{' '.join(str(errors[-1]).split())[:300]}; another network, such as one with another head, has to be saved as .keras"
     )
 
 
