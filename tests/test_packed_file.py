@@ -143,6 +143,15 @@ def test_layout_is_the_documented_one(tmp_path):
         }
 
 
+def test_the_same_network_gives_the_same_bytes(tmp_path):
+    graph, path = everything(), tmp_path / "model.tfq"
+    contents = set()
+    for _ in range(20):  # each order of three keys of metadata has a chance of a sixth
+        write(graph, path)
+        contents.add(path.read_bytes())
+    assert len(contents) == 1
+
+
 def test_a_failed_write_leaves_the_earlier_file(tmp_path):
     write(one_dense(), tmp_path / "model.tfq")
     before = (tmp_path / "model.tfq").read_bytes()

@@ -50,7 +50,7 @@ def write(graph, path):
         "floats": np.concatenate([np.empty(0, "<f4"), *arrays.floats]),
     }
     metadata = {"format": "tfq", "version": str(VERSION), "sha256": _checksum(tensors)}
-    data = _safetensors("safetensors.numpy").save(tensors, metadata)
+    data = _in_order(_safetensors("safetensors.numpy").save(tensors, metadata))
     with atomic.replacing(path) as temporary:
         temporary.write_bytes(data)
         read(temporary)  # what could not be read again is not written
@@ -82,6 +82,13 @@ def _safetensors(module="safetensors"):
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ImportError(extras.missing("safetensors", "a `.tfq` file")) from error
+
+
+def _in_order(data):
+    """The same file with its header's keys in order: safetensors writes metadata in another one at each call."""
+    (size,) = struct.unpack("<Q", data[:8])
+    header = json.dumps(json.loads(data[8 : 8 + size]), separators=(",", ":"), sort_keys=True).encode()
+    return data[:8] + header.ljust(size) + data[8 + size :]
 
 
 def _checksum(tensors):
