@@ -166,6 +166,21 @@ def test_a_path_with_the_ending_of_another_format_is_refused(name, wanted, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+class Doubled(keras.layers.Layer):
+    """Of a class that Keras does not find again."""
+
+    def call(self, x):
+        return 2 * x
+
+
+def test_a_model_that_keras_cannot_load_again_is_a_line(tmp_path):
+    model = keras.Sequential([keras.Input((10,)), Doubled()])
+    with pytest.raises(export.Unsupported, match="Keras cannot load the model that it saved: ") as error:
+        export.save(model, tmp_path, ["keras"], images=np.zeros((16, 10), "float32"))
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_in_the_place_of_the_directory_is_said(tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(ValueError, match=r"exports go into a directory; .*out is a file"):
