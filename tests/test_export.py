@@ -151,13 +151,33 @@ def test_a_path_with_the_ending_of_its_format_is_the_file(tmp_path, monkeypatch)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.keras", "new"]
     (tmp_path / "old.keras").mkdir()
     assert formats.paths("old.keras", ["keras"]) == [Path("old.keras/model.keras")]
+    assert formats.paths("OWN.TFQ", ["tfq"]) == [Path("OWN.TFQ")]
+    assert formats.paths("v1.2", ["tfq"]) == [Path("v1.2/model.tfq")]
     assert formats.paths("out", ["keras", "tfq"]) == [Path("out/model.keras"), Path("out/model.tfq")]
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("m.tfq", ["keras"]), ("m.keras", ["keras", "tfq"]), ("m.keras", ["tfq"])])
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("m.tfq", ["keras"]), ("m.keras", ["keras", "tfq"]), ("M.TFQ", ["keras"]), ("m.onnx", ["tfq"]), ("m.h5", ["keras"])],
+)
 def test_a_path_with_the_ending_of_another_format_is_refused(name, wanted, tmp_path):
     with pytest.raises(export.ExportError, match=f"{name} is the name of one .* for formats {', '.join(wanted)}: give a dir"):
         export.export_model(identity(), tmp_path / name, wanted, images=np.zeros((16, 10), "float32"))
+    assert list(tmp_path.iterdir()) == []
+
+
+class Doubled(keras.layers.Layer):
+    """Of a class that Keras does not find again."""
+
+    def call(self, x):
+        return 2 * x
+
+
+def test_a_model_that_keras_cannot_load_again_is_a_line(tmp_path):
+    model = keras.Sequential([keras.Input((10,)), Doubled()])
+    with pytest.raises(export.Unsupported, match="Keras cannot load the model that it saved: ") as error:
+        export.save(model, tmp_path, ["keras"], images=np.zeros((16, 10), "float32"))
+    assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 

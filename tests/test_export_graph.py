@@ -316,6 +316,13 @@ def test_all_layers_without_a_packed_form_are_named_at_once():
     assert "\n" not in text
 
 
+def test_a_layer_of_several_outputs_is_refused_by_name():
+    inputs = keras.Input((4, 3))
+    _, state, _ = keras.layers.LSTM(2, return_state=True, name="memory")(inputs)
+    with pytest.raises(Unsupported, match="layer 'memory' is a LSTM, which has no packed form"):
+        from_keras(keras.Model(inputs, keras.layers.Dense(2)(state)))
+
+
 def test_a_binary_kernel_is_packed_whoever_made_it():
     model = keras.Sequential([keras.Input((4, 4, 3)), QuantConv2D(2, 3, kernel_quantizer=signs, kernel_initializer="he_normal")])
     graph = assert_same(randomized(model))

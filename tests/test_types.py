@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import array, compiled, layer_vjp, tensor
+from conftest import array, compiled, layer_vjp, tensor, vjp
 
 from tfq import sums
 from tfq.compat import backend, is_legacy, keras, ops
@@ -221,6 +221,16 @@ def test_scales_do_not_depend_on_the_number_of_weights(quantizer, shape, path):
     # One after another, a million times 0.1 is 100,958 in float32.
     w = np.full(shape, 0.1, "float32")
     np.testing.assert_allclose(array(PATHS[path](quantizer)(tensor(w)))[:2], w[:2], rtol=5e-5)
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path != "graph"])  # which sums as the eager one does
+def test_centring_does_not_depend_on_the_number_of_weights(path):
+    quantizer = PATHS[path](XnorWeights(center=True))
+    w = np.full((2**18, 2), 0.1, "float32")
+    assert np.abs(array(quantizer(tensor(w)))).max() < 5e-6
+    w[::2] *= -1  # with as many of either sign, the same gradient for all of them is none once it is centred
+    (found,) = vjp(quantizer, [tensor(w)], tensor(np.full(w.shape, 10.0)))[1]
+    assert np.abs(array(found)).max() < 6e-5
 
 
 @pytest.mark.parametrize("quantizer", [TernaryWeights(), DoReFaWeights(1), XnorWeights()])

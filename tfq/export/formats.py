@@ -26,6 +26,9 @@ FORMATS = {
     "tfq": packed,
 }
 
+# Endings of the files of models that no format here has.
+_OF_OTHERS = {".h5", ".hdf5", ".onnx", ".pb", ".pt", ".pth", ".safetensors"}
+
 
 def check(formats, directory=None, images=None):
     """Raise unless this process can export to `formats`; costs nothing, so call it before the training.
@@ -103,10 +106,10 @@ def paths(path, formats):
         ExportError: it has the ending of a file, but of another format, or there are several formats.
     """
     path = Path(path)
-    own = {Path(module.FILENAME).suffix for module in FORMATS.values()} - {""}
-    if path.suffix not in own or path.is_dir():
+    ending, own = path.suffix.lower(), {Path(module.FILENAME).suffix for module in FORMATS.values()} - {""}
+    if path.is_dir() or ending not in own | _OF_OTHERS:
         return [path / FORMATS[name].FILENAME for name in formats]
-    if len(formats) > 1 or path.suffix != Path(FORMATS[formats[0]].FILENAME).suffix:
+    if len(formats) > 1 or ending != Path(FORMATS[formats[0]].FILENAME).suffix:
         raise ExportError(f"{path} is the name of one {path.suffix} file, for formats {', '.join(formats)}: give a directory")
     return [path]
 

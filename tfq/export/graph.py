@@ -107,8 +107,12 @@ class _Builder:
                 continue
             given = [produced[id(tensor)] for tensor in inputs_of(node)]
             name = prefix + layer.name
-            outputs = self.add_model(layer, given, f"{name}/") if has_graph(layer) else [self._add_layer(name, node, given)]
-            produced.update((id(tensor), output) for tensor, output in zip(outputs_of(node), outputs, strict=True))
+            made = outputs_of(node)
+            # No layer of several outputs has a packed form: the name stands for each.
+            outputs = (
+                self.add_model(layer, given, f"{name}/") if has_graph(layer) else [self._add_layer(name, node, given)] * len(made)
+            )
+            produced.update((id(tensor), output) for tensor, output in zip(made, outputs, strict=True))
         return [produced[id(tensor)] for tensor in model.outputs]
 
     def _add_layer(self, name, node, inputs):

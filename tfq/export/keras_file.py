@@ -1,7 +1,10 @@
 """Keras' own `.keras` file, without the state of the optimizer."""
 
+import textwrap
+
 from tfq.compat import keras
 from tfq.export import low_bit
+from tfq.export.layers import Unsupported
 
 FILENAME = "model.keras"
 in_float = low_bit.names
@@ -21,8 +24,17 @@ def write(model, path, sample=None):
 
 
 def load(path):
-    """The function from a batch of images (float32 array) to logits that the model in the file computes."""
-    model = keras.models.load_model(str(path))
+    """The function from a batch of images (float32 array) to logits that the model in the file computes.
+
+    Raises:
+        Unsupported: Keras cannot load what it saved, such as layers of a class that is not registered.
+    """
+    try:
+        model = keras.models.load_model(str(path))
+    except (NotImplementedError, TypeError, ValueError) as error:
+        # Of an error within a layer, Keras tells all about the model first.
+        reason = textwrap.shorten(str(error).split("Exception encountered: ")[-1], 300, placeholder=" ...")
+        raise Unsupported(f"Keras cannot load the model that it saved: {reason}") from error
     return lambda images: model.predict(images, batch_size=_BATCH_SIZE, verbose=0)
 
 

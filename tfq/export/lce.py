@@ -84,15 +84,18 @@ def check(model):
     """
     _check_sizes(model)
     quantized = _quantized(model)
-    reasons = [(call.name, _why_float(call.layer, call.input_bits)) for call in quantized]
-    refused = [
-        f"layer {name!r} would silently stay a float convolution in larq-compute-engine: {reason}"
-        for name, reason in reasons
-        if reason
-    ]
-    if refused:
-        raise Unsupported("; ".join(refused))
+    named = {}
+    for call in quantized:
+        named.setdefault(_why_float(call.layer, call.input_bits), []).append(repr(call.name))
+    named.pop(None, None)
+    if named:
+        raise Unsupported("; ".join(f"{_layers(names)} in larq-compute-engine: {reason}" for reason, names in named.items()))
     return len(quantized)
+
+
+def _layers(names):
+    one = len(names) == 1
+    return f"layer{'' if one else 's'} {', '.join(names)} would silently stay {'a float convolution' if one else 'float convolutions'}"
 
 
 def _check_sizes(model):

@@ -4,30 +4,60 @@ import numpy as np
 
 from tfq.compat import keras
 from tfq.complexity.graph import has_graph, inputs_of, layer_of, nodes, outputs_of
+from tfq.export import kernels
 from tfq.export.errors import ExportError
 from tfq.export.layers import Call, Unsupported, converter_of, does_nothing
 
 # 0 to 255 in front of such a layer are a few units behind it; pixels that were scaled before would be less than one step apart.
 _WIDEST = 32
+# They are the same pixels behind these, though elsewhere or some fewer.
+_MOVES_PIXELS = {
+    *("CenterCrop", "Cropping2D", "Flatten", "MaxPooling2D", "Permute", "RandomCrop", "Reshape", "Resizing", "UpSampling2D"),
+    *("AveragePooling2D", "ZeroPadding2D"),
+}
+# What `x / 255` and its kin are: operations of Keras 3, and the symbols of those of tf_keras.
+_ARITHMETIC = {
+    *("Add", "Subtract", "Multiply", "Divide", "TrueDivide"),
+    *("__operators__.add", "math.add", "math.subtract", "math.multiply", "math.divide", "math.truediv"),
+}
 
 
 def own_preparation(model):
-    """The layer that brings pixels from 0 to 255 to a small range, first of all in the model; None where there is none.
+    """The layer that brings pixels from 0 to 255 to a small range; None where a layer of another kind takes them first.
 
     Args:
-        model: functional or built Sequential model, of `Rescaling` or `Normalization` in front.
+        model: functional or built Sequential model, of `Rescaling`, `Normalization` or arithmetic with constants (`x / 255`) in
+            front, behind what changes the place of pixels alone. Models may be nested in it.
     """
+    scale = 1.0
+    for node in _on_the_way(model):
+        layer = layer_of(node)
+        if not _keeps_pixels(layer):
+            scale *= _scale(node)
+            if scale * 255 <= _WIDEST:
+                return layer
+            if not np.isfinite(scale):
+                return None
+    return None
+
+
+def _on_the_way(model):
+    """The nodes that the pixels go through one after another, those of nested models in the place of these."""
     tensor = model.inputs[0]
     for node in nodes(model):
         layer = layer_of(node)
         if isinstance(layer, keras.layers.InputLayer) or id(tensor) not in map(id, inputs_of(node)):
             continue
         if has_graph(layer):
-            return own_preparation(layer)
-        if not does_nothing(layer):
-            return layer if _scale(layer, tensor) * 255 <= _WIDEST else None
+            yield from _on_the_way(layer)
+        else:
+            yield node
         tensor = outputs_of(node)[0]
-    return None
+
+
+def _keeps_pixels(layer):
+    is_identity = type(layer) is keras.layers.Activation and layer.activation is keras.activations.linear
+    return is_identity or does_nothing(layer) or type(layer).__name__ in _MOVES_PIXELS
 
 
 def check_once(model, mean, std):
@@ -49,12 +79,31 @@ def check_once(model, mean, std):
         )
 
 
-def _scale(layer, tensor):
-    """What a layer multiplies its inputs with, at most; infinite for one that is no preparation."""
+def _scale(node):
+    """What a layer or operation multiplies its inputs with, at most; infinite for one that is no preparation."""
+    layer, (tensor, *others) = layer_of(node), inputs_of(node)
+    shape = tuple(tensor.shape)[1:]
+    if not others and getattr(layer, "symbol", type(layer).__name__) in _ARITHMETIC and not _has_weights(layer):
+        black, white = (_computed(node, np.full((1, 1, 1, shape[-1]), value, np.float32)) for value in (0, 255))
+        return np.abs(white - black).max() / 255
     if type(layer) not in (keras.layers.Rescaling, keras.layers.Normalization):
         return np.inf
     try:
-        ((_, attributes),) = converter_of(layer)(Call(layer.name, layer, [tuple(tensor.shape)[1:]], None))
+        ((_, attributes),) = converter_of(layer)(Call(layer.name, layer, [shape], None))
     except Unsupported:
         return np.inf
     return np.abs(attributes["scale"]).max()
+
+
+def _has_weights(layer):
+    return bool(getattr(layer, "weights", ()))
+
+
+def _computed(node, values):
+    """What an operation gives for these values in the place of its tensor."""
+    tensors = set(map(id, inputs_of(node)))
+    arguments = getattr(node, "arguments", None)
+    args, kwargs = (node.call_args, node.call_kwargs) if arguments is None else (arguments.args, arguments.kwargs)
+    given = [values if id(value) in tensors else value for value in args]
+    options = {name: values if id(value) in tensors else value for name, value in kwargs.items()}
+    return kernels.array(layer_of(node)(*given, **options))

@@ -126,8 +126,10 @@ def _that_saves(quantizer):
     if isinstance(quantizer, types.FunctionType):
         return quantizer
     try:
+        if isinstance(quantizer, types.MethodType):
+            raise TypeError("of a method Keras keeps the name alone, not its object")
         serialize(quantizer)
-    except (NotImplementedError, TypeError, ValueError) as error:
+    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             f"expected a quantizer that a model can be saved with, a function or an object with get_config(); got {quantizer!r}: "
             f"{_one_line(error)}"

@@ -61,6 +61,17 @@ def _filter_size(w):
     return size
 
 
+def _centred(w):
+    axes = (len(w.shape) - 2,)
+
+    @custom_gradient
+    def call(w):
+        # A projection, whose gradient is itself; left to the backend, its sum would be one that loses bits.
+        return w - sums.mean(w, axes), lambda upstream: upstream - sums.mean(upstream, axes)
+
+    return call(w)
+
+
 def _scaled_sign(w, gradient):
     axes = _filter_axes(w)
 
@@ -121,7 +132,7 @@ class XnorWeights(Quantizer):
         """Quantize the kernel `x`."""
         w = promote(x, "float32")
         if self.center:
-            w = w - ops.mean(w, axis=-2, keepdims=True)
+            w = _centred(w)
         if self.clip:
             w = ste.clip_inclusive(w)
         return ops.cast(_scaled_sign(w, self.gradient), x.dtype)
