@@ -4,10 +4,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tfq import walk
-from tfq.compat import keras, ops
+from tfq.compat import load_model, ops
 from tfq.training import structure, weights
-
-_MANY = 5  # layers that do not fit: it is another network then, not one with another head
 
 
 class TransferError(RuntimeError):
@@ -25,13 +23,14 @@ def find(source):
     raise TransferError(f"--init_from={source}: there is no such file, and no best or last checkpoint in it")
 
 
-def read(source, model=None):
+def read(source, model=None, skip=()):
     """The weights that `source` means, as {path of the layer: {name of the weight: array}}; paths are those of `tfq.walk`.
 
     Args:
         source: run directory, checkpoint of Keras, .npz file of `tfq.training.weights`, or weights alone, as `save_weights` of
             Keras writes them.
         model: the network that weights alone are of, be it with quantized layers or with Keras' own in their place.
+        skip: paths of layers, with wildcards, of which weights alone need not fit.
 
     Raises:
         TransferError: there is no such file, or it cannot be read.
@@ -41,8 +40,8 @@ def read(source, model=None):
         if path.suffix == ".npz":
             return weights.read(path)
         if structure.is_weights_alone(path):
-            return _arrays(structure.load(model, path))
-        donor = keras.models.load_model(str(path), compile=False)
+            return _arrays(structure.load(model, path, skip))
+        donor = load_model(path)
     except (weights.WeightsError, structure.StructureError) as error:
         raise TransferError(f"--init_from={path}: {error}") from error
     except Exception as error:  # whatever the reader of a damaged or foreign file comes upon
@@ -73,7 +72,7 @@ def initialize(model, source, skip=()):
     """
     if not model.built:
         raise TransferError(f"--init_from={source}: the network has no weights before it is built, by an Input or a first batch")
-    given, own = _without(skip, read(source, model), source), walk.weights(model)
+    given, own = _without(skip, read(source, model, skip), source), walk.weights(model)
     if not any(path in given for path in own):
         raise TransferError(f"--init_from={source}: none of its layers has a name of this network's")
     _check_shapes(own, given, source)
@@ -96,7 +95,7 @@ def _check_shapes(own, layers, source):
     wrong = {path: text for path, named in own.items() if (text := _misfit(path, named, layers.get(path, {})))}
     if wrong:
         more = f", and {len(wrong) - 1} more do not fit" if len(wrong) > 1 else ""
-        way_out = f"; --init_skip={','.join(wrong)} starts without" if len(wrong) < _MANY else ""
+        way_out = f"; --init_skip={','.join(wrong)} starts without" if len(wrong) < structure.MANY else ""
         raise TransferError(f"--init_from={source}: {next(iter(wrong.values()))}{more}{way_out}")
 
 
