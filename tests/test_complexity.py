@@ -177,11 +177,24 @@ def test_bits_go_into_models_and_through_several_inputs():
     inner = sequential(L.Identity(), layers.QuantConv2D(4, 1, name="last", **KERNEL))
     signs, levels = layers.QuantActivation(SIGNS)(x), layers.QuantActivation(quantizers.DoReFaInputs(2))(x)
     y = L.Concatenate()([signs, levels])
+    highest = layers.QuantConv2D(4, 1, name="highest", **KERNEL)(L.Maximum()([signs, levels]))
     wide = layers.QuantConv2D(4, 1, name="wide", **KERNEL)
     dropped = layers.QuantConv2D(4, 1, name="dropped", **KERNEL)(L.Dropout(0.5)(signs, training=True))
-    model = keras.Model(x, [inner(signs), inner(levels), wide(y), dropped])
+    model = keras.Model(x, [inner(signs), inner(levels), wide(y), dropped, highest])
     bits = sorted((cost.name.split("/")[-1], cost.input_bits) for cost in complexity.layer_costs(model) if cost.has_macs)
-    assert bits == [("dropped", 32), ("last", 1), ("last", 2), ("wide", 2)]
+    assert bits == [("dropped", 32), ("highest", 2), ("last", 1), ("last", 2), ("wide", 2)]
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.keras3_only  # in tf_keras an operation is a lambda, of which nothing is known
+def test_bits_go_through_operations_that_select():
+    x = keras.Input((8, 8, 4))
+    y = layers.QuantActivation(SIGNS)(x)
+    ops = keras.ops
+    for operation in (lambda t: t[:, 1:], lambda t: ops.flip(ops.swapaxes(t, 1, 2), 1), lambda t: ops.split(t, 2, -1)[0]):
+        y = operation(y)
+    model = keras.Model(x, [layers.QuantConv2D(4, 1, **KERNEL)(each) for each in (ops.max_pool(y, 2), ops.abs(y) - y)])
+    assert sorted(cost.input_bits for cost in complexity.layer_costs(model) if cost.has_macs) == [1, 32]
 
 
 def test_gradient_key_is_no_parameter():

@@ -173,6 +173,7 @@ class Endless:
         (iter([]), "used up after one pass"),
         (np.ones((4, 2)), r"must be batches of \(images, labels\): .*; got ndarray of shape \(4, 2\)"),
         (None, "got NoneType"),
+        ({"images": np.ones((2, 4, 4, 3)), "labels": np.zeros(2)}, "got dict"),
         (Endless(), "must end"),
     ],
 )
@@ -188,6 +189,7 @@ def test_data_that_cannot_be_measured_are_refused_at_once(given, message):
         ([np.ones((2, 4, 4, 3))], r"must be \(images, labels\); got ndarray"),
         ([({"a": np.ones(2)}, np.ones(2))], "one array of images and one of as many labels; got a tuple of dict, ndarray"),
         ([(np.ones((2, 4, 4, 3)), np.ones(3))], "as many labels; got a tuple of ndarray of shape"),
+        ([(np.ones((2, 4, 4, 3)), np.array(["cat", "dog"]))], "must be the numbers of the classes, or one-hot; got <U3"),
         ([], "must hold a batch"),
     ],
 )

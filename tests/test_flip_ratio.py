@@ -84,6 +84,23 @@ class Network(keras.Model):
         return self.head(self.flat(inputs))
 
 
+class HalfBuilt(Network):
+    def __init__(self):
+        super().__init__()
+        self.flat = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), dense(XnorWeights())])
+
+
+@pytest.mark.tensorflow_only
+def test_layers_that_keras_builds_in_the_first_batch_beside_others():
+    images, labels = np.random.default_rng(0).normal(size=(32, 4, 4, 1)).astype("float32"), np.arange(32) % 4
+    for batch_size, in_first in ((16, 2), (32, 1)):
+        model, callback = HalfBuilt(), FlipRatio(per_layer=True)
+        model.compile(keras.optimizers.Adam(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        history = model.fit(images, labels, batch_size=batch_size, epochs=2, verbose=0, callbacks=[callback]).history
+        del history["loss"]
+        assert sorted(len(ratios) for ratios in history.values()) == [in_first, 2, 2]
+
+
 @pytest.mark.parametrize(
     "make",
     [Network, pytest.param(lambda: keras.Sequential([Network().flat, dense(XnorWeights())]), marks=pytest.mark.tensorflow_only)],

@@ -7,7 +7,8 @@ import tensorflow as tf
 import tf_keras
 from conftest import array, gradient, layer_vjp, tensor
 
-from tfq import layers, quantizers
+from tfq import complexity, layers, quantizers
+from tfq.compat import load_model
 
 RNG = np.random.default_rng(0)
 SPECIAL = [-np.inf, -2, -1, -0.5, -1e-40, -0.0, 0, 1e-40, 0.25, 0.5, 1, 1.0000001, np.inf]
@@ -177,3 +178,18 @@ def test_weight_clip():
     from tfq.constraints import WeightClip
 
     np.testing.assert_array_equal(array(WeightClip(1.3)(tensor(W))), array(larq.constraints.WeightClip(1.3)(tensor(W))))
+
+
+def test_bits_of_larqs_layers_are_counted():
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}
+    depthwise = {"input_quantizer": larq.quantizers.DoReFa(2), "depthwise_quantizer": "ste_tern"}
+    convolutions = [larq.layers.QuantConv2D(4, 3, **signs), larq.layers.QuantDepthwiseConv2D(3, **depthwise)]
+    costs = complexity.layer_costs(tf_keras.Sequential([tf_keras.Input((8, 8, 4)), *convolutions]))
+    assert [(cost.input_bits, cost.weight_bits) for cost in costs] == [(1, 1), (2, 2)]
+
+
+def test_layers_in_wrappers_are_ours_where_larq_has_the_same_names(tmp_path):
+    inner = layers.QuantDense(3, kernel_quantizer="xnor_weights", gradient_quantizer=quantizers.DoReFaGradients(6))
+    x = tf_keras.Input((4, 3))
+    tf_keras.Model(x, tf_keras.layers.TimeDistributed(inner)(x)).save(tmp_path / "m.keras")
+    assert type(load_model(tmp_path / "m.keras").layers[1].layer) is layers.QuantDense

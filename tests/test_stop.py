@@ -38,10 +38,20 @@ def stopped_after(accuracies, num_classes, *images):
         ([0.8, 0.9, *[0.5] * 5], 2, (), 5),
         ([0.3, 0.1, 0.1, 0.2] * 4, 10, (), None),
         ([0.19, *[0.1] * 9, 0.3], 10, (), None),  # it was never twice at chance
+        ([0.6, 0.8, 0.9, 0.9, 0.9, 1.0, 0.9, 0.9], 2, (10,), None),  # far from chance, however few the images are
+        ([0.7] * 12, 2, (10,), 10),
+        ([0.0, *[0.002] * 5, 0.01], 1000, (500,), None),  # one image of 500 is no rise
+        ([1.0] * 12, 1, (), None),
     ],
 )
 def test_chance(accuracies, num_classes, images, epochs):
     assert stopped_after(accuracies, num_classes, *images) == epochs
+
+
+@pytest.mark.tensorflow_only
+def test_nothing_to_judge_by_is_refused():
+    with pytest.raises(ValueError, match="num_classes=2, num_images=0"):
+        stopped_after([], 2, 0)
 
 
 @pytest.mark.tensorflow_only

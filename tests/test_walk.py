@@ -145,14 +145,14 @@ def test_what_is_not_given_is_said(tmp_path):
         transfer.initialize(Subclassed(), tmp_path / "w.npz")
 
 
-def pair(quantized):
+def pair(quantized, classes=2):
     """A network with a model inside it, low-bit or of Keras' own layers."""
     dense, conv = (QuantDense, QuantConv2D) if quantized else (L.Dense, L.Conv2D)
     options = {"kernel_quantizer": XnorWeights()} if quantized else {}
     inner = keras.Sequential([keras.Input((4, 4, 2)), conv(3, 3, name="b", **options), BatchNormalization(name="n")], name="in")
     x = keras.Input((4, 4, 2))
     y = inner(L.Conv2D(2, 1, name="a")(x))
-    return keras.Model(x, dense(2, name="head", **options)(L.Flatten(name="flat")(y)))
+    return keras.Model(x, dense(classes, name="head", **options)(L.Flatten(name="flat")(y)))
 
 
 @once
@@ -182,6 +182,29 @@ def test_weights_alone_of_the_same_and_of_another_network(tmp_path):
         transfer.initialize(network(), tmp_path / "same.weights.h5")
     assert str(caught.value).endswith("has to be saved as .keras")
     assert "\n" not in str(caught.value)  # Keras' own text has several lines
+
+
+@once
+def test_weights_alone_of_a_network_with_another_head(tmp_path):
+    donor, path = pair(quantized=False, classes=3), tmp_path / "only.weights.h5"
+    donor.save_weights(path)
+    model = pair(quantized=True)
+    with pytest.raises(transfer.TransferError, match=r"not of head; --init_skip=head starts without$"):
+        transfer.initialize(model, path)
+    assert transfer.initialize(model, path, skip=["head"]) == ["head"]
+    for name, value in flat(donor).items():
+        if not name.startswith("head"):
+            np.testing.assert_array_equal(flat(model)[name], value, err_msg=name)
+    assert np.isfinite(flat(model)["head/kernel"]).all()
+    (tmp_path / "damaged.weights.h5").write_bytes(path.read_bytes()[:100])
+    with pytest.raises(transfer.TransferError, match=r"quantized ones: .*file"):
+        transfer.initialize(model, tmp_path / "damaged.weights.h5")
+    own = Subclassed()
+    own(np.ones((1, 2, 2, 1), "float32"))
+    with pytest.raises(
+        transfer.TransferError, match=r"Subclassed, a class of one's own, cannot be copied.*save that as \.keras$"
+    ):
+        transfer.initialize(own, path)
 
 
 @once

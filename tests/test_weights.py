@@ -44,6 +44,16 @@ def test_a_kernel_that_float16_cannot_hold_stays_as_it_is(tmp_path, large):
     np.testing.assert_array_equal(weights.read(tmp_path / "w.npz")["a"]["kernel"], kernel)
 
 
+def test_kernels_of_bfloat16_can_be_read(tmp_path):
+    x = keras.Input((4,))
+    donor = keras.Model(x, keras.layers.Dense(3, dtype="bfloat16", name="a")(x))
+    kernel, bias = map(array, donor.get_layer("a").weights)
+    weights.write(tmp_path / "w.npz", {"a": {"kernel": kernel, "bias": bias}}, {})
+    found = weights.read(tmp_path / "w.npz")["a"]
+    np.testing.assert_allclose(found["kernel"], kernel.astype("float32"), rtol=2**-11, atol=2**-24)
+    assert found["kernel"].dtype == found["bias"].dtype == np.float32
+
+
 def test_the_file_has_half_the_size(tmp_path):
     kernel = np.random.default_rng(0).standard_normal((1000, 100)).astype(np.float32)
     weights.write(tmp_path / "w.npz", {"a": {"kernel": kernel}}, {})

@@ -28,6 +28,7 @@ __all__ = [
     "fused_batch_norm",
     "is_legacy",
     "keras",
+    "load_model",
     "ops",
     "plain_settings",
     "promote",
@@ -325,8 +326,31 @@ def sublayers(layer):
     return list(layer._flatten_layers(include_self=False, recursive=False))  # neither Keras has a public name for it
 
 
+_own_objects = {}
+
+
+def load_model(path):
+    """The model that Keras saved in a file, not compiled.
+
+    tf_keras looks up by its class alone what is in a wrapper or an .h5 file. Where larq is imported too, `QuantDense` is larq's.
+    """
+    try:
+        return keras.models.load_model(str(path), compile=False)
+    except TypeError:
+        if not is_legacy:
+            raise
+        known = keras.saving.get_custom_objects()
+        kept = dict(known)
+        known.update(_own_objects)  # a scope does not reach what is in a wrapper
+        try:
+            return keras.models.load_model(str(path), compile=False)
+        finally:
+            known.update(kept)
+
+
 def add_custom_objects(objects):
     """Let the Keras in use find these classes by name when it reads a saved model."""
+    _own_objects.update(objects)
     keras.saving.get_custom_objects().update(objects)
 
 

@@ -14,7 +14,7 @@ class FlipRatio(keras.callbacks.Callback):
     The level is the sign of a binary weight, -1, 0 or 1 of a ternary one, and the integer k of a DoReFa weight (2 k / n) - 1; a
     scale that changes is no flip. A ratio that stays high says that weights oscillate instead of settling (larq measures that of
     signs, per batch). Layers of models and layers in the model count, a shared one once. There is no figure where no kernel is
-    quantized. Of a model that Keras builds in its first batch, the first epoch is counted from the end of that batch, where
+    quantized. Of layers that Keras builds in the first batch, the first epoch is counted from the end of that batch, where
     others follow.
 
     `ratios` holds the shares of the last epoch layer by layer, by the paths of `tfq.walk`.
@@ -33,18 +33,21 @@ class FlipRatio(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Remember the levels."""
-        self._levels, self._is_late = self._all_levels(), False
+        self._levels, self._late = self._all_levels(), set()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Remember them now, where the kernels came with the first batch."""
-        self._is_late = self._is_unbuilt
-        if self._is_late:
-            self._levels = self._all_levels()
+        """Remember now those of kernels that came with the first batch."""
+        self._late = set()  # what came with the last batch of an epoch has nothing to be compared with
+        if self._has_unbuilt:
+            now = self._all_levels()
+            self._late = now.keys() - self._levels.keys()
+            self._levels = now | self._levels
+            self._has_unbuilt = False  # what the first batch did not build the model does not call
 
     def on_epoch_end(self, epoch, logs=None):
         """Compare them."""
-        now = {} if self._is_late else self._all_levels()
-        flips = {path: now[path] != self._levels[path] for path in now if path in self._levels}
+        now = self._all_levels()
+        flips = {path: now[path] != self._levels[path] for path in now if path in self._levels.keys() - self._late}
         self.ratios = {path: float(np.mean(flipped)) for path, flipped in flips.items()}
         if flips:
             logs["flip_ratio"] = sum(map(np.count_nonzero, flips.values())) / sum(flipped.size for flipped in flips.values())
@@ -56,7 +59,7 @@ class FlipRatio(keras.callbacks.Callback):
         known = {path: layer for path, layer in quantized.items() if _has_known_levels(layer.kernel_quantizer)}
         self._say(set(quantized) - set(known))
         built = {path: layer for path, layer in known.items() if getattr(layer, "kernel", None) is not None}
-        self._is_unbuilt = bool(known) and not built
+        self._has_unbuilt = len(built) < len(known)
         return {path: _levels(layer) for path, layer in built.items()}
 
     def _say(self, left_out):

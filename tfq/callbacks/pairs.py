@@ -1,6 +1,6 @@
 """Batches of images and labels from what `fit` takes, to go through more than once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -28,9 +28,10 @@ def again(data, name):
         )
     if hasattr(data, "cardinality") and int(data.cardinality()) == _INFINITE:
         raise ValueError(f"{name} must end, since a pass over all of it is needed: take the repeat() off, or give take(n)")
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not hasattr(data, "shape"):
+    is_whole = hasattr(data, "shape") or isinstance(data, Mapping)  # of which an index or an iterator gives no batch
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not is_whole:
         return lambda: (_pair(data[index], name) for index in range(len(data)))
-    if hasattr(data, "__iter__") and not hasattr(data, "shape"):
+    if hasattr(data, "__iter__") and not is_whole:
         return lambda: (_pair(batch, name) for batch in data)
     if callable(data):
         return lambda: (_pair(batch, name) for batch in data())
@@ -56,6 +57,8 @@ def _pair(batch, name):
     images, labels = (np.asarray(part) for part in batch[:2]) if _are_arrays(batch[:2]) else (None, None)
     if images is None or images.shape[:1] != labels.shape[:1] or not images.shape:
         raise ValueError(f"a batch of {name} must be one array of images and one of as many labels; got {_kind(batch)}")
+    if labels.dtype.kind not in "biuf":
+        raise ValueError(f"labels of {name} must be the numbers of the classes, or one-hot; got {labels.dtype}")
     return images, labels
 
 

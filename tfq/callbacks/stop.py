@@ -25,10 +25,13 @@ class StopOnNaN(keras.callbacks.TerminateOnNaN):
 class StopOnCollapse(keras.callbacks.Callback):
     """Stops when the training accuracy has fallen back to chance, or has never left it.
 
-    Fallen back: `patience` epochs in a row at chance after an epoch of at least twice chance, or half-way from chance to 1 where
-    that is less. Never left: `start_patience` epochs at chance from the start. An epoch is at chance unless a test rejects it:
+    Fallen back: `patience` epochs in a row at chance after one above it, of at least twice chance, or half-way from chance to 1
+    where that is less. Never left: `start_patience` epochs at chance from the start. An epoch is at chance unless a test rejects
+    it, which few images cannot do beyond half-way to 1:
 
-        accuracy <= c + 3 sqrt(c (1 - c) / num_images),   c = 1 / num_classes
+        accuracy <= min(c + 3 sqrt(c (1 - c) / num_images), (1 + c) / 2),   c = 1 / num_classes
+
+    Nothing is stopped where there is one class alone.
 
     Args:
         history: the `History` of the run; it holds the epochs from before a restart too.
@@ -36,10 +39,15 @@ class StopOnCollapse(keras.callbacks.Callback):
         num_images: images behind the accuracy of an epoch.
         patience: see above.
         start_patience: see above.
+
+    Raises:
+        ValueError: there is no class, or no image.
     """
 
     def __init__(self, history, num_classes, num_images=10_000, patience=3, start_patience=10):
         super().__init__()
+        if num_classes < 1 or num_images < 1:
+            raise ValueError(f"expected classes and images; got num_classes={num_classes}, num_images={num_images}")
         self.history = history
         self.chance = 1.0 / num_classes
         self.num_images = num_images
@@ -50,9 +58,9 @@ class StopOnCollapse(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Look at the accuracies so far; this callback must come after the one that fills the history."""
         accuracies = self.history.column("top1")
-        if not accuracies:  # the loss of the first epoch was not finite
+        if not accuracies or self.chance == 1:  # the loss of the first epoch was not finite; or every guess is right
             return
-        has_risen = max(accuracies) >= min(2 * self.chance, (1 + self.chance) / 2)
+        has_risen = max(accuracies) >= min(2 * self.chance, self._half_way()) and max(accuracies) > self._highest_chance()
         patience = self.patience if has_risen else self.start_patience
         latest = accuracies[-patience:]
         if len(latest) == patience and max(latest) <= self._highest_chance():
@@ -64,4 +72,8 @@ class StopOnCollapse(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _highest_chance(self):
-        return self.chance + _STANDARD_ERRORS * math.sqrt(self.chance * (1 - self.chance) / self.num_images)
+        error = math.sqrt(self.chance * (1 - self.chance) / self.num_images)
+        return min(self.chance + _STANDARD_ERRORS * error, self._half_way())
+
+    def _half_way(self):
+        return (1 + self.chance) / 2

@@ -11,9 +11,12 @@ _SIZES = ("1D", "2D", "3D")
 # The zeros of a padding count as those of a convolution's own `padding="same"` do, that is, not.
 _KEEPS_VALUES = {
     *("Flatten", "Reshape", "Permute", "RepeatVector", "Identity", "ActivityRegularization", "QuantGradient", "Concatenate"),
+    *("Maximum", "Minimum"),  # of values of the same kind
     *(f"{name}{size}" for name in ("MaxPooling", "GlobalMaxPooling", "ZeroPadding", "Cropping", "UpSampling") for size in _SIZES),
     *("RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomContrast", "RandomBrightness"),
-    *("Transpose", "Squeeze", "ExpandDims"),  # operations of `keras.ops`
+    # Operations of `keras.ops`; `GetItem` is `x[...]`.
+    *("Transpose", "Squeeze", "ExpandDims", "Swapaxes", "Moveaxis", "Flip", "Roll", "GetItem", "Take", "Split"),
+    *("Repeat", "Tile", "Stack", "StopGradient", "Max", "Min", "MaxPool"),
 }
 # Likewise, unless they are called with `training=True`.
 _KEEPS_VALUES_AT_INFERENCE = {
@@ -75,8 +78,9 @@ def unwrapped(layer):
 
 
 def bits_of(quantizer):
-    """Bits of what a quantizer produces; 32 for None and for one that does not say."""
-    return getattr(quantizer, "bits", FULL_PRECISION)
+    """Bits of what a quantizer produces; 32 for None and for one that does not say. Larq's call it `precision`."""
+    bits = getattr(quantizer, "bits", getattr(quantizer, "precision", None))
+    return FULL_PRECISION if bits is None else bits
 
 
 def bits_behind(function, input_bits):

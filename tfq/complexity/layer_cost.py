@@ -143,7 +143,9 @@ def _other_ops(layer, kind, call):
 def _weight_bits(wrapper, layer):
     config = getattr(wrapper, "quantize_config", None)
     if config is None:
-        return bits_of(getattr(layer, "kernel_quantizer", None))
+        return bits_of(
+            getattr(layer, "kernel_quantizer", None) or getattr(layer, "depthwise_quantizer", None)
+        )  # the latter of larq
     return min((quantizer.num_bits for _, quantizer in config.get_weights_and_quantizers(layer)), default=FULL_PRECISION)
 
 

@@ -94,8 +94,9 @@ def check(model):
 
 
 def _layers(names):
-    one = len(names) == 1
-    return f"layer{'' if one else 's'} {', '.join(names)} would silently stay {'a float convolution' if one else 'float convolutions'}"
+    if len(names) == 1:
+        return f"layer {names[0]} would silently stay a float convolution"
+    return f"layers {', '.join(names)} would silently stay float convolutions"
 
 
 def _check_sizes(model):

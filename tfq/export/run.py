@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 
 from tfq import data
-from tfq.compat import is_legacy, keras, require
+from tfq.compat import is_legacy, load_model, require
 from tfq.data import names
 from tfq.export.errors import ExportError
 from tfq.export.verify import FEWEST_IMAGES
@@ -68,7 +68,7 @@ def _model_of_file(path):
         raise RunError(f"{path} is no model of Keras: it is no zip file, or one that is cut off")
     with _reading(path):
         try:
-            return keras.models.load_model(str(path), compile=False)
+            return load_model(path)
         except Exception as error:  # a damaged file, or one of something else, can raise almost anything
             raise RunError(f"{path} is no model of this Keras: {_reason(error)}") from error
 

@@ -1,15 +1,22 @@
 """Files of weights alone, in which Keras knows a layer by its class and its place: `float.weights.h5` for a quantized network."""
 
 import warnings
+from fnmatch import fnmatchcase
 
 import h5py
+import numpy as np
 
-from tfq.compat import keras
+from tfq import walk
+from tfq.compat import keras, ops
 from tfq.complexity.graph import has_graph
 from tfq.layers import QuantConv2D, QuantDense
 
 _PLAIN = {QuantConv2D: keras.layers.Conv2D, QuantDense: keras.layers.Dense}
 _OWN_OPTIONS = ("input_quantizer", "kernel_quantizer", "gradient_quantizer", "pad_values", "kmap")
+
+
+MANY = 5  # layers that do not fit: it is another network then, not one with another head
+_NEITHER = "its weights are neither of this network nor of one with Keras' own layers in place of the quantized ones"
 
 
 class StructureError(RuntimeError):
@@ -26,35 +33,61 @@ def is_weights_alone(path):
         return "model_config" not in file.attrs
 
 
-def load(model, path):
+def load(model, path, skip=()):
     """A copy of `model`, or of the float network of the same architecture, with the weights of the file.
 
-    Layers of the copy have the names that they have in `model`.
+    Layers of the copy have the names that they have in `model`. Those that are skipped hold the file's weights where these fit,
+    else NaN.
 
     Args:
         model: functional or Sequential model; None raises, since the file alone does not say what its weights are of.
         path: what Keras' `save_weights` wrote.
+        skip: paths of layers, with wildcards, that need not fit.
 
     Raises:
-        StructureError: the weights are neither of the one nor of the other.
+        StructureError: the weights are neither of the one nor of the other, or a model cannot be copied.
     """
     if model is None:
         raise StructureError("it holds weights without their network: load them into a model, and save that as .keras")
-    errors = []
+    if not has_graph(model):
+        raise StructureError(
+            f"it holds weights without their network, and {type(model).__name__}, a class of one's own, cannot be copied to read "
+            "them: load them into the network that they are of, and save that as .keras"
+        )
+    copies, errors = [], []
     for convert in (_again, _plain):
         try:
-            copy = keras.models.clone_model(model, clone_function=convert)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what the other of the two loads
-                copy.load_weights(str(path))
+            copies.append(_copy(model, convert, path))
         except Exception as error:  # Keras raises what it comes upon, of many classes
-            errors.append(error)
-        else:
-            return copy
-    raise StructureError(
-        "its weights are neither of this network nor of one with Keras' own layers in place of the quantized ones: "
-        f"{' '.join(str(errors[-1]).split())[:300]}; another network, such as one with another head, has to be saved as .keras"
-    )
+            errors.append(" ".join(str(error).split())[:300])
+    if not copies:
+        raise StructureError(f"{_NEITHER}: {errors[-1]}")
+    # The right one of the two leaves out the layers of other shapes alone, the other the quantized ones too.
+    copy, left_out = min(copies, key=lambda found: len(found[1]))
+    wrong = [layer for layer in left_out if not any(fnmatchcase(layer, pattern) for pattern in skip)]
+    if wrong:
+        more = f" and {len(wrong) - MANY} more" if len(wrong) > MANY else ""
+        way_out = f"; --init_skip={','.join(wrong)} starts without" if len(wrong) < MANY else ""
+        raise StructureError(f"{_NEITHER}: not of {', '.join(wrong[:MANY])}{more}{way_out}")
+    return copy
+
+
+def _copy(model, convert, path):
+    """A copy with the weights of the file, and the paths of the layers that it does not fit."""
+    copy = keras.models.clone_model(model, clone_function=convert)
+    weights = walk.weights(copy)
+    floats = [(layer, weight) for layer, named in weights.items() for weight in named.values() if "float" in str(weight.dtype)]
+    for _, weight in floats:  # what is not a number afterwards, the file has not given
+        weight.assign(np.full(weight.shape, np.nan, "float32"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what does not fit
+        # Keras' older format is read as a whole.
+        copy.load_weights(str(path), **({"skip_mismatch": True} if path.name.endswith(".weights.h5") else {}))
+    return copy, list(dict.fromkeys(layer for layer, weight in floats if _is_missing(weight)))
+
+
+def _is_missing(weight):
+    return bool(np.isnan(ops.convert_to_numpy(ops.cast(weight, "float32"))).all())
 
 
 def _again(layer):

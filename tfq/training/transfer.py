@@ -4,10 +4,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tfq import walk
-from tfq.compat import keras, ops
+from tfq.compat import load_model, ops
 from tfq.training import structure, weights
-
-_MANY = 5  # layers that do not fit: it is another network then, not one with another head
 
 
 class TransferError(RuntimeError):
@@ -25,13 +23,14 @@ def find(source):
     raise TransferError(f"--init_from={source}: there is no such file, and no best or last checkpoint in it")
 
 
-def read(source, model=None):
+def read(source, model=None, skip=()):
     """The weights that `source` means, as {path of the layer: {name of the weight: array}}; paths are those of `tfq.walk`.
 
     Args:
         source: run directory, checkpoint of Keras, .npz file of `tfq.training.weights`, or weights alone, as `save_weights` of
             Keras writes them.
         model: the network that weights alone are of, be it with quantized layers or with Keras' own in their place.
+        skip: paths of layers, with wildcards, of which weights alone need not fit.
 
     Raises:
         TransferError: there is no such file, or it cannot be read.
@@ -41,8 +40,8 @@ def read(source, model=None):
         if path.suffix == ".npz":
             return weights.read(path)
         if structure.is_weights_alone(path):
-            return _arrays(structure.load(model, path))
-        donor = keras.models.load_model(str(path), compile=False)
+            return _arrays(structure.load(model, path, skip))
+        donor = load_model(path)
     except (weights.WeightsError, structure.StructureError) as error:
         raise TransferError(f"--init_from={path}: {error}") from error
     except Exception as error:  # whatever the reader of a damaged or foreign file comes upon
@@ -53,7 +52,7 @@ def read(source, model=None):
     return _arrays(donor)
 
 
-def initialize(model, source, skip=()):
+def initialize(model, source, skip=(), log=print):
     """Copy into `model` the weights of the layers that have the same path and shapes in `source`.
 
     Paths are those of `tfq.walk`: layers of models and layers in the model take part, one inside a wrapper goes by its own name.
@@ -62,6 +61,7 @@ def initialize(model, source, skip=()):
         model: the model to start, built.
         source: as `read` takes it.
         skip: paths of layers to leave out, with wildcards such as `stage3_*`: the head of a network with other classes.
+        log: takes a line on layers of `source` that have no place in the model, where there are such.
 
     Returns:
         Paths of the layers that kept their own initial values; `layer/weight` where a layer kept one of several. Counters, such
@@ -73,10 +73,13 @@ def initialize(model, source, skip=()):
     """
     if not model.built:
         raise TransferError(f"--init_from={source}: the network has no weights before it is built, by an Input or a first batch")
-    given, own = _without(skip, read(source, model), source), walk.weights(model)
+    given, own = _without(skip, read(source, model, skip), source), walk.weights(model)
     if not any(path in given for path in own):
         raise TransferError(f"--init_from={source}: none of its layers has a name of this network's")
     _check_shapes(own, given, source)
+    without = [path for path, arrays in given.items() if path not in own and any(map(_is_float, arrays.values()))]
+    if without:
+        log(f"==> WARNING: {source} has layers without a place in this network, whose weights are left: {', '.join(without)}")
     return [kept for path, named in own.items() for kept in _copy(path, named, given.get(path, {}))]
 
 
@@ -96,7 +99,7 @@ def _check_shapes(own, layers, source):
     wrong = {path: text for path, named in own.items() if (text := _misfit(path, named, layers.get(path, {})))}
     if wrong:
         more = f", and {len(wrong) - 1} more do not fit" if len(wrong) > 1 else ""
-        way_out = f"; --init_skip={','.join(wrong)} starts without" if len(wrong) < _MANY else ""
+        way_out = f"; --init_skip={','.join(wrong)} starts without" if len(wrong) < structure.MANY else ""
         raise TransferError(f"--init_from={source}: {next(iter(wrong.values()))}{more}{way_out}")
 
 

@@ -103,8 +103,10 @@ def main(arguments=None):
 
 
 def _narrow(array):
-    """A kernel as float16, anything else as it is."""
+    """A kernel as float16, anything else as it is; bfloat16 is no type of NumPy's files."""
     array = np.asarray(array)
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
     is_kernel = array.ndim > 1 and array.dtype == np.float32
     return array.astype(np.float16) if is_kernel and np.abs(array).max(initial=0) < np.finfo(np.float16).max else array
 
