@@ -86,6 +86,18 @@ def with_head(classes):
     return keras.Sequential([keras.Input((3,)), *network().layers, *head])
 
 
+def test_layers_without_a_place_are_said(tmp_path):
+    with_head(5).save(tmp_path / "last.keras")
+    lines = []
+    assert transfer.initialize(network(), tmp_path, log=lines.append) == []
+    assert lines == [
+        f"==> WARNING: {tmp_path} has layers without a place in this network, whose weights are left: head, head_norm"
+    ]
+    lines.clear()
+    transfer.initialize(with_head(5), tmp_path, log=lines.append)
+    assert lines == []
+
+
 def test_a_head_for_other_classes_can_be_left_out(tmp_path):
     donor, model = with_head(5), with_head(2)
     donor.save(tmp_path / "last.keras")

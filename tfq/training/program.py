@@ -168,7 +168,7 @@ def resume(model, directory, flags):
     saved = checkpoint.load_latest(directory.last, log=log)
     if saved is None:
         if flags.init_from:
-            kept = transfer.initialize(model, flags.init_from, flags.init_skip)
+            kept = transfer.initialize(model, flags.init_from, flags.init_skip, log)
             log(f"==> Weights from {flags.init_from}" + (f"; initial ones in {', '.join(kept)}" if kept else ""))
         return History()
     loaded, history = saved
