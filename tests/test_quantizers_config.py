@@ -229,7 +229,7 @@ class Bare:
 
 
 @pytest.mark.parametrize("place", [place for place in PLACES if "gradient" not in place])
-@pytest.mark.parametrize("quantizer", [Bare(), functools.partial(max, 0), Bare().__call__, np.sign], ids=str)
+@pytest.mark.parametrize("quantizer", [Bare(), functools.partial(max, 0), Bare().__call__, np.sign], ids=range(4))
 def test_what_no_model_can_be_saved_with_is_refused_where_it_is_given(place, quantizer):
     with pytest.raises(ValueError, match=r"expected a quantizer that a model can be saved with, .* got ") as error:
         PLACES[place](quantizer)
