@@ -443,6 +443,7 @@ def test_every_layer_that_a_format_refuses_is_named_before_the_training(monkeypa
     # And by the training program, which gets no further.
     monkeypatch.setattr(program, "make_batches", lambda *arguments: ([1], [1]))
     monkeypatch.setattr(program, "build_model", lambda *arguments: keras.Model(x, y))
+    monkeypatch.setattr(program.run_data, "claim", lambda directory, dataset, log: dataset)
     with pytest.raises(export.Unsupported, match="layer 'up'"):
         program.train(SimpleNamespace(export=["tfq"]), backend, None, None, None)
 

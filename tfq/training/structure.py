@@ -67,8 +67,9 @@ def load(model, path, skip=()):
     wrong = [layer for layer in left_out if not any(fnmatchcase(layer, pattern) for pattern in skip)]
     if wrong:
         more = f" and {len(wrong) - MANY} more" if len(wrong) > MANY else ""
-        way_out = f"; --init_skip={','.join(wrong)} starts without" if len(wrong) < MANY else ""
-        raise StructureError(f"{_NEITHER}: not of {', '.join(wrong[:MANY])}{more}{way_out}")
+        is_head = len(wrong) < MANY
+        way_out = f"--init_skip={','.join(wrong)} starts without" if is_head else "another network has to be saved as .keras"
+        raise StructureError(f"{_NEITHER}: not of {', '.join(wrong[:MANY])}{more}; {way_out}")
     return copy
 
 
