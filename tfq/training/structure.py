@@ -16,6 +16,7 @@ _OWN_OPTIONS = ("input_quantizer", "kernel_quantizer", "gradient_quantizer", "pa
 
 
 MANY = 5  # layers that do not fit: it is another network then, not one with another head
+_SAVE_WHOLE = "another network has to be saved as .keras"
 _NEITHER = "its weights are neither of this network nor of one with Keras' own layers in place of the quantized ones"
 
 
@@ -61,14 +62,14 @@ def load(model, path, skip=()):
         except Exception as error:  # Keras raises what it comes upon, of many classes
             errors.append(" ".join(str(error).split())[:300])
     if not copies:
-        raise StructureError(f"{_NEITHER}: {errors[-1]}")
+        raise StructureError(f"{_NEITHER}: {errors[-1]}; {_SAVE_WHOLE}")
     # The right one of the two leaves out the layers of other shapes alone, the other the quantized ones too.
     copy, left_out = min(copies, key=lambda found: len(found[1]))
     wrong = [layer for layer in left_out if not any(fnmatchcase(layer, pattern) for pattern in skip)]
     if wrong:
         more = f" and {len(wrong) - MANY} more" if len(wrong) > MANY else ""
         is_head = len(wrong) < MANY
-        way_out = f"--init_skip={','.join(wrong)} starts without" if is_head else "another network has to be saved as .keras"
+        way_out = f"--init_skip={','.join(wrong)} starts without" if is_head else _SAVE_WHOLE
         raise StructureError(f"{_NEITHER}: not of {', '.join(wrong[:MANY])}{more}; {way_out}")
     return copy
 
