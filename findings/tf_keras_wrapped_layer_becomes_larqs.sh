@@ -3,8 +3,8 @@
 #
 # A class that is registered as "mine>QuantDense" is stored with that name, and a model that holds it loads as it was saved. Inside
 # TimeDistributed (or another wrapper) only the bare class name counts when the model is read: larq has put its own QuantDense into the
-# global table of custom objects under the bare name, and the layer comes back as larq's. Neither `custom_objects=` of `load_model`
-# nor `custom_object_scope` changes that, though before the import `custom_objects=` works. The other class takes the configuration if its arguments have the same names.
+# global table of custom objects under the bare name, and the layer comes back as larq's. `custom_objects=` of `load_model` does not
+# change that, though it works before the import. The other class takes the configuration if its arguments have the same names.
 #
 # Versions: TensorFlow and tf_keras 2.21.0, larq 0.14.0. Source: tf_keras' Wrapper.from_config calls the deserialization of layers
 # by a dictionary of class names; larq/layers.py registers its layers under bare names.

@@ -5,6 +5,9 @@ from tfq.compat import is_legacy, keras
 
 FULL_PRECISION = 32
 
+# Of each convolution, in float or not; the data format whatever the user's Keras is set to.
+_CONVOLUTION = {"padding": "same", "data_format": "channels_last", "kernel_initializer": "he_normal"}
+
 
 def batch_norm(x, name):
     """Batch normalization, with statistics that follow weights which flip (momentum 0.9, as larq advises)."""
@@ -34,16 +37,7 @@ def drop_latent_weights(model):
 
 def float_conv(x, filters, kernel_size, name, strides=1, use_bias=False):
     """A convolution that stays in float in every method: the first one, and the head of nin."""
-    return keras.layers.Conv2D(
-        filters,
-        kernel_size,
-        strides,
-        padding="same",
-        data_format="channels_last",
-        use_bias=use_bias,
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
+    return keras.layers.Conv2D(filters, kernel_size, strides, use_bias=use_bias, name=name, **_CONVOLUTION)(x)
 
 
 class Scheme:
@@ -73,16 +67,14 @@ class Scheme:
             filters,
             kernel_size,
             strides,
-            padding="same",
-            data_format="channels_last",
             use_bias=use_bias,
-            kernel_initializer="he_normal",
             input_quantizer=self.input_quantizer(),
             kernel_quantizer=self.kernel_quantizer(),
             gradient_quantizer=self.gradient_quantizer(),
             kernel_constraint=self.kernel_constraint,
             kmap=self.kmap,
             name=name,
+            **_CONVOLUTION,
         )(x)
 
     def input_quantizer(self):

@@ -1,12 +1,17 @@
 """Images on the device: each step of the compiled call sees the numbers of the host's batch, bit for bit."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
+import models
 from tfq import callbacks, data
-from tfq.compat import keras, ops
+from tfq.benchmark import feed
+from tfq.compat import backend, keras, ops
 from tfq.data import on_device
 
 MEAN, STD = np.float32([0.4914, 0.4822, 0.4465]), np.float32([0.2470, 0.2435, 0.2616])
@@ -139,3 +144,19 @@ def test_layers_pass_bfloat16_on_and_the_state_stays_float32(images, monkeypatch
         model.fit(given, validation_data=val_given, shuffle=False, verbose=0, callbacks=[callbacks.Bfloat16Training(mixed=True)])
     assert {str(weight.dtype) for weight in model.weights} == {"float32", "int32"}
     assert model.layers[0].step == 8
+
+
+def test_the_benchmark_times_both_ways_on_jax_alone(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(models, "build", lambda *arguments, **options: model_of())
+    given = ["--images=24", "--batch_size=8", "--repetitions=2", "--steps_per_execution=2", f"--json={tmp_path / 'feed.json'}"]
+    if backend != "jax":
+        with pytest.raises(SystemExit) as end:
+            feed.main(given)
+        assert end.value.code == 2
+        assert f"is for KERAS_BACKEND=jax; got {backend}" in capsys.readouterr().err
+        return
+    assert feed.main(given) == 0
+    report = json.loads((tmp_path / "feed.json").read_text())
+    assert {way: len(rates) for way, rates in report["images_per_s"].items()} == {"host": 2, "device": 2}
+    assert re.search(r"^host .* 1\.00x .*\ndevice ", capsys.readouterr().out)

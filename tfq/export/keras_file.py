@@ -2,7 +2,7 @@
 
 import textwrap
 
-from tfq.compat import keras
+from tfq.compat import keras, load_model
 from tfq.export import low_bit
 from tfq.export.layers import Unsupported
 
@@ -30,7 +30,7 @@ def load(path):
         Unsupported: Keras cannot load what it saved, such as layers of a class that is not registered.
     """
     try:
-        model = keras.models.load_model(str(path))
+        model = load_model(path)
     except (NotImplementedError, TypeError, ValueError) as error:
         # Of an error within a layer, Keras tells all about the model first.
         reason = textwrap.shorten(str(error).split("Exception encountered: ")[-1], 300, placeholder=" ...")
@@ -40,7 +40,7 @@ def load(path):
 
 def sizes(path):
     """(name, kind of layer, bytes, bytes in float32) of each layer with weights."""
-    return list(_sizes(keras.models.load_model(str(path), compile=False), ""))
+    return list(_sizes(load_model(path), ""))
 
 
 def _sizes(model, prefix):
