@@ -6,8 +6,9 @@
 # global table of custom objects under the bare name, and the layer comes back as larq's. `custom_objects=` of `load_model` does not
 # change that, though it works before the import. The other class takes the configuration if its arguments have the same names.
 #
-# Versions: TensorFlow and tf_keras 2.21.0, larq 0.14.0. Source: tf_keras' Wrapper.from_config calls the deserialization of layers
-# by a dictionary of class names; larq/layers.py registers its layers under bare names.
+# Versions: TensorFlow and tf_keras 2.21.0, larq 0.14.0. Source: tf_keras/src/layers/rnn/base_wrapper.py looks for "module" in the
+# configuration of the wrapper, which has none, and so reads the layer inside in the legacy format, by class name; larq/utils.py
+# registers its classes by their bare names.
 # For low-bit networks: every library of this field calls its layers QuantConv2D and QuantDense. Whoever compares two of them in one
 # process reads one's models with the other's layers. tfq reads such a file a second time with its own names in the table.
 set -euo pipefail
