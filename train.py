@@ -12,7 +12,7 @@ from absl import app, flags
 
 import models
 from models import bits
-from tfq import backends, extras
+from tfq import backends, optional
 from tfq.training import choices
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
 
@@ -185,7 +185,7 @@ def choose_backend(log=print):
     of_int8 = [("tensorflow_model_optimization", "--method=int8")] if FLAGS.method == "int8" else []
     for package, flag in [*of_int8, (backend, f"--backend={backend}")]:  # the extra of the former brings tf_keras too
         if importlib.util.find_spec(package) is None:
-            raise UsageError(extras.missing(package, flag))
+            raise UsageError(optional.missing(package, flag))
     of_tensorflow = [name for name in FLAGS.export if name not in choices.ANY_BACKEND_EXPORTS]
     if of_tensorflow and backend not in ("tensorflow", "tf_keras"):
         raise UsageError(f"--export={','.join(of_tensorflow)} needs --backend=tensorflow or tf_keras; got {backend}")

@@ -1,6 +1,7 @@
 """tfmot's 8-bit quantization-aware training of the float network: the baseline to beat. For tf_keras."""
 
-from tfq.compat import is_legacy, keras, require
+from tfq.backend.keras import is_legacy, keras
+from tfq.optional import require
 
 
 def quantize(model):

@@ -5,7 +5,7 @@ Everything is quantized but the first and the last convolution.
 
 from models.scheme import batch_norm, float_conv
 from tfq import layers
-from tfq.compat import keras
+from tfq.backend.keras import keras
 
 
 def build(scheme, input_shape=(32, 32, 3), num_classes=10, bn_first=None):

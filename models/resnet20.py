@@ -4,7 +4,7 @@ Everything is quantized but the first convolution and the head, the 1x1 convolut
 """
 
 from models.scheme import batch_norm, float_conv
-from tfq.compat import keras
+from tfq.backend.keras import keras
 
 STAGES = (16, 32, 64)
 

@@ -1,7 +1,7 @@
 """The layers that the networks are written with: each method says what a quantized convolution and its activation are."""
 
 from tfq import layers, quantizers, walk
-from tfq.compat import is_legacy, keras
+from tfq.backend.keras import is_legacy, keras
 
 FULL_PRECISION = 32
 

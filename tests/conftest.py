@@ -33,9 +33,9 @@ _MEMORY = 1.5 * 2**30
 
 # On Python 3.13 there are neither larq nor tfmot.
 _LEGACY = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
-collect_ignore = [] if _LEGACY and importlib.util.find_spec("larq") else ["test_larq.py"]
+collect_ignore = [] if _LEGACY and importlib.util.find_spec("larq") else ["quantizers/test_larq.py"]
 if _LEGACY and importlib.util.find_spec("tensorflow_model_optimization") is None:
-    collect_ignore.append("test_int8.py")
+    collect_ignore.append("models/test_int8.py")
 
 
 def pytest_configure(config):
@@ -44,7 +44,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    from tfq.compat import backend, is_legacy
+    from tfq.backend.keras import backend, is_legacy
 
     applies = {
         "legacy_only": is_legacy,
@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(config, items):
 def _memory():
     """What JAX keeps of each function that it compiled goes, once it is much."""
     yield
-    from tfq.compat import backend
+    from tfq.backend.keras import backend
 
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     if backend == "jax" and pages * os.sysconf("SC_PAGE_SIZE") > _MEMORY:
@@ -75,7 +75,7 @@ def _memory():
 
 
 def tensor(x, dtype="float32"):
-    from tfq.compat import ops
+    from tfq.backend.keras import ops
 
     x = np.asarray(x)
     return ops.convert_to_tensor(x if dtype == "int32" else x.astype("float32"), dtype=dtype)
@@ -83,14 +83,14 @@ def tensor(x, dtype="float32"):
 
 def array(x):
     """NumPy copy of a tensor; bfloat16 becomes float32, which holds all its values."""
-    from tfq.compat import ops
+    from tfq.backend.keras import ops
 
     return ops.convert_to_numpy(ops.cast(x, "float32") if "bfloat16" in str(x.dtype) else x)
 
 
 def vjp(function, primals, upstream):
     """The value of `function(*primals)` and the gradients, for each primal, of <upstream, value>; tensors in and out."""
-    from tfq.compat import backend, ops
+    from tfq.backend.keras import backend, ops
 
     if backend == "tensorflow":
         import tensorflow as tf
@@ -120,7 +120,7 @@ def gradient(function, x, upstream=1.0, dtype="float32"):
 
 def compiled(function):
     """`function` as the training step runs it."""
-    from tfq.compat import backend
+    from tfq.backend.keras import backend
 
     if backend == "tensorflow":
         import tensorflow as tf
@@ -135,7 +135,7 @@ def compiled(function):
 
 def layer_vjp(layer, x, upstream, training=True):
     """Outputs of a layer and its gradients for the inputs and for each trainable weight, as NumPy arrays; updates its state."""
-    from tfq.compat import backend, keras, ops
+    from tfq.backend.keras import backend, keras, ops
 
     x, upstream = tensor(x), tensor(upstream)
     if backend == "jax":

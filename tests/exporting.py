@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfq.compat import keras
+from tfq.backend.keras import keras
 from tfq.layers import BatchNormalization, QuantConv2D, QuantDense
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfq.compat import is_legacy, keras
+from tfq.backend.keras import is_legacy, keras
 from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense, QuantGradient
 from tfq.quantizers import DoReFaGradients, DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 

@@ -13,7 +13,7 @@ from unittest import mock
 
 import h5py
 
-from tfq.compat import backend, is_legacy, keras
+from tfq.backend.keras import backend, is_legacy, keras
 
 ROOT = Path(__file__).resolve().parent.parent
 SLICE = ["--dataset=npz", "--data_dir=tests/data/cifar10_slice.npz"]

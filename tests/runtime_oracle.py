@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfq.runtime import graph as g
+from tfq.graph import nodes as g
 
 _LEVELS = "levels"
 

@@ -23,5 +23,5 @@ def __getattr__(name):
     if name == "export_model":
         return importlib.import_module("tfq.export").export_model
     if name == "load_packed":
-        return importlib.import_module("tfq.export.unpacked").load_packed
+        return importlib.import_module("tfq.convert.to_keras").load_packed
     raise AttributeError(f"module 'tfq' has no attribute {name!r}")

@@ -5,7 +5,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-from tfq import extras
+from tfq import optional
 
 MOST_THREADS = 256
 # What matplotlib writes without further packages.
@@ -38,7 +38,7 @@ def picture_file(text):
     if path.suffix.lower() not in _PICTURES:
         raise argparse.ArgumentTypeError(f"must end with {', '.join(_PICTURES[:-1])} or {_PICTURES[-1]}; got {text!r}")
     if importlib.util.find_spec("matplotlib") is None:
-        raise argparse.ArgumentTypeError(extras.missing("matplotlib", "a picture"))
+        raise argparse.ArgumentTypeError(optional.missing("matplotlib", "a picture"))
     return path
 
 

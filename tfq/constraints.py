@@ -2,7 +2,7 @@
 
 import numbers
 
-from tfq.compat import add_custom_objects, keras, ops
+from tfq.backend.keras import add_custom_objects, keras, ops
 from tfq.quantizers.base import register
 
 

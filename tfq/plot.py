@@ -6,8 +6,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from tfq import extras
-from tfq.training import atomic
+from tfq import files, optional
 
 # Runs differ by colour first, then by the kind of line; colours told apart by most colour-blind readers too (Okabe and Ito).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -127,12 +126,12 @@ def _draw(runs):
 
 
 def _matplotlib():
-    # Not by `compat.require`: a plot needs no Keras, which takes seconds to import.
+    # A plot needs no Keras, which takes seconds to import.
     try:
         import matplotlib.figure
         import matplotlib.ticker
     except ModuleNotFoundError as error:
-        raise ImportError(extras.missing("matplotlib", "a plot")) from error
+        raise ImportError(optional.missing("matplotlib", "a plot")) from error
     return matplotlib
 
 
@@ -156,7 +155,7 @@ def _draw_panel(panel, title, lines, styles):
 
 def _write(figure, out):
     try:
-        with atomic.replacing(out) as partial:
+        with files.replacing(out) as partial:
             figure.savefig(partial, dpi=120)
     except OSError as error:
         raise PlotError(f"cannot write {out}: {error.strerror}") from error

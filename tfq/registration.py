@@ -6,26 +6,27 @@ import importlib.util
 import sys
 
 _KERAS = ("keras", "tf_keras")
+# Where tfq itself imports Keras, its classes can be made once this package is complete, and no sooner.
+_OURS = "tfq.backend"
 
 
 def with_keras():
     """Register now if a Keras is loaded, else right after one will be."""
     if any(name in sys.modules for name in _KERAS):
-        register()
+        _register()
     else:
         sys.meta_path.insert(0, _AfterKeras())
 
 
-def register():
-    """Register now: each class does so itself where it is defined."""
-    importlib.import_module("tfq.layers")
+def _register():
+    importlib.import_module("tfq.layers")  # each class registers itself where it is defined
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
     """Finds Keras as the other finders do, and registers when its import is complete."""
 
     def find_spec(self, name, path=None, target=None):
-        if name not in _KERAS or self not in sys.meta_path:
+        if name not in (*_KERAS, _OURS) or self not in sys.meta_path:
             return None
         # The others are asked without this one. It stays for later: who asks may only want to know whether Keras is installed.
         place = sys.meta_path.index(self)
@@ -41,10 +42,10 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
     def _and_register(self, execute):
         def execute_and_register(module):
             execute(module)
+            if module.__name__ != _OURS and _OURS in sys.modules:
+                return
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
-            # Where tfq itself imports Keras, it registers when it has got the names it needs from it.
-            if "tfq.compat" not in sys.modules:
-                register()
+            _register()
 
         return execute_and_register

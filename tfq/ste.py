@@ -5,7 +5,8 @@ that the latent (float) tensor behind the step can be trained (Bengio et al. 201
 arXiv:1602.02830, section 1.3).
 """
 
-from tfq.compat import custom_gradient, ops
+from tfq.backend.gradients import custom_gradient
+from tfq.backend.keras import ops
 
 
 def sign(x):

@@ -6,7 +6,8 @@ millions of weights is then 0.1 % off and more; in float16 a sum ends at 65,504.
 
 import math
 
-from tfq.compat import ops, promote
+from tfq.backend.gradients import promote
+from tfq.backend.keras import ops
 
 # So many equal terms, one after another, lose up to 6e-5 of their sum, and random ones 1e-6.
 _MOST = 2048

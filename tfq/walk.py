@@ -2,7 +2,7 @@
 
 import contextlib
 
-from tfq.compat import keras, sublayers, weight_name
+from tfq.backend.keras import keras, sublayers, weight_name
 
 # Where Keras itself keeps layers, or what it can make them of again; those of a class are in its other attributes.
 _OF_KERAS = ("_self_", "_auto_config", "_layers", "_tracke", "_inbound", "_outbound")

@@ -22,7 +22,7 @@ _build = models.build
 
 def build(*arguments, **options):
     """The network of train.py, changed; train.py has chosen the backend when it calls this."""
-    from tfq.compat import keras
+    from tfq.backend.keras import keras
     from tfq.quantizers import DoReFaWeights
 
     model = _build(*arguments, **options)
@@ -43,7 +43,7 @@ def build(*arguments, **options):
 
 def _scaled(quantizer):
     """A quantizer of one bit whose gradient is multiplied by its scale factor."""
-    from tfq.compat import keras, ops
+    from tfq.backend.keras import keras, ops
 
     @keras.saving.register_keras_serializable("one_bit")  # so that the checkpoints can be read
     class Scaled(quantizer):

@@ -7,7 +7,7 @@ import argparse
 import shutil
 import sys
 
-from tfq.compat import keras, ops, weight_name
+from tfq.backend.keras import keras, ops, weight_name
 from tfq.training import checkpoint
 from tfq.training.run_directory import RunDirectory
 

@@ -3,8 +3,10 @@
 import contextlib
 
 from tfq import walk
-from tfq.compat import accelerators, bfloat16_products, exact_products, is_legacy, keras
-from tfq.complexity.graph import has_graph
+from tfq.backend.devices import accelerators
+from tfq.backend.keras import is_legacy, keras
+from tfq.backend.rounding import bfloat16_products, exact_products
+from tfq.keras_graph import has_graph
 
 
 class Bfloat16Training(keras.callbacks.Callback):

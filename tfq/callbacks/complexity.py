@@ -1,14 +1,14 @@
 """Says what the network costs, before training begins."""
 
-from tfq import complexity, flops
-from tfq.compat import keras
+from tfq.backend.keras import keras
+from tfq.summary import flops, seed_macs, summarize
 
 
 class Complexity(keras.callbacks.Callback):
     """Prints operations, parameters and memory per bit width, and the FLOPs that keras-flops counts.
 
     Args:
-        count_relu: count the ReLUs in the line on complexity (see `tfq.complexity.seed_macs`).
+        count_relu: count the ReLUs in the line on complexity (see `tfq.summary.seed_macs`).
         log: takes the lines.
     """
 
@@ -29,10 +29,10 @@ class Complexity(keras.callbacks.Callback):
             self.log(f"==> Number of parameters:       {self.model.count_params() / 1e6:.2f} M")
 
     def _log_costs(self):
-        summary = complexity.summarize(self.model)
+        summary = summarize(self.model)
         self.log(str(summary))
-        left = complexity.seed_macs(self.model, relu=self.count_relu) / 1e6
-        everything = complexity.seed_macs(self.model, quantized=True, relu=self.count_relu) / 1e6
+        left = seed_macs(self.model, relu=self.count_relu) / 1e6
+        everything = seed_macs(self.model, quantized=True, relu=self.count_relu) / 1e6
         without = f", without {', '.join(summary.uncounted)}" if summary.uncounted else ""
         self.log(f"==> Computational complexity:   {everything:.2f} MMac, {left:.2f} of them in float{without}")
 

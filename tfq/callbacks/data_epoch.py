@@ -1,6 +1,6 @@
 """Tells the data which epoch it is."""
 
-from tfq.compat import keras
+from tfq.backend.keras import keras
 
 
 class DataEpoch(keras.callbacks.Callback):

@@ -5,9 +5,10 @@ from itertools import islice
 import numpy as np
 
 from tfq import walk
+from tfq.backend.keras import keras, ops
+from tfq.backend.rounding import exact_products
 from tfq.callbacks import pairs
 from tfq.callbacks.quantizer_inputs import QuantizerInputs
-from tfq.compat import exact_products, keras, ops
 from tfq.training import batch_statistics
 
 _BATCHES = 16  # of the training images, for statistics of batch normalization

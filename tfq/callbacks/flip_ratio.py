@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfq import walk
-from tfq.compat import keras, ops
+from tfq.backend.keras import keras, ops
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 from tfq.quantizers.base import FULL_PRECISION
 

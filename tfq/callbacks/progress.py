@@ -2,8 +2,8 @@
 
 import time
 
+from tfq.backend.keras import keras
 from tfq.callbacks.report import head
-from tfq.compat import keras
 from tfq.training.lines import duration
 
 

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 
 from tfq import walk
-from tfq.compat import ops
+from tfq.backend.keras import ops
 from tfq.quantizers import DoReFaInputs, XnorInputs
 from tfq.quantizers.base import FULL_PRECISION, Quantizer
 

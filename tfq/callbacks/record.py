@@ -2,7 +2,7 @@
 
 import math
 
-from tfq.compat import keras
+from tfq.backend.keras import keras
 from tfq.training import checkpoint
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from tfq.compat import keras
+from tfq.backend.keras import keras
 from tfq.training.optimizers import current_rate
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from tfq.compat import keras
+from tfq.backend.keras import keras
 
 # Accuracy up to so many standard errors above chance counts as chance; guesses are beyond once in 700 epochs.
 _STANDARD_ERRORS = 3

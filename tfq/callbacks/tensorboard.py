@@ -2,7 +2,7 @@
 
 import shutil
 
-from tfq.compat import keras
+from tfq.backend.keras import keras
 
 
 class TensorBoard(keras.callbacks.TensorBoard):

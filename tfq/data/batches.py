@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from tfq.compat import keras
+from tfq.backend.keras import keras
 from tfq.data import streams
 from tfq.data.augment import augment, draw
 

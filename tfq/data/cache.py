@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tfq import files
 from tfq.data.errors import DataError
-from tfq.training import atomic
 
 _ABANDONED = 3600  # seconds; an older temporary file was left by a process that was killed
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -44,5 +44,5 @@ def write_npz(path, arrays):
     for leftover in path.parent.glob(f".writing-*-{path.name}"):
         if time.time() - leftover.stat().st_mtime > _ABANDONED:
             leftover.unlink(missing_ok=True)
-    with atomic.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         np.savez(temporary, **dict(zip(KEYS, arrays, strict=True)))

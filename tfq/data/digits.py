@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tfq.compat import require
 from tfq.data.dataset import make
+from tfq.optional import require
 
 _NUM_TEST = 360
 

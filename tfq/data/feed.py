@@ -1,6 +1,7 @@
 """Batches in the form that `fit` takes without delay."""
 
-from tfq.compat import backend, require
+from tfq.backend.keras import backend
+from tfq.optional import require
 
 _AHEAD = 2
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tfq.data.errors import DataError
+from tfq.graph.codec import MAX_NAME
 from tfq.runtime import labels
-from tfq.runtime.codec import MAX_NAME
 
 _DIGITS = tuple("0123456789")
 _CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"

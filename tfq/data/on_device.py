@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfq.compat import accelerators, backend, keras, require
+from tfq.backend.devices import accelerators
+from tfq.backend.keras import backend, keras
 from tfq.data.augment import PAD
 from tfq.data.batches import PyDataset
 from tfq.data.feed import feed
+from tfq.optional import require
 
 # Images of more bytes stay with the host: a device has to hold network and activations beside them.
 MOST_BYTES = 2**32

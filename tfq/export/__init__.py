@@ -5,18 +5,18 @@ tfq.export_model(model, "run/export", formats=["tfq", "tflite"], images=x_test[:
 
 import importlib
 
-# What is public, and the file it stands in. Keras is not imported before one of them is used: a command sets its backend first.
+# What is public, and the module it stands in. Keras is not imported before one of them is used: a command sets its backend first.
 _PUBLIC = {
-    "Agreement": "verify",
-    "ExportError": "errors",
-    "ExportMismatch": "verify",
-    "FORMATS": "formats",
-    "Report": "exporter",
-    "Unsupported": "layers",
-    "check": "formats",
-    "check_model": "formats",
-    "export_model": "exporter",
-    "save": "exporter",
+    "Agreement": "tfq.export.verify",
+    "ExportError": "tfq.export.errors",
+    "ExportMismatch": "tfq.export.verify",
+    "FORMATS": "tfq.export.formats",
+    "Report": "tfq.export.exporter",
+    "Unsupported": "tfq.convert.layers",
+    "check": "tfq.export.formats",
+    "check_model": "tfq.export.formats",
+    "export_model": "tfq.export.exporter",
+    "save": "tfq.export.exporter",
 }
 
 __all__ = list(_PUBLIC)
@@ -24,5 +24,5 @@ __all__ = list(_PUBLIC)
 
 def __getattr__(name):
     if name in _PUBLIC:
-        return getattr(importlib.import_module(f"tfq.export.{_PUBLIC[name]}"), name)
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

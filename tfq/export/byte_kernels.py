@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from tfq.compat import require
+from tfq.optional import require
 
 # Largest error of a level, over the largest of its kernel: what float32 rounds when levels are computed and scaled.
 _ROUNDING = 1e-6

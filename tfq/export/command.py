@@ -11,7 +11,7 @@ from tfq import data, export
 from tfq.arguments import integer
 from tfq.data import names, npz
 from tfq.export import run
-from tfq.runtime.file import FileError
+from tfq.graph.file import FileError
 from tfq.training.checkpoint import CheckpointError
 
 # What a user can come upon; each is one line.

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tfq.compat import exact_products, plain_settings
+from tfq.backend.rounding import exact_products
+from tfq.backend.settings import plain_settings
+from tfq.convert.from_keras import check_graph
+from tfq.convert.layers import Unsupported
 from tfq.export import accuracy, label_file, pixels, table
 from tfq.export.accuracy import Accuracy
 from tfq.export.errors import ExportError
 from tfq.export.formats import FORMATS, check, check_precision, paths
-from tfq.export.graph import check_graph
-from tfq.export.layers import Unsupported
 from tfq.export.sample import Sample
 from tfq.export.verify import Agreement, ExportMismatch, check_images, compare, keras_logits
 from tfq.quiet import quiet

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from tfq.compat import require
+from tfq.optional import require
 
 _BINARY = "LceBconv2d"
 _WORD = 32

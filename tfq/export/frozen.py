@@ -3,9 +3,9 @@
 import contextlib
 
 from tfq import walk
-from tfq.compat import require
+from tfq.convert.kernels import array
 from tfq.export import low_bit
-from tfq.export.kernels import array
+from tfq.optional import require
 from tfq.quantizers import DoReFaInputs
 
 _BYTE = 8

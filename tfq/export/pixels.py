@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from tfq.compat import keras
-from tfq.complexity.graph import has_graph, inputs_of, layer_of, nodes, outputs_of
-from tfq.export import kernels
+from tfq.backend.keras import keras
+from tfq.convert import kernels
+from tfq.convert.layers import Call, Unsupported, converter_of, does_nothing
 from tfq.export.errors import ExportError
-from tfq.export.layers import Call, Unsupported, converter_of, does_nothing
+from tfq.keras_graph import has_graph, inputs_of, layer_of, nodes, outputs_of
 
 # 0 to 255 in front of such a layer are a few units behind it; pixels that were scaled before would be less than one step apart.
 _WIDEST = 32

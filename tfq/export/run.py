@@ -9,10 +9,11 @@ import zipfile
 import numpy as np
 
 from tfq import data
-from tfq.compat import is_legacy, load_model, require
+from tfq.backend.keras import is_legacy, load_model
 from tfq.data import names
 from tfq.export.errors import ExportError
 from tfq.export.verify import FEWEST_IMAGES
+from tfq.optional import require
 from tfq.training import checkpoint, run_data
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfq.export.errors import ExportError
-from tfq.runtime.codec import MAX_NAME
+from tfq.graph.codec import MAX_NAME
 
 # As many as TensorFlow's guide to post-training quantization takes at least.
 _REPRESENTATIVE = 200

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tfq import walk
-from tfq.compat import ops
-from tfq.export import layers
-from tfq.export.boundary import NEAR, relative_distance
+from tfq.backend.keras import ops
+from tfq.convert import layers
+from tfq.convert.boundary import NEAR, relative_distance
+from tfq.convert.kernels import array
 from tfq.export.errors import ExportError
-from tfq.export.kernels import array
 from tfq.quantizers.base import Quantizer
 
 # Largest difference of two logits, over the largest logit, that the order of float32 sums explains: measured 3e-5 at most.

@@ -1,7 +1,8 @@
 """A quantizer as a layer of its own."""
 
 from tfq import quantizers
-from tfq.compat import keras, ops, promote
+from tfq.backend.gradients import promote
+from tfq.backend.keras import keras, ops
 from tfq.quantizers.base import register
 
 

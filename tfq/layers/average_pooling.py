@@ -1,6 +1,6 @@
 """Average pooling that is the same on every backend."""
 
-from tfq.compat import REPEATS_EDGES, is_legacy, keras, ops
+from tfq.backend.keras import REPEATS_EDGES, is_legacy, keras, ops
 from tfq.layers import padding
 from tfq.quantizers.base import register
 

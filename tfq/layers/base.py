@@ -1,7 +1,8 @@
 """What the quantized layers share: the quantizers of their operands and of their output gradient."""
 
 from tfq import constraints, quantizers
-from tfq.compat import UNCAST, ops, promote
+from tfq.backend.gradients import promote
+from tfq.backend.keras import UNCAST, ops
 from tfq.layers.gradient import QuantGradient
 from tfq.quantizers.base import FULL_PRECISION
 

@@ -1,6 +1,7 @@
 """Batch normalization that trains with TensorFlow's fused op."""
 
-from tfq.compat import fused_batch_norm, is_legacy, keras, ops
+from tfq.backend.fused import fused_batch_norm
+from tfq.backend.keras import is_legacy, keras, ops
 from tfq.quantizers.base import register
 
 # Below this the fused op silently uses this value instead.

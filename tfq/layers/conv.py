@@ -2,7 +2,8 @@
 
 import numbers
 
-from tfq.compat import keras, ops, promote
+from tfq.backend.gradients import promote
+from tfq.backend.keras import keras, ops
 from tfq.layers import padding
 from tfq.layers.base import QuantizedLayer
 from tfq.quantizers.base import check_flag, register

@@ -1,6 +1,6 @@
 """Dense layer with quantized operands."""
 
-from tfq.compat import keras, ops
+from tfq.backend.keras import keras, ops
 from tfq.layers.base import QuantizedLayer
 from tfq.quantizers.base import register
 

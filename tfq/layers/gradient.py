@@ -4,7 +4,7 @@ import random
 import zlib
 
 from tfq import quantizers
-from tfq.compat import SHARED_STATE, keras, ops
+from tfq.backend.keras import SHARED_STATE, keras, ops
 from tfq.quantizers.base import register
 
 

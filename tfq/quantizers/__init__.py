@@ -2,7 +2,7 @@
 
 import types
 
-from tfq.compat import keras
+from tfq.backend.keras import keras
 from tfq.quantizers.base import Configured, Quantizer
 from tfq.quantizers.dorefa import DoReFaGradients, DoReFaInputs, DoReFaWeights
 from tfq.quantizers.ternary import TernaryWeights

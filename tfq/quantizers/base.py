@@ -5,7 +5,7 @@ import numbers
 
 import numpy as np
 
-from tfq.compat import add_custom_objects, is_legacy, keras
+from tfq.backend.keras import add_custom_objects, is_legacy, keras
 
 FULL_PRECISION = 32
 

@@ -1,7 +1,9 @@
 """DoReFa-Net (Zhou et al. 2016, arXiv:1606.06160): weights, activations and gradients of k bits."""
 
 from tfq import ste, sums
-from tfq.compat import custom_gradient, ops, promote, random_uniform
+from tfq.backend.gradients import custom_gradient, promote
+from tfq.backend.keras import ops
+from tfq.backend.noise import random_uniform
 from tfq.quantizers.base import FULL_PRECISION, Quantizer, check_bits, check_flag, check_seed, register
 
 

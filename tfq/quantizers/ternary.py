@@ -1,7 +1,8 @@
 """Ternary Weight Networks (Li et al. 2016, arXiv:1605.04711): weights from {-alpha, 0, +alpha}."""
 
 from tfq import sums
-from tfq.compat import custom_gradient, ops, promote
+from tfq.backend.gradients import custom_gradient, promote
+from tfq.backend.keras import ops
 from tfq.quantizers.base import Quantizer, check_flag, register
 
 

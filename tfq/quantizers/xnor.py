@@ -3,7 +3,8 @@
 import contextlib
 
 from tfq import ste, sums
-from tfq.compat import custom_gradient, keras, ops, promote
+from tfq.backend.gradients import custom_gradient, promote
+from tfq.backend.keras import keras, ops
 from tfq.quantizers.base import Configured, Quantizer, check_flag, register
 
 

@@ -18,7 +18,7 @@ def load(path, threads=1):
         ValueError: the file is no valid `.tfq` file, its network needs more memory than any network should, or `threads` is not
             a positive integer.
     """
-    from tfq.runtime import check, file
+    from tfq.graph import check, file
     from tfq.runtime.engine import Engine
 
     try:

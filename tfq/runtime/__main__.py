@@ -71,7 +71,7 @@ def _check_outputs(parser, options):
 def _engine(options):
     """The engine, and the name of each class or None."""
     from tfq import runtime
-    from tfq.runtime import check
+    from tfq.graph import check
 
     engine = runtime.load(options.model, options.threads)
     graph = engine.graph

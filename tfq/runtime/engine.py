@@ -25,7 +25,7 @@ class Engine:
     Compiled code is shared by all networks, and kept on disk: the first engine on a machine takes seconds to start.
 
     Args:
-        graph: `tfq.runtime.graph.Graph`.
+        graph: `tfq.graph.nodes.Graph`.
         threads: threads that share the images of a batch. Of fewer images than threads, each is shared by all of them if it takes
             about half a millisecond or more, and no other call does the same; smaller ones use a thread each.
 

@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass, field, replace
 
-from tfq.runtime import check
-from tfq.runtime import graph as g
-from tfq.runtime import shapes as s
+from tfq.graph import check
+from tfq.graph import nodes as g
+from tfq.graph import shapes as s
 
 # Bit planes of inputs times those of weights up to which popcounts are faster than products of bytes (binary: 1 x 1), and
 # than float32 where the inputs are signs, which bytes do not hold.

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from tfq import extras
+from tfq import optional
 
 try:
     import numba
@@ -13,7 +13,7 @@ try:
     from numba.core.registry import cpu_target
     from numba.extending import intrinsic, overload, register_model
 except ImportError as error:
-    raise ImportError(extras.missing("numba")) from error
+    raise ImportError(optional.missing("numba")) from error
 
 __all__ = [
     "PrimitiveModel",

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfq.runtime import graph as g
+from tfq.graph import nodes as g
 from tfq.runtime.vector import LANES
 
 WORD = 32

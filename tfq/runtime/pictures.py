@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfq import extras
+from tfq import optional
 
 # Kinds of pixels of 8 bits a channel; of wider ones PIL would cut off what is brighter than 255.
 _MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
@@ -123,4 +123,4 @@ def _pil(module):
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ImportError(extras.missing("PIL", "reading image files", extra="runtime")) from error
+        raise ImportError(optional.missing("PIL", "reading image files", extra="runtime")) from error

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfq.graph import nodes as g
+from tfq.graph.check import MAX_VALUES, GraphError
 from tfq.runtime import fusion, packing
-from tfq.runtime import graph as g
-from tfq.runtime.check import MAX_VALUES, GraphError
 from tfq.runtime.tile import BYTES, FLOAT, MASKED, XOR
 from tfq.runtime.vector import LANES
 

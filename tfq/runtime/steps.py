@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfq.runtime import fusion, kernels, packing, product, shapes, threshold
-from tfq.runtime import graph as g
-from tfq.runtime.check import GraphError
+from tfq.graph import nodes as g
+from tfq.graph import shapes
+from tfq.graph.check import GraphError
+from tfq.runtime import fusion, kernels, packing, product, threshold
 from tfq.runtime.memory import Constants, Memory
 from tfq.runtime.tile import POSITIONS, VECTORS, largest_tile
 from tfq.runtime.vector import LANES

@@ -4,7 +4,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 
 from tfq import walk
-from tfq.compat import keras
+from tfq.backend.keras import keras
 
 
 @contextmanager

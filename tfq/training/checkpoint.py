@@ -10,8 +10,9 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from tfq.compat import keras, require
-from tfq.training import atomic
+from tfq import files
+from tfq.backend.keras import keras
+from tfq.optional import require
 from tfq.training.history import History
 
 _HISTORY = "tfq_history.json"
@@ -34,7 +35,7 @@ def save(model, path, history):
     """
     path = Path(path)
     try:
-        with atomic.replacing(path) as temporary:
+        with files.replacing(path) as temporary:
             model.save(str(temporary))
             _attach(temporary, history.text())
             if path.exists():
@@ -51,7 +52,7 @@ def update(path, history):
     """
     path = Path(path)
     try:
-        with atomic.replacing(path) as temporary:
+        with files.replacing(path) as temporary:
             _copy_model(path, temporary)
             _attach(temporary, history.text())
     except (OSError, RuntimeError) as error:
@@ -61,7 +62,7 @@ def update(path, history):
 def copy(source, target):
     """Copy a checkpoint, whole or not at all."""
     try:
-        with atomic.replacing(target) as temporary:
+        with files.replacing(target) as temporary:
             shutil.copyfile(source, temporary)
     except OSError as error:
         raise CheckpointError(f"cannot copy the checkpoint {source} to {target}: {_reason(error)}") from error

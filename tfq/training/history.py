@@ -5,7 +5,7 @@ import io
 import json
 import math
 
-from tfq.training import atomic
+from tfq import files
 
 
 class History:
@@ -65,7 +65,7 @@ class History:
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: f"{value:.8g}" for name, value in row.items()} for row in self.rows)
-        atomic.write_text(path, text.getvalue())
+        files.write_text(path, text.getvalue())
 
 
 def _row(epoch, logs):

@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules, all of them Keras' own."""
 
 from tfq import walk
-from tfq.compat import keras, ops, weight_name
+from tfq.backend.keras import keras, ops, weight_name
 from tfq.training.choices import OPTIMIZERS, SCHEDULES
 
 

@@ -2,8 +2,12 @@
 
 import importlib.util
 
-from tfq import callbacks, complexity, data, export, extras, plot
-from tfq.compat import accelerators, enable_determinism, exact_products, keras, plain_settings
+from tfq import callbacks, data, export, optional, plot
+from tfq.backend.devices import accelerators, enable_determinism
+from tfq.backend.keras import keras
+from tfq.backend.rounding import exact_products
+from tfq.backend.settings import plain_settings
+from tfq.summary import summarize
 from tfq.training import checkpoint, optimizers, run_data, transfer
 from tfq.training.history import History
 from tfq.training.lines import Lines, duration
@@ -188,7 +192,7 @@ def complete(record, model, val_images):
 def tensorboard(directory, history):
     """The TensorBoard callback, or none where TensorFlow is not installed."""
     if importlib.util.find_spec("tensorflow") is None:
-        log(f"TensorBoard: off, {extras.missing('tensorflow', 'it')}")
+        log(f"TensorBoard: off, {optional.missing('tensorflow', 'it')}")
         return []
     from tfq.callbacks.tensorboard import TensorBoard
 
@@ -200,7 +204,7 @@ def finish(flags, directory, dataset, model, history, stopped):
     best = history.best_epoch()
     picked_on = "held-out training images" if flags.holdout else "the test images"
     seconds = sum(history.column("seconds"))
-    cost = complexity.summarize(model)
+    cost = summarize(model)
     summary = {
         "model": flags.model,
         "method": flags.method,

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tfq.training import atomic, hardware
+from tfq import files
+from tfq.training import hardware
 
 # Of a run that went on elsewhere there is more than one.
 _PARTS = ("backend", "hardware", "commit")
@@ -93,7 +94,7 @@ class RunDirectory:
 
     def write_flags(self, flags):
         """Write flags (names to texts) in the form that `--flagfile` reads."""
-        atomic.write_text(self.flags, "".join(f"--{name}={value}\n" for name, value in flags.items()))
+        files.write_text(self.flags, "".join(f"--{name}={value}\n" for name, value in flags.items()))
 
     def claim(self, flags):
         """Say which flags the run goes on with; `begin` writes them, once the data are known to be the run's too."""
@@ -126,7 +127,7 @@ class RunDirectory:
 
     def write_json(self, path, content):
         """Write a JSON file of the run."""
-        atomic.write_text(path, json.dumps(content, indent=2) + "\n")
+        files.write_text(path, json.dumps(content, indent=2) + "\n")
 
     def write_versions(self, versions):
         """Write `versions.json`; what earlier parts of the run were computed by stays in its lists, in their order."""

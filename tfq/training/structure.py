@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 
 from tfq import walk
-from tfq.compat import keras, ops
-from tfq.complexity.graph import has_graph
+from tfq.backend.keras import keras, ops
+from tfq.keras_graph import has_graph
 from tfq.layers import QuantConv2D, QuantDense
 
 _PLAIN = {QuantConv2D: keras.layers.Conv2D, QuantDense: keras.layers.Dense}

@@ -4,7 +4,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tfq import walk
-from tfq.compat import load_model, ops
+from tfq.backend.keras import load_model, ops
 from tfq.training import structure, weights
 
 

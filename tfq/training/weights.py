@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfq.training import atomic
+from tfq import files
 from tfq.training.run_directory import RunDirectory
 
 _ABOUT = "about"
@@ -36,7 +36,7 @@ def write(path, layers, about):
     arrays = {f"{layer}/{name}": _narrow(array) for layer, weights in layers.items() for name, array in weights.items()}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         np.savez_compressed(temporary, **{_ABOUT: json.dumps(about)}, **arrays)
 
 

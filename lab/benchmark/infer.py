@@ -1,0 +1,147 @@
+"""`python -m lab.benchmark infer`: latency, throughput, size and accuracy of a network on each engine, on CPUs.
+
+tfq and larq-compute-engine run the quantized network; TFLite (float32 and int8, XNNPACK) and Keras the plain float network of the
+same architecture. Each engine is a process of its own; they are measured in turns.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from lab.benchmark import needs
+from lab.benchmark.worker import Worker
+from tfq.arguments import integer, output_file, picture_file, thread_count
+
+# Batch sizes, and calls of each engine a turn.
+CALLS = {1: 60, 128: 2}
+KEYS = ("engine", "model", "method", "threads", "batch", "p50_ms", "p95_ms", "images_per_s", "bytes", "top1")
+
+
+def main(arguments):
+    """Measure, print tables, and write the rows where `--json` says."""
+    options, parser = _options(arguments)
+    if not Path("models").is_dir():
+        parser.exit(2, "python -m lab.benchmark infer: needs the networks in models/: run it in a checkout of tfq\n")
+    needs.tensorflow(parser)
+    import models
+    from lab.benchmark import artifacts
+
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            made = artifacts.make(options, Path(directory), models.build)
+        except artifacts.ERRORS as error:
+            parser.exit(1, f"python -m lab.benchmark infer: error: {' '.join(str(error).split())}\n")
+        rows = [row for threads in options.threads for row in _measure(options, made, threads)]
+        steps = _profile(made)
+        starts = _starts(made, Path(directory) / "code")
+    _print(rows)
+    print(f"\nstart of tfq, process and first result: {starts[0]:.2f} s the first time, when it compiles; then {starts[1]:.2f} s")
+    _print_steps(steps)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    if options.plot:
+        from lab.benchmark import infer_plot
+
+        infer_plot.draw(rows, options.plot)
+    return 0
+
+
+def _options(arguments):
+    parser = argparse.ArgumentParser(prog="python -m lab.benchmark infer", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--run",
+        metavar="RUN",
+        type=Path,
+        help="quantized run of train.py, or JSON file of a sweep, as in results/sweep; without one, a network is trained for an "
+        "epoch on handwritten digits",
+    )
+    parser.add_argument("--float_run", metavar="RUN", type=Path, help="likewise a float run, for the rows of TFLite and Keras")
+    parser.add_argument("--model", default="resnet20", help="network, where no run is given (default resnet20)")
+    parser.add_argument("--method", default="xnor", help="likewise its quantization (default xnor)")
+    parser.add_argument("--w_bits", type=int, help="likewise, for dorefa")
+    parser.add_argument("--a_bits", type=int, help="likewise, for dorefa")
+    parser.add_argument("--depth", type=int, help="likewise, of resnet20")
+    parser.add_argument("--width", type=int, help="likewise, of resnet20")
+    parser.add_argument("--threads", type=thread_count, nargs="+", default=[1, 2], help="numbers of threads (default 1 2)")
+    parser.add_argument("--repetitions", type=integer(), default=10, help="turns of each engine (default 10)")
+    parser.add_argument("--images", type=integer(), default=1000, help="test images for top-1 (default 1000)")
+    parser.add_argument("--json", metavar="PATH", type=output_file, help=f"write the rows {{{', '.join(KEYS)}}} here")
+    parser.add_argument("--plot", metavar="PATH", type=picture_file, help="draw the latencies into this picture")
+    return parser.parse_args(arguments), parser
+
+
+def _start(made, engine, threads, **environment):
+    """A process that has given its first result, and the seconds from its start to that."""
+    begin = time.perf_counter()
+    worker = Worker("lab.benchmark.infer_worker", engine, threads, environment=environment)
+    worker.call("load", made.files[engine], made.images)
+    return worker, time.perf_counter() - begin
+
+
+def _starts(made, directory):
+    """Seconds that the first start of tfq on a machine takes, and the second."""
+    seconds = []
+    for _ in range(2):
+        worker, taken = _start(made, "tfq", 1, NUMBA_CACHE_DIR=str(directory))
+        worker.close()
+        seconds.append(taken)
+    return seconds
+
+
+def _profile(made):
+    worker, _ = _start(made, "tfq", 1)
+    steps = worker.call("profile")
+    worker.close()
+    return steps
+
+
+def _measure(options, made, threads):
+    started = {engine: _start(made, engine, threads) for engine in made.files}
+    workers = {engine: worker for engine, (worker, _) in started.items()}
+    times = {(engine, batch): [] for engine in workers for batch in CALLS}
+    for _ in range(options.repetitions):
+        for engine, worker in workers.items():
+            for batch, calls in CALLS.items():
+                times[engine, batch] += worker.call("time", batch, calls)
+    rest = {
+        engine: {"top1": worker.call("top1", made.labels), "peak_mib": worker.call("memory"), "start_s": started[engine][1]}
+        for engine, worker in workers.items()
+    }
+    for worker in workers.values():
+        worker.close()
+    return [_row(made, engine, threads, batch, taken, **rest[engine]) for (engine, batch), taken in times.items()]
+
+
+def _row(made, engine, threads, batch, taken, top1, **others):
+    p50, p95 = np.percentile(taken, [50, 95])
+    values = (
+        *(engine, made.model, made.method, threads, batch, float(p50), float(p95), 1e3 * batch / float(p50)),
+        *(made.files[engine].stat().st_size, top1),
+    )
+    return {**dict(zip(KEYS, values, strict=True)), **others}
+
+
+def _print(rows):
+    heads = (("engine", -16), ("threads", 8), ("batch", 7), ("p50 ms", 10), ("p95 ms", 10), ("images/s", 11), ("bytes", 12))
+    print("".join(f"{name:<{-width}}" if width < 0 else f"{name:>{width}}" for name, width in heads) + "    top-1  peak MiB")
+    for row in rows:
+        print(
+            f"{row['engine']:<16}{row['threads']:>8}{row['batch']:>7}{row['p50_ms']:>10.3f}{row['p95_ms']:>10.3f}"
+            f"{row['images_per_s']:>11.0f}{row['bytes']:>12,}{row['top1']:>9.2%}{row['peak_mib']:>10.0f}"
+        )
+    base = {(row["threads"], row["batch"]): row["p50_ms"] for row in rows if row["engine"] == "tfq"}
+    for row in rows:
+        if row["engine"] != "tfq":
+            ratio = row["p50_ms"] / base[row["threads"], row["batch"]]
+            print(f"tfq is {ratio:.2f} times as fast as {row['engine']} ({row['threads']} threads, batch {row['batch']})")
+
+
+def _print_steps(steps):
+    print(f"\n{'step of tfq':<28}{'us':>9}  by")
+    for name, path, seconds in steps:
+        print(f"{name:<28}{1e6 * seconds:>9.1f}  {path}")
+    print(f"{'sum':<28}{1e6 * sum(seconds for *_, seconds in steps):>9.1f}")

@@ -1,0 +1,80 @@
+"""`python -m lab.benchmark train`: training throughput on resnet20, of our layers, stock Keras and larq.
+
+Each network trains in a process of its own (larq needs tf_keras, which a process has to choose before TensorFlow starts), one at
+a time, in turns. What counts is the median of the turns; the ratio is that to the stock Keras 3 float network. All multiply in
+float32 but those of `bfloat16`, which train as `train.py --bfloat16` does.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+from lab.benchmark import needs
+from lab.benchmark.worker import Worker
+from tfq.arguments import integer, output_file
+
+BASELINE = "keras3_float_stock"
+
+# Each network and whether it runs on tf_keras.
+NETWORKS = {
+    BASELINE: False,
+    "tfq_float": False,
+    "tfq_xnor": False,
+    "tfq_dorefa_a2w2": False,
+    "tfq_float_bfloat16": False,
+    "tfq_xnor_bfloat16": False,
+    "tfkeras_float": True,
+    "larq_sign": True,
+    "larq_xnor": True,
+}
+
+# What must hold: (network, reference, least ratio).
+TARGETS = (("tfq_xnor", BASELINE, 1.5), ("tfq_xnor", "larq_xnor", 0.95), ("tfq_dorefa_a2w2", "tfq_float", 0.9))
+
+
+def _worker(name, batch_size, steps):
+    environment = {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "1" if NETWORKS[name] else "0"}
+    worker = Worker("lab.benchmark.train_worker", name, batch_size, steps, environment=environment)
+    worker.ask()  # the first turn compiles
+    return worker
+
+
+def main(arguments):
+    """Measure, print a table, and write the rows where `--json` says."""
+    parser = argparse.ArgumentParser(prog="python -m lab.benchmark train", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", metavar="PATH", type=output_file, help="write the rows {name, samples_per_s, ratio} here")
+    parser.add_argument("--repetitions", type=integer(), default=5, help="turns of each network (default 5)")
+    parser.add_argument("--steps", type=integer(), default=8, help="training steps a turn (default 8)")
+    parser.add_argument("--batch_size", type=integer(), default=128, help="images a step (default 128)")
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="these networks alone")
+    options = parser.parse_args(arguments)
+    if not Path("models").is_dir():
+        parser.exit(2, "python -m lab.benchmark train: needs the networks in models/: run it in a checkout of tfq\n")
+    needs.installed_tensorflow(parser)
+    medians = _measure(options)
+    rows = [{"name": name, "samples_per_s": rate, "ratio": rate / medians[options.only[0]]} for name, rate in medians.items()]
+    for row in rows:
+        print(f"{row['name']:<20} {row['samples_per_s']:8.1f} images/s {row['ratio']:7.3f}x")
+    _print_targets(medians)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+def _measure(options):
+    workers = {name: _worker(name, options.batch_size, options.steps) for name in options.only}
+    rates = {name: [] for name in workers}
+    for _ in range(options.repetitions):
+        for name, worker in workers.items():
+            rates[name].append(worker.ask())
+    for worker in workers.values():
+        worker.close()
+    return {name: statistics.median(values) for name, values in rates.items()}
+
+
+def _print_targets(medians):
+    for name, reference, least in TARGETS:
+        if name in medians and reference in medians:
+            ratio = medians[name] / medians[reference]
+            print(f"{name} / {reference}: {ratio:.3f}, target {least}: {'met' if ratio >= least else 'MISSED'}")

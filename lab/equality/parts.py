@@ -1,0 +1,160 @@
+"""Parts of a packed network as networks of their own, so that the engine itself computes what there is to compare."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tfq.convert.boundary import highest
+from tfq.graph import check
+from tfq.graph import nodes as g
+from tfq.runtime import fusion
+
+# Beyond so many channels the matrix that shows them would take too much memory.
+_MOST_SHOWN = 2048
+
+
+@dataclass(frozen=True)
+class Site:
+    """A tensor that is quantized: its name, the quantizer, and the first operation that takes it so (it names the site)."""
+
+    name: str
+    source: str
+    quantizer: object
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What lies between the last convolution before a site and the site, as a network on one input.
+
+    Attributes:
+        graph: it gives the integers of the site (-1 and 1, or 0 ... 2^bits - 1).
+        ports: names of the tensors that make up its input, one after another along the channels.
+        product: name of the convolution or product in it; None where there is none.
+    """
+
+    graph: object
+    ports: tuple
+    product: str | None
+
+
+def products(graph):
+    """The convolutions and products of a graph, in order."""
+    return [node for node in graph.nodes if fusion.is_product(node)]
+
+
+def sites(graph):
+    """The `Site`s of a graph, in the order of execution; operations that take one tensor by one quantizer share theirs."""
+    found = {}
+    for node in graph.nodes:
+        quantizer = getattr(node, "quantizer", None)
+        if quantizer is not None:
+            found.setdefault((node.inputs[0], quantizer), Site(node.name, node.inputs[0], quantizer))
+    return list(found.values())
+
+
+def accumulators(graph, node):
+    """The graph of one operation, without scale, bias and K: it gives the integer accumulators in float32."""
+    n = np.float32(highest(node.quantizer) * (2**node.kernel.bits - 1 if node.kernel.coding == "levels" else 1))
+    kernel = replace(node.kernel, scale=np.array([n], np.float32))
+    changes = {"kmap": False} if isinstance(node, g.Conv2D) else {}
+    return _part(graph, [replace(node, kernel=kernel, bias=None, **changes)], node.inputs[0])
+
+
+def largest_accumulator(node):
+    """No accumulator of an operation is larger in size."""
+    widest = 2**node.kernel.bits - 1 if node.kernel.coding == "levels" else 1
+    return highest(node.quantizer) * widest * int(np.prod(node.kernel.shape[:-1], dtype=np.int64))
+
+
+def results(graph, node):
+    """The graph of one operation as it is, and of the activation function of its layer."""
+    own = [other for other in graph.nodes if other is node or other.name == f"{node.name}/activation"]
+    return _part(graph, own, node.inputs[0])
+
+
+def traced(graph):
+    """The whole graph, whose output is flat: the integers of each site, and then the output of the graph.
+
+    Returns:
+        The `Graph`, and the number of values of each site.
+    """
+    shapes = check.infer(graph)
+    nodes, parts, sizes = list(graph.nodes), [], []
+    for index, site in enumerate(sites(graph)):
+        shown = _show(f"shown:{index}", site.source, site.quantizer, shapes[site.source])
+        size = int(np.prod(shapes[site.source]))
+        nodes += [*shown, g.Reshape(f"flat:{index}", (shown[-1].name,), (size,))]
+        parts.append(nodes[-1].name)
+        sizes.append(size)
+    output = graph.nodes[-1].name
+    nodes.append(g.Reshape("flat:output", (output,), (int(np.prod(shapes[output])),)))
+    nodes.append(g.Concatenate("all", (*parts, "flat:output")) if parts else g.Reshape("all", ("flat:output",), shapes[output]))
+    return replace(graph, nodes=tuple(nodes)), sizes
+
+
+def segment(graph, site):
+    """The `Segment` of a site."""
+    shapes = check.infer(graph)
+    chain, ports, product = _walk_back(graph, site.source)
+    if len({shapes[port][:-1] for port in ports}) > 1:
+        # One input cannot hold both: the convolution's result is taken from outside then.
+        chain, ports, product = chain[1:], [product, *ports[1:]], None
+    lengths = [shapes[port][-1] for port in ports]
+    shape = (*shapes[ports[0]][:-1], sum(lengths))
+    if len(ports) == 1:
+        selected, names = [], {ports[0]: g.INPUT}
+    else:
+        selected = _select(lengths)
+        names = dict(zip(ports, (node.name for node in selected), strict=True))
+    own = [replace(node, inputs=tuple(names.get(name, name) for name in node.inputs)) for node in chain]
+    source = names.get(site.source, site.source)
+    shown = _show("shown", source, site.quantizer, shapes[site.source])
+    return Segment(g.Graph(shape, (*selected, *own, *shown)), tuple(ports), product)
+
+
+def _walk_back(graph, name):
+    """The operations up to a tensor from the last convolution on, the tensors they take from before, that convolution's first."""
+    by_name = {node.name: node for node in graph.nodes}
+    order = {node.name: index for index, node in enumerate(graph.nodes)}
+    chain, others = [], []
+    while name in by_name and not isinstance(by_name[name], g.Quantize):
+        node = by_name[name]
+        chain.insert(0, node)
+        if fusion.is_product(node):
+            return chain, _distinct([node.inputs[0], *others]), node.name
+        name = max(node.inputs, key=lambda name: order.get(name, -1))
+        others += [other for other in node.inputs if other != name]
+    return chain, _distinct([name, *others]), None
+
+
+def _distinct(names):
+    return list(dict.fromkeys(names))
+
+
+def _select(lengths):
+    """Matrices of 0 and 1 that take the input, joined along the channels, apart."""
+    identity, ends = np.eye(sum(lengths), dtype=np.float32), np.cumsum(lengths)
+    return [
+        g.Dense(f"port:{index}", (g.INPUT,), g.FloatKernel(np.ascontiguousarray(identity[:, end - length : end])))
+        for index, (length, end) in enumerate(zip(lengths, ends, strict=True))
+    ]
+
+
+def _show(name, source, quantizer, shape):
+    """The integers of a quantizer: a product on its bits with the identity, read as the network's own products read them."""
+    channels, n = shape[-1], highest(quantizer)
+    if channels > _MOST_SHOWN:
+        factor = np.full(channels, n, np.float32)
+        return [
+            g.Quantize(f"{name}:levels", (source,), quantizer),
+            g.ScaleShift(name, (f"{name}:levels",), factor, np.zeros(channels, np.float32)),
+        ]
+    diagonal = np.packbits(np.eye(channels, dtype=np.uint8).reshape(1, -1), axis=1, bitorder="little")
+    planes = np.concatenate([diagonal, diagonal])
+    kernel = g.PackedKernel("ternary", 2, (channels, channels), planes, np.array([n], np.float32))
+    return [g.Dense(name, (source,), kernel, quantizer=quantizer)]
+
+
+def _part(graph, nodes, source):
+    shape = graph.input_shape if source == g.INPUT else check.infer(graph)[source]
+    return g.Graph(shape, (replace(nodes[0], inputs=(g.INPUT,)), *nodes[1:]))

@@ -1,0 +1,66 @@
+"""The figures of the equality benchmark as text."""
+
+from lab.equality import network
+from tfq.convert.boundary import NEAR
+
+
+def text(report):
+    """Tables of a report of `equality.compare`, and a line on each engine."""
+    lines = [f"Layer by layer, {report['layer_images']} images, fed Keras' tensors:", *_layers(report["layers"]), ""]
+    if report["activations"]:
+        lines += [*_sites(report["activations"]), ""]
+    lines += [line for row in report["engines"] for line in _engine(row)]
+    lines += [f"{name}: left out, {why}" for name, why in report["left_out"].items()]
+    return "\n".join(lines)
+
+
+def _layers(rows):
+    width = max(len(row["layer"]) for row in rows)
+    yield f"{'layer':{width}}  {'accumulators':>15} {'differing':>10} {'results differ by':>18}  path"
+    for row in rows:
+        counts = ("-", "-") if row["accumulators"] is None else (f"{row['accumulators']:,}", f"{row['wrong_accumulators']:,}")
+        yield f"{row['layer']:{width}}  {counts[0]:>15} {counts[1]:>10} {row['largest_difference']:>18.1e}  {row['path']}"
+
+
+def _sites(rows):
+    width = max(len(row["site"]) for row in rows)
+    heads = ("values", f"within {NEAR:g}", "differing", "beyond", "farthest")
+    yield f"{'inputs of':{width}}" + "".join(f"{head:>14}" for head in heads) + "  behind"
+    for row in rows:
+        counts = (row["values"], row["near"], row["differing"], row["beyond"])
+        other = "" if row["same_path"] else " (on another path than in the network)"
+        yield (
+            f"{row['site']:{width}}" + "".join(f"{count:>14,}" for count in counts) + f"{row['farthest']:>14.1e}"
+            f"  {row['behind'] or '-'}{other}"
+        )
+
+
+def _engine(row):
+    name, traced = row["engine"], "images_with_flip" in row
+    counted = row["images_with_flip"] if traced else row["images_near_boundary"]
+    what = "a flip" if traced else f"a value within {NEAR:g} deviations of a boundary"
+    yield (
+        f"{name}: {row['images']:,} images, {counted:,} with {what}; logits differ, over the image's largest, by "
+        f"{row['largest_difference_without']:.1e} at most without it (allowed {network.TOLERANCE:g}), "
+        f"{row['largest_difference']:.1e} in all, {row['median_difference']:.1e} in the median"
+    )
+    yield f"{name}: {row['images_beyond_tolerance']:,} images differ by more, {row['beyond_tolerance_unexplained']:,} without it"
+    if row["farthest"] and traced:
+        yield f"{name}: flips start {row['farthest']:.1e} deviations from the boundary at most; images by layer: {_counts(row)}"
+    elif row["farthest"]:
+        yield f"{name}: each has a value within {row['farthest']:.1e}; {row['images_as_near']:,} of all images have one so near"
+    yield (
+        f"{name}: the same top-1 on {row['top1_agreement']:.2%}; right on {row['top1']:.2%}, Keras on {row['top1_keras']:.2%}; "
+        f"{len(row['disagreements'])} disagreements"
+    )
+    yield from (f"  image {found['image']}: {_cause(found)}" for found in row["disagreements"])
+
+
+def _counts(row):
+    return ", ".join(f"{layer} {count:,}" for layer, count in row["by_layer"].items())
+
+
+def _cause(disagreement):
+    if disagreement["layer"] is None:
+        return "nothing explains it"
+    return f"inputs of {disagreement['layer']}, {disagreement['distance']:.1e} deviations from the boundary"

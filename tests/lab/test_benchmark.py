@@ -1,0 +1,318 @@
+"""The benchmarks: what they measure is right, their rows have the form that is promised, their mains run."""
+
+import json
+import re
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import runtime_oracle as oracle
+from conftest import ROOT
+
+import models
+from lab.benchmark import __main__ as command
+from lab.benchmark import artifacts, concurrency, conv, conv_plot, infer, infer_worker, popcount
+from lab.benchmark import train as train_benchmark
+from lab.benchmark.worker import Worker
+from lab.equality import command as equality
+from tfq.backend.keras import keras
+from tfq.export.run import RunError
+from tfq.graph import file
+from tfq.graph import nodes as g
+from tfq.training.run_directory import RunDirectory
+
+# They measure Keras 3 on TensorFlow, and the exports of that.
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
+
+
+def test_the_popcount_limit_counts_the_products_that_it_says():
+    words, sums = popcount.arrays()
+    popcount.count(words, 3, sums)
+    positions, vectors = popcount.largest_tile()
+    rows = words.view(np.uint32).reshape(-1, 16)
+    inputs, weights = rows[:positions], rows[positions:].reshape(-1, vectors, 16)
+    differ = inputs[:, None, None] ^ weights[None]
+    wanted = 3 * np.unpackbits(differ[..., None].view(np.uint8), axis=-1).sum(axis=-1, dtype=np.int64).sum(axis=1)
+    np.testing.assert_array_equal(sums.reshape(wanted.shape), wanted)
+    # Each of them compared 32 bits of an input with as many of a weight.
+    assert popcount.products(3) == 3 * differ.size * 32
+
+
+def test_a_worker_answers_each_line():
+    worker = Worker("lab.benchmark.popcount")
+    assert len(worker.ask(3)) == 3
+    assert all(rate > 1 for rate in worker.ask(2))
+    worker.close()
+    assert worker.process.returncode == 0
+
+
+def test_a_worker_that_fails_says_why(capsys):
+    with pytest.raises(RuntimeError, match=r"-m tfq\.benchmark\.infer_worker nothing 1 ended with status 1"):
+        Worker("lab.benchmark.infer_worker", "nothing", 1).ask()
+    assert "KeyError: 'nothing'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def packed(tmp_path):
+    """A `.tfq` file of one binary convolution, 32 to 64 at 12x12, and images."""
+    rng = np.random.default_rng(0)
+    kernel = oracle.pack(oracle.random_values(rng, (3, 3, 32, 64), "binary"), "binary")
+    nodes = (g.Conv2D("conv", ("input",), kernel, quantizer=g.Sign()), g.GlobalAveragePool("pool", ("conv",)))
+    file.write(g.Graph((12, 12, 32), nodes), tmp_path / "model.tfq")
+    images = rng.normal(size=(9, 12, 12, 32)).astype(np.float32)
+    np.save(tmp_path / "images.npy", images)
+    results = oracle.run(g.Graph((12, 12, 32), nodes), images)
+    labels = results.argmax(axis=1)
+    labels[:3] = (labels[:3] + 1) % 64
+    np.save(tmp_path / "labels.npy", labels)
+    return tmp_path
+
+
+def test_what_a_worker_measures_of_a_file(packed):
+    subject = infer_worker.Subject("tfq", 1)
+    subject.load(packed / "model.tfq", packed / "images.npy")
+    assert subject.top1(packed / "labels.npy") == pytest.approx(6 / 9)
+    assert len(subject.time(5, 4)) == 4
+    assert all(taken > 0 for taken in subject.time(1, 3))
+    assert 30 < subject.memory() < 20000
+    # The convolution alone: less than a whole call, which packs its inputs too.
+    assert 0 < np.median(subject.convolution(20)) < np.median(subject.time(1, 20))
+    assert [name for name, path, _ in subject.profile() if "popcount" in path] == ["conv"]
+
+
+def test_rows_of_a_convolution():
+    shape = conv.Shape(32, 64, 128, 3)
+    row = conv._row("lce", shape, 2.0, 1000.0)
+    assert tuple(row)[:10] == conv.KEYS
+    assert row["gmac_s"] == pytest.approx(32 * 32 * 9 * 64 * 128 / 1e9 / 0.002)
+    assert row["share_of_popcount_limit"] == pytest.approx(row["gmac_s"] / 1000)
+    assert str(shape) == "3x3, 64 to 128, 32x32"
+    assert conv._shape("32x64x128x3") == shape
+
+
+@pytest.mark.parametrize("text", ["32x64x128", "32x64x128x3x3", "32x64x0x3", "32x64xax3", ""])
+def test_shapes_that_are_none(text, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        conv.main(["--shapes", text])
+    assert f"must be four numbers above 0, such as 32x64x64x3; got {text!r}" in capsys.readouterr().err
+
+
+def test_the_picture_has_a_group_of_bars_for_each_convolution(tmp_path):
+    engines = (*conv.ENGINES, conv.PACKED)
+    rows = [conv._row(engine, shape, 1.0 + i, 1000.0) for shape in conv.SHAPES for i, engine in enumerate(engines)]
+    conv_plot.draw(rows, tmp_path / "conv.png")
+    assert (tmp_path / "conv.png").read_bytes().startswith(b"\x89PNG")
+
+
+def build(method, depth=8, width=1, num_classes=10):
+    return models.build("resnet20", method, depth=depth, width=width, num_classes=num_classes)
+
+
+def run_of(directory, **flags):
+    directory.mkdir()
+    RunDirectory(directory).write_flags(flags)
+    return directory
+
+
+def test_a_float_run_of_the_same_architecture_is_taken(tmp_path):
+    directory = run_of(tmp_path / "run", method="float", dataset="digits")
+    for method in ("xnor", "ternary"):
+        artifacts._check_float_run(directory, {"dataset": "digits"}, build(method), build("float"))
+
+
+@pytest.mark.parametrize("name", ["run", "float_run"])
+def test_a_run_on_other_data_is_not_measured_on_these(name, tmp_path):
+    directory = RunDirectory(run_of(tmp_path / "run", method="float", model="resnet20", dataset="digits"))
+    directory.write_json(directory.data, {"dataset": "digits", "pixel_mean": [0.9] * 3, "pixel_std": [0.1] * 3})
+    given = dict.fromkeys(("run", "float_run", "w_bits", "a_bits", "depth", "width"))
+    options = SimpleNamespace(**(given | {"model": "resnet20", "method": "xnor", name: directory.path}))
+    with pytest.raises(RunError, match=rf"are not those of the run in {directory.path}: digits from scikit-learn"):
+        artifacts.make(options, tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "options", "message"),
+    [
+        ({"method": "xnor", "dataset": "digits"}, {}, "must have --method=float; it has --method=xnor"),
+        ({"method": "float", "dataset": "mnist"}, {}, "must have --dataset=digits; it has --dataset=mnist"),
+        ({}, {}, "must have --method=float; it has --method=None"),
+        (
+            {"method": "float", "dataset": "digits"},
+            {"width": 2},
+            "is of another architecture than the quantized network: layer 'head' with kernel (128, 10) and results (10,) "
+            "where that has layer 'head' with kernel (64, 10) and results (10,)",
+        ),
+        ({"method": "float", "dataset": "digits"}, {"depth": 14}, "is of another architecture than the quantized network"),
+        (
+            {"method": "float", "dataset": "digits"},
+            {"num_classes": 7},
+            "layer 'head' with kernel (64, 7) and results (7,) where that has layer 'head' with kernel (64, 10) and results",
+        ),
+    ],
+)
+def test_a_float_run_of_something_else_is_refused(tmp_path, flags, options, message):
+    directory = run_of(tmp_path / "run", **flags)
+    with pytest.raises(RunError, match=re.escape(message)):
+        artifacts._check_float_run(directory, {"dataset": "digits"}, build("xnor"), build("float", **options))
+
+
+def test_a_network_that_ends_sooner_is_of_another_architecture(tmp_path):
+    directory = run_of(tmp_path / "run", method="float", dataset="digits")
+    model = build("float")
+    headless = keras.Model(model.inputs, model.get_layer("head_pool").output)
+    with pytest.raises(RunError, match=r"layer 'stage1_block1_conv1' .* where that has layer 'head' with kernel \(64, 10\)"):
+        artifacts._check_float_run(directory, {"dataset": "digits"}, build("xnor"), headless)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--threads", "0"], "must be an integer from 1 to 256; got '0'"),
+        (["--threads", "100000000"], "must be an integer from 1 to 256; got '100000000'"),
+        (["--repetitions=none"], "must be an integer of 1 or more; got 'none'"),
+        (["--images=-5"], "must be an integer of 1 or more; got '-5'"),
+    ],
+)
+def test_flags_of_infer_that_do_not_fit(flags, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        infer.main(flags)
+    assert message in capsys.readouterr().err
+
+
+COMMANDS = {
+    "conv": (conv, []),
+    "infer": (infer, []),
+    "train": (train_benchmark, []),
+    "concurrency": (concurrency, ["model.tfq"]),
+    "equality": (equality, ["--run_dir=run"]),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_file_that_cannot_be_written_is_said_before_the_work(name, tmp_path, capsys):
+    """None of them would find a network to work on, which is said with status 1."""
+    module, arguments = COMMANDS[name]
+    for path, message in ((tmp_path, "it is a directory"), (tmp_path / "none" / "x.json", "there is no directory ")):
+        with pytest.raises(SystemExit, match="2"):
+            module.main([*arguments, f"--json={path}"])
+        error = f"{name}: error: argument --json: cannot write '{path}': {message}"
+        assert error in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("module", [conv, infer])
+@pytest.mark.parametrize(
+    ("name", "message"), [("x.foo", "must end with .png, .pdf, .svg or .jpg"), ("none/x.png", "cannot write")]
+)
+def test_a_picture_that_cannot_be_drawn_is_said_before_the_work(module, name, message, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        module.main([f"--plot={tmp_path / name}"])
+    assert f"error: argument --plot: {message}" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("module", [conv, infer, train_benchmark])
+def test_tensorflow_is_missed_before_the_work(module, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(SystemExit, match="1"):
+        module.main([])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(": error: this needs `tensorflow`, which is not installed: pip install 'tfq[tensorflow]'")
+
+
+@pytest.mark.parametrize("module", [conv, infer])
+def test_another_backend_is_refused_before_the_work(module, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("tfq.export.formats.backend", "jax")
+    with pytest.raises(SystemExit, match="1"):
+        module.main([])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(": error: export to tflite needs the tensorflow backend, this run uses jax")
+
+
+def test_a_picture_needs_matplotlib(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit, match="2"):
+        conv.main([f"--plot={tmp_path / 'x.png'}"])
+    assert "a picture needs `matplotlib`, which is not installed: pip install 'tfq[train]'" in capsys.readouterr().err
+
+
+def test_a_run_that_is_none_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit, match="1"):
+        infer.main([f"--run={tmp_path}"])
+    assert capsys.readouterr().err == (
+        f"python -m lab.benchmark infer: error: there is no run in {tmp_path}: it has no flags.cfg\n"
+    )
+
+
+def test_a_benchmark_that_is_none_is_said_with_those_that_are(capsys, monkeypatch):
+    monkeypatch.setattr(command.sys, "argv", ["python -m lab.benchmark", "speed"])
+    assert command.main() == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert {line.split()[0] for line in lines[1:]} >= {"train", "infer", "conv", "concurrency"}
+
+
+ENGINES = {"tfq", "lce", "tflite_float32", "tflite_int8", "keras"}
+# The form of the rows: name and type of each value.
+INFER_ROW = {
+    **{"engine": str, "model": str, "method": str, "threads": int, "batch": int},
+    **{"p50_ms": float, "p95_ms": float, "images_per_s": float, "bytes": int, "top1": float},
+}
+
+
+@pytest.mark.slow
+def test_infer_measures_each_engine(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    tiny = ["--depth=8", "--width=1", "--repetitions=1", "--images=64", "--threads", "1", "2"]
+    assert infer.main([*tiny, f"--json={tmp_path / 'rows.json'}", f"--plot={tmp_path / 'rows.png'}"]) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert {(row["engine"], row["threads"], row["batch"]) for row in rows} == {
+        (engine, threads, batch) for engine in ENGINES for threads in (1, 2) for batch in (1, 128)
+    }
+    assert len(rows) == 20
+    for row in rows:
+        assert tuple(row)[:10] == tuple(INFER_ROW)
+        assert {name: type(row[name]) for name in INFER_ROW} == INFER_ROW
+        assert (row["model"], row["method"]) == ("resnet20", "xnor")
+        assert 0 < row["p50_ms"] <= row["p95_ms"]
+        assert row["images_per_s"] == pytest.approx(1e3 * row["batch"] / row["p50_ms"])
+        assert 0 <= row["top1"] <= 1
+        assert row["start_s"] > 0
+    sizes = {row["engine"]: row["bytes"] for row in rows}
+    assert sizes["tfq"] < sizes["lce"] < sizes["tflite_int8"] < sizes["tflite_float32"]
+    assert {row["top1"] for row in rows if row["engine"] == "tfq"} == {row["top1"] for row in rows if row["engine"] == "lce"}
+    output = capsys.readouterr().out
+    first, second = map(float, re.search(r"start of tfq, .*: ([0-9.]+) s the first time, .*; then ([0-9.]+) s", output).groups())
+    assert first > 2 * second
+    assert re.search(r"^stage3_block1_conv2 +[0-9.]+  .*popcount", output, re.MULTILINE)
+    assert (tmp_path / "rows.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_conv_measures_each_engine(tmp_path, capsys):
+    files = [f"--json={tmp_path / 'rows.json'}", f"--plot={tmp_path / 'rows.png'}"]
+    assert conv.main(["--shapes", "8x16x24x3", "4x256x256x3", "--repetitions=1", *files]) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [tuple(row[name] for name in conv.Shape._fields) for row in rows[::6]] == [(8, 16, 24, 3), (4, 256, 256, 3)]
+    assert {row["engine"] for row in rows} == {*ENGINES, conv.PACKED}
+    assert len(rows) == 12
+    for row in rows:
+        assert tuple(row)[:10] == conv.KEYS
+        assert row["threads"] == row["batch"] == 1
+        assert 0 < row["share_of_popcount_limit"] < 1
+    assert "of xor, popcount and add in registers, one core" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_train_measures_the_networks_that_are_asked_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    networks = ["keras3_float_stock", "tfq_xnor", "tfq_xnor_bfloat16", "larq_xnor"]
+    tiny = ["--only", *networks, "--repetitions=1", "--steps=2", "--batch_size=4"]
+    assert train_benchmark.main([*tiny, f"--json={tmp_path / 'rows.json'}"]) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["name"] for row in rows] == networks
+    assert rows[0]["ratio"] == 1
+    for row in rows:
+        assert row["ratio"] == pytest.approx(row["samples_per_s"] / rows[0]["samples_per_s"])
+    assert "tfq_xnor / larq_xnor: " in capsys.readouterr().out

@@ -1,0 +1,200 @@
+"""The two networks: their sizes, what is quantized in them, and what stands in front of a quantizer."""
+
+import functools
+
+import numpy as np
+import pytest
+
+import models
+from models import bits
+from tfq import layers, quantizers
+from tfq.backend.keras import keras, ops
+
+METHODS = {
+    "float": {},
+    "xnor": {},
+    "ternary": {},
+    "ternary_a1": {},
+    "dorefa": {"w_bits": 2, "a_bits": 4, "g_bits": 6},
+}
+
+
+@functools.cache
+def network(name, method, **options):
+    return models.build(name, method, **METHODS[method], **options)
+
+
+def trainable(model):
+    return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+
+
+def of(model, *classes):
+    return [layer for layer in model.layers if isinstance(layer, classes)]
+
+
+def weighted(model):
+    return of(model, keras.layers.Conv2D, keras.layers.Dense)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("name", "parameters"), [("resnet20", 1_110_522), ("nin", 674_910)])
+def test_size(name, method, parameters):
+    model = network(name, method)
+    assert trainable(model) == parameters
+    assert tuple(model.output_shape) == (None, 10)
+
+
+def test_the_resnet20_of_the_literature():
+    model = network("resnet20", "float", width=1)
+    # He et al., table 6: 0.27 M. 1x1 convolutions on two shortcuts and batch normalizations counted.
+    assert 270_000 < trainable(model) < 275_000
+    assert {layer.filters for layer in of(model, keras.layers.Conv2D)} == {16, 32, 64}
+
+
+@pytest.mark.parametrize("depth", [8, 14, 26])
+def test_depth_counts_the_convolutions_of_the_longest_path(depth):
+    model = network("resnet20", "float", depth=depth, width=1)
+    assert len([layer for layer in of(model, keras.layers.Conv2D) if layer.kernel_size == (3, 3)]) + 1 == depth
+
+
+@pytest.mark.parametrize("options", [{"depth": 21}, {"depth": 2}, {"width": 0}])
+def test_impossible_sizes_are_refused(options):
+    ((option, value),) = options.items()
+    with pytest.raises(ValueError, match=rf"resnet20: {option} must be .*got {option}={value}"):
+        models.build("resnet20", **options)
+
+
+@pytest.mark.parametrize("name", models.NETWORKS)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_first_and_the_last_layer_stay_in_float(name, method):
+    first, *middle, last = weighted(network(name, method))
+    for layer in (first, last):
+        assert type(layer) in (keras.layers.Conv2D, keras.layers.Dense)
+    if method == "float":
+        assert not of(network(name, method), layers.QuantConv2D)
+        return
+    assert len(middle) == {"resnet20": 21, "nin": 7}[name]
+    expected = {
+        "xnor": (quantizers.XnorWeights(), quantizers.XnorInputs(), None),
+        "ternary": (quantizers.TernaryWeights(), None, None),
+        "ternary_a1": (quantizers.TernaryWeights(), quantizers.XnorInputs(), None),
+        "dorefa": (quantizers.DoReFaWeights(2), quantizers.DoReFaInputs(4), quantizers.DoReFaGradients(6)),
+    }[method]
+    for layer in middle:  # the 1x1 shortcuts of resnet20 are among them
+        assert type(layer) is layers.QuantConv2D
+        assert (layer.kernel_quantizer, layer.input_quantizer, layer.gradient_quantizer) == expected
+        assert not layer.kmap
+
+
+def test_latent_binary_weights_are_clipped_and_no_others():
+    for method in METHODS:
+        for layer in of(network("resnet20", method), layers.QuantConv2D):
+            assert (layer.kernel_constraint is not None) == (method == "xnor")
+
+
+def producers(layer):
+    """The layers whose outputs `layer` takes."""
+    tensor = layer.input
+    history = getattr(tensor, "_keras_history", None)
+    return [history[0]] if history else []
+
+
+@pytest.mark.parametrize("name", models.NETWORKS)
+@pytest.mark.parametrize("method", ["xnor", "ternary_a1", "dorefa"])
+@pytest.mark.parametrize("bn_first", [True, False])
+def test_no_relu_stands_in_front_of_a_quantizer_that_replaces_it(name, method, bn_first):
+    options = {"bn_first": bn_first} if name == "nin" else {}
+    for layer in of(network(name, method, **options), layers.QuantConv2D):
+        (before,) = producers(layer)
+        while isinstance(before, keras.layers.MaxPooling2D | keras.layers.AveragePooling2D):
+            (before,) = producers(before)
+        # In nin with batch normalization first the ReLU closes the block before; the normalization stands between.
+        assert isinstance(before, keras.layers.BatchNormalization), f"{layer.name} follows {before.name}"
+
+
+@pytest.mark.parametrize("method", ["float", "ternary"])
+def test_float_inputs_pass_a_relu(method):
+    for layer in of(network("resnet20", method), keras.layers.Conv2D)[1:]:
+        assert isinstance(producers(layer)[0], keras.layers.ReLU)
+
+
+@pytest.mark.parametrize(("method", "first"), [("xnor", True), ("ternary_a1", True), ("dorefa", False), ("ternary", False)])
+def test_nin_normalizes_in_front_of_binary_inputs_by_default(method, first):
+    model = network("nin", method)
+    convolution = model.get_layer("conv5")
+    assert isinstance(producers(convolution)[0], keras.layers.BatchNormalization) == (first or method == "dorefa")
+    assert (producers(model.get_layer("conv5_bn"))[0] is convolution) == (not first)
+
+
+def test_nin_averages_in_a_way_that_is_the_same_on_every_backend():
+    assert type(network("nin", "float").get_layer("pool2")) is layers.AveragePooling2D
+
+
+@pytest.mark.parametrize("name", models.NETWORKS)
+def test_kmap_reaches_each_quantized_convolution(name):
+    quantized = of(network(name, "xnor", kmap=True), layers.QuantConv2D)
+    assert quantized
+    assert all(layer.kmap for layer in quantized)
+
+
+@pytest.mark.parametrize("name", models.NETWORKS)
+def test_batch_normalization_is_the_fused_one_with_a_short_memory(name):
+    for layer in of(network(name, "xnor"), keras.layers.BatchNormalization):
+        assert type(layer) is layers.BatchNormalization
+        assert layer.momentum == 0.9
+    for layer in of(network(name, "xnor", bn_momentum=0.99), keras.layers.BatchNormalization):
+        assert layer.momentum == 0.99
+    with pytest.raises(ValueError, match="bn_momentum must be from 0 to below 1; got bn_momentum=1"):
+        network(name, "xnor", bn_momentum=1)
+
+
+@pytest.mark.keras3_only
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in ("float", "int8")])
+def test_without_latent_weights_a_step_ends_on_the_levels(method):
+    model = models.build("resnet20", method, **METHODS[method], depth=8, width=1, input_shape=(8, 8, 1), latent=False)
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(np.random.default_rng(0).normal(size=(8, 8, 8, 1)).astype("float32"), np.arange(8), verbose=0)
+    for layer in of(model, layers.QuantConv2D):
+        values = np.unique(ops.convert_to_numpy(layer.kernel)[..., 0].round(6))
+        assert len(values) <= 2 ** min(layer.kernel_quantizer.bits, 8)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("name", "options"), [("resnet20", {"depth": 8, "width": 1}), ("nin", {"input_shape": (8, 8, 1)})])
+def test_every_trainable_weight_gets_a_gradient(name, method, options):
+    keras.utils.set_random_seed(0)
+    model = models.build(name, method, **METHODS[method], **({"input_shape": (8, 8, 1)} | options), num_classes=4)
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = [np.array(w) for w in model.get_weights()]
+    x = np.random.default_rng(0).normal(size=(8, 8, 8, 1)).astype("float32")
+    model.fit(x, np.arange(8) % 4, batch_size=4, verbose=0)
+    after = model.get_weights()
+    assert all(np.isfinite(w).all() for w in after)
+    unmoved = [w.shape for w, old in zip(after, before, strict=True) if np.array_equal(w, old)]
+    # A bias in front of a batch normalization has none but rounding: it may stay.
+    assert not [shape for shape in unmoved if len(shape) > 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "vgg"}, "network 'vgg' is unknown; known are resnet20, nin"),
+        ({"method": "binary"}, "method='binary' is unknown; known are float, xnor"),
+        ({"method": "dorefa"}, "method='dorefa' needs w_bits"),
+        ({"method": "dorefa", "w_bits": 2}, "method='dorefa' needs a_bits"),
+        ({"method": "dorefa", "w_bits": 17, "a_bits": 2}, "w_bits=17 does not fit method='dorefa': it must be 1 to 16, or 32"),
+        ({"method": "xnor", "w_bits": 2}, "w_bits=2 does not fit method='xnor': it must be 1"),
+        ({"method": "float", "g_bits": 6}, "g_bits=6 does not fit method='float': it must be 32"),
+        ({"method": "ternary", "kmap": True}, "kmap=True scales the inputs of method 'xnor'; got method='ternary'"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        models.build(**{"name": "resnet20"} | arguments)
+
+
+def test_bits_of_the_methods():
+    assert bits.resolve("ternary") == (2, 32, 32)
+    assert bits.resolve("ternary", a_bits=1) == bits.resolve("ternary_a1") == (2, 1, 32)
+    assert bits.resolve("xnor") == (1, 1, 32)
+    assert bits.resolve("dorefa", 32, 32, 32) == (32, 32, 32)

@@ -1,0 +1,91 @@
+"""Which Keras and which backend are in use.
+
+`keras` is Keras 3, or tf_keras where `TF_USE_LEGACY_KERAS=1` is set (the same switch TensorFlow itself reads). `ops` is always
+`keras.ops`: its functions also work inside tf_keras layers, on TensorFlow.
+"""
+
+import os
+
+import keras as keras_3
+from keras import ops
+
+from tfq.optional import require
+
+__all__ = [
+    "REPEATS_EDGES",
+    "SHARED_STATE",
+    "UNCAST",
+    "add_custom_objects",
+    "backend",
+    "is_legacy",
+    "keras",
+    "keras_3",
+    "load_model",
+    "ops",
+    "sublayers",
+    "weight_name",
+]
+
+backend = keras_3.backend.backend()
+is_legacy = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
+
+if is_legacy:
+    if backend != "tensorflow":
+        raise ImportError(
+            f"TF_USE_LEGACY_KERAS=1 asks for tf_keras, which runs on TensorFlow alone, but KERAS_BACKEND is {backend!r}: "
+            "unset one of the two"
+        )
+    keras = require("tf_keras")
+else:
+    keras = keras_3
+
+# Arguments of `add_weight` for a kernel that must reach its quantizer in full precision under a mixed-precision policy, and for a
+# counter that is the same on all replicas of a distribution strategy.
+if is_legacy:
+    UNCAST = {"experimental_autocast": False}
+    SHARED_STATE = {"aggregation": require("tensorflow").VariableAggregation.ONLY_FIRST_REPLICA}
+else:
+    UNCAST = {"autocast": False}
+    SHARED_STATE = {"aggregation": "only_first_replica"}
+
+
+# Whether means of windows that reach beyond an image count its edge again (Keras 3.15, with padding="same").
+REPEATS_EDGES = backend == "torch"
+
+
+def weight_name(variable):
+    """Name of a weight within its layer, such as `kernel`; tf_keras puts those of the layers around it in front."""
+    return variable.name.split("/")[-1].split(":")[0]
+
+
+def sublayers(layer):
+    """The layers that a layer or model holds directly, in any attribute; `tfq.walk` goes through all of them."""
+    return list(layer._flatten_layers(include_self=False, recursive=False))  # neither Keras has a public name for it
+
+
+_own_objects = {}
+
+
+def load_model(path):
+    """The model that Keras saved in a file, not compiled.
+
+    tf_keras looks up by its class alone what is in a wrapper or an .h5 file. Where larq is imported too, `QuantDense` is larq's.
+    """
+    try:
+        return keras.models.load_model(str(path), compile=False)
+    except TypeError:
+        if not is_legacy:
+            raise
+        known = keras.saving.get_custom_objects()
+        kept = dict(known)
+        known.update(_own_objects)  # a scope does not reach what is in a wrapper
+        try:
+            return keras.models.load_model(str(path), compile=False)
+        finally:
+            known.update(kept)
+
+
+def add_custom_objects(objects):
+    """Let the Keras in use find these classes by name when it reads a saved model."""
+    _own_objects.update(objects)
+    keras.saving.get_custom_objects().update(objects)

@@ -1,0 +1,72 @@
+"""How the factors of products in float32 are rounded, on any backend."""
+
+import contextlib
+import os
+
+from tfq.backend.keras import backend
+from tfq.optional import require
+
+__all__ = ["bfloat16_products", "exact_products"]
+
+# How the factors of float32 products are rounded, as `_rounding` gives it, where they may be and where not.
+if backend == "tensorflow":
+    _ROUNDED, _EXACT = (True, True), (False, False)  # to bfloat16 on processors, to TF32 on accelerators
+elif backend == "jax":
+    _ROUNDED, _EXACT = ("bfloat16",), ("highest",)
+else:
+    _ROUNDED, _EXACT = ("medium", True), ("highest", False)  # in matrix products; to TF32 in convolutions
+_ONEDNN_BFLOAT16 = "auto_mixed_precision_onednn_bfloat16"
+
+
+def bfloat16_products():
+    """Context in which the backend may round the factors of float32 products where that is faster.
+
+    To bfloat16 on processors with AVX512_BF16 or AMX (TensorFlow), on TPUs, and in PyTorch's matrix products; otherwise on
+    accelerators of NVIDIA to TF32. Other hardware computes as before.
+    """
+    if backend == "tensorflow":
+        # It would round elementwise ops between two products too. Not these, of which quantizers are made: in bfloat16 the
+        # levels of gradients are lost, and their noise.
+        os.environ.setdefault("TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_INFERLIST_REMOVE", "Mul,RealDiv")
+    return _rounded(_ROUNDED)
+
+
+def exact_products():
+    """Context in which products of float32 take all of its 24 bits.
+
+    NVIDIA's accelerators take 11 by default (TF32). A 1-bit network is then another one: most images have a value next to a
+    boundary, where the last bits decide a sign.
+    """
+    return _rounded(_EXACT)
+
+
+@contextlib.contextmanager
+def _rounded(rounding):
+    before = _rounding()
+    _set_rounding(*rounding)
+    try:
+        yield
+    finally:
+        _set_rounding(*before)
+
+
+def _rounding():
+    if backend == "tensorflow":
+        options = require("tensorflow").config.optimizer.get_experimental_options()
+        return options.get(_ONEDNN_BFLOAT16, False), require("tensorflow").config.experimental.tensor_float_32_execution_enabled()
+    if backend == "jax":
+        return (require("jax").config.jax_default_matmul_precision,)
+    torch = require("torch")
+    return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+
+def _set_rounding(products, tf32=None):
+    if backend == "tensorflow":
+        require("tensorflow").config.optimizer.set_experimental_options({_ONEDNN_BFLOAT16: products})
+        require("tensorflow").config.experimental.enable_tensor_float_32_execution(tf32)
+    elif backend == "jax":  # for all threads, which JAX's own context does not
+        require("jax").config.update("jax_default_matmul_precision", products)
+    else:
+        torch = require("torch")
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = tf32

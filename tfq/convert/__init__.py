@@ -1,0 +1,1 @@
+"""Between Keras models and packed graphs, both ways."""

@@ -1,0 +1,318 @@
+"""What each Keras layer is in a `.tfq` graph: operations, the first on the layer's inputs, each later one on the one before."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tfq import layers
+from tfq.backend.keras import REPEATS_EDGES, keras
+from tfq.convert import kernels
+from tfq.graph import nodes as g
+from tfq.layers import padding
+from tfq.quantizers import DoReFaInputs, XnorInputs
+from tfq.quantizers.base import FULL_PRECISION
+
+
+class Unsupported(ValueError):
+    """A model, layer or option that a `.tfq` graph does not have; the message names it and what there is."""
+
+
+class Call(NamedTuple):
+    """One call of a layer: its name in the model, and shapes without the batch axis."""
+
+    name: str
+    layer: object
+    input_shapes: list
+    output_shape: tuple
+
+    def refuse(self, reason):
+        """The error for this layer."""
+        return Unsupported(f"layer {self.name!r} ({type(self.layer).__name__}) cannot be packed: {reason}")
+
+
+def _conv(call):
+    layer = call.layer
+    _check_channels_last(call)
+    attributes = {
+        "strides": tuple(layer.strides),
+        "dilations": tuple(layer.dilation_rate),
+        "padding": layer.padding,
+        "groups": layer.groups,
+        "pad_value": getattr(layer, "pad_values", 0),
+        "kmap": getattr(layer, "kmap", False),
+    }
+    return [(g.Conv2D, {**_product(call), **attributes}), *_activation(call)]
+
+
+def _dense(call):
+    return [(g.Dense, _product(call)), *_activation(call)]
+
+
+def _product(call):
+    """Kernel, bias and quantizer of a convolution or dense layer."""
+    layer = call.layer
+    if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
+        raise call.refuse("Keras' own quantization and LoRA have no packed form")
+    try:
+        kernel = kernels.of_layer(layer)
+    except kernels.KernelError as error:
+        raise call.refuse(str(error)) from error
+    return {
+        "kernel": kernel,
+        "bias": kernels.array(layer.bias) if layer.use_bias else None,
+        "quantizer": _quantizer(call, getattr(layer, "input_quantizer", None)),
+    }
+
+
+def _quantizer(call, quantizer):
+    try:
+        return of_inputs(quantizer)
+    except TypeError as error:
+        raise call.refuse(str(error)) from error
+
+
+def of_inputs(quantizer):
+    """What a quantizer of inputs is in a graph; None where it leaves them as they are.
+
+    Raises:
+        TypeError: it has no form there.
+    """
+    if type(quantizer) is XnorInputs:
+        return g.Sign()
+    if type(quantizer) is DoReFaInputs:
+        return None if quantizer.bits == FULL_PRECISION else g.Levels(quantizer.bits)
+    if quantizer is None:
+        return None
+    raise TypeError(f"its inputs are quantized by {type(quantizer).__name__}; supported are XnorInputs and DoReFaInputs")
+
+
+def _activation(call):
+    """The operation of the function that a layer applies to its result; none for the identity."""
+    function = call.layer.activation
+    if function is None or function is keras.activations.linear:
+        return []
+    if function is keras.activations.relu:
+        return [(g.ReLU, {})]
+    if function is getattr(keras.activations, "relu6", 0):
+        return [(g.ReLU, {"max_value": 6.0})]
+    if _is_hard_tanh(function):
+        return [(g.HardTanh, {})]
+    if type(function) in (XnorInputs, DoReFaInputs):
+        return _quantize(call, function)
+    name = getattr(function, "__name__", type(function).__name__)
+    hint = ": let the model give logits, which rank the classes alike" if name == "softmax" else ""
+    raise call.refuse(
+        f"its activation is {name}; supported are linear, relu, relu6, hard_tanh, XnorInputs and DoReFaInputs{hint}"
+    )
+
+
+def _is_hard_tanh(function):
+    # Keras 3 has it; for tf_keras larq has: both are clip(x, -1, 1).
+    if function is getattr(keras.activations, "hard_tanh", 0):
+        return True
+    return (getattr(function, "__module__", ""), getattr(function, "__name__", "")) == ("larq.activations", "hard_tanh")
+
+
+def _quantize(call, quantizer):
+    converted = _quantizer(call, quantizer)
+    return [] if converted is None else [(g.Quantize, {"quantizer": converted})]
+
+
+def _quant_activation(call):
+    return _quantize(call, call.layer.input_quantizer)
+
+
+def _batch_normalization(call):
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta as x * scale + shift, computed in float64."""
+    layer = call.layer
+    axis = layer.axis if isinstance(layer.axis, int) else tuple(layer.axis)
+    rank = len(call.input_shapes[0])
+    if axis not in (-1, rank, (-1,), (rank,)):
+        raise call.refuse(f"it normalizes axis {axis}; supported is the last one")
+    with np.errstate(all="ignore"):  # what is not finite is refused by name
+        scale = 1 / np.sqrt(_float64(layer.moving_variance) + layer.epsilon)
+    if layer.scale:
+        scale = scale * _float64(layer.gamma)
+    shift = -_float64(layer.moving_mean) * scale
+    if layer.center:
+        shift = shift + _float64(layer.beta)
+    return [_scale_shift(scale, shift)]
+
+
+def _rescaling(call):
+    channels = call.input_shapes[0][-1]
+    values = [np.asarray(value, np.float64) for value in (call.layer.scale, call.layer.offset)]
+    if any(value.shape not in ((), (1,), (channels,)) for value in values):
+        raise call.refuse(f"its scale and offset must be numbers, or one a channel; got {[value.shape for value in values]}")
+    return [_scale_shift(*(np.broadcast_to(value, (channels,)) for value in values))]
+
+
+def _normalization(call):
+    """(x - mean) / max(sqrt(variance), epsilon), or with `invert` the way back, as x * scale + shift, computed in float64."""
+    layer, channels = call.layer, call.input_shapes[0][-1]
+    values = [_float64(value) for value in (layer.mean, layer.variance)]
+    if any(value.size not in (1, channels) or value.shape[-1:] not in ((), (value.size,)) for value in values):
+        raise call.refuse(f"it normalizes axis {layer.axis}; supported is the last one, or all at once (None)")
+    mean, variance = (np.broadcast_to(value.ravel(), (channels,)) for value in values)
+    deviation = np.maximum(np.sqrt(variance), keras.backend.epsilon())
+    return [_scale_shift(deviation, mean) if layer.invert else _scale_shift(1 / deviation, -mean / deviation)]
+
+
+def _scale_shift(scale, shift):
+    with np.errstate(over="ignore"):  # likewise
+        return g.ScaleShift, {"scale": scale.astype(np.float32), "shift": shift.astype(np.float32)}
+
+
+def _float64(x):
+    return kernels.array(x).astype(np.float64)
+
+
+def _relu(call):
+    layer = call.layer
+    if float(layer.negative_slope) or float(layer.threshold):
+        raise call.refuse("negative_slope and threshold must be 0")
+    return [(g.ReLU, {"max_value": None if layer.max_value is None else float(layer.max_value)})]
+
+
+def _pool(operation):
+    def convert(call):
+        _check_channels_last(call)
+        layer = call.layer
+        return [(operation, {"pool_size": tuple(layer.pool_size), "strides": tuple(layer.strides), "padding": layer.padding})]
+
+    return convert
+
+
+def _average_of_keras(call):
+    layer, sizes = call.layer, call.input_shapes[0][:2]
+    if REPEATS_EDGES and layer.padding == "same":
+        widths = [padding.same(*of_axis) for of_axis in zip(sizes, layer.pool_size, layer.strides, strict=True)]
+        if any(front != behind for front, behind in widths):
+            raise call.refuse(
+                f"on {'x'.join(map(str, sizes))} inputs Keras repeats their edge on PyTorch, and on no other backend: take "
+                "tfq.layers.AveragePooling2D"
+            )
+    return _pool(g.AveragePool)(call)
+
+
+def _global_pool(operation):
+    def convert(call):
+        _check_channels_last(call)
+        return [(operation, {"keepdims": bool(call.layer.keepdims)})]
+
+    return convert
+
+
+def _zero_padding(call):
+    _check_channels_last(call)
+    (top, bottom), (left, right) = call.layer.padding
+    return [(g.ZeroPad, {"widths": (top, bottom, left, right)})]
+
+
+def _add(call):
+    if len(call.input_shapes) < 2:
+        raise call.refuse("it adds a constant; supported are sums of two tensors or more, and Rescaling for constants")
+    return [(g.Add, {})]
+
+
+def _concatenate(call):
+    rank = len(call.output_shape)
+    if call.layer.axis not in (-1, rank):
+        raise call.refuse(f"it joins along axis {call.layer.axis}; supported is the last one")
+    return [(g.Concatenate, {})]
+
+
+def _reshape(call):
+    return [] if call.output_shape == call.input_shapes[0] else [(g.Reshape, {"shape": call.output_shape})]
+
+
+def _flatten(call):
+    _check_channels_last(call)
+    return _reshape(call)
+
+
+def _nothing(call):
+    return []
+
+
+def _check_channels_last(call):
+    if call.layer.data_format != "channels_last":
+        raise call.refuse(f"data_format must be 'channels_last'; got {call.layer.data_format!r}")
+
+
+# Not all of them are in every Keras.
+_DO_NOTHING = (
+    "Dropout",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "GaussianNoise",
+    "GaussianDropout",
+    "AlphaDropout",
+    "ActivityRegularization",
+    "Identity",
+    # Augmentation, in training alone. (`RandomCrop` crops at inference too.)
+    "AugMix",
+    "RandAugment",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomElasticTransform",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
+)
+
+# By class, not by isinstance: a subclass computes something else.
+CONVERTERS = {
+    layers.QuantConv2D: _conv,
+    keras.layers.Conv2D: _conv,
+    layers.QuantDense: _dense,
+    keras.layers.Dense: _dense,
+    layers.QuantActivation: _quant_activation,
+    layers.QuantGradient: _nothing,
+    layers.BatchNormalization: _batch_normalization,
+    keras.layers.BatchNormalization: _batch_normalization,
+    keras.layers.Rescaling: _rescaling,
+    keras.layers.Normalization: _normalization,
+    keras.layers.ReLU: _relu,
+    keras.layers.Activation: _activation,
+    keras.layers.MaxPooling2D: _pool(g.MaxPool),
+    layers.AveragePooling2D: _pool(g.AveragePool),
+    keras.layers.AveragePooling2D: _average_of_keras,
+    keras.layers.GlobalMaxPooling2D: _global_pool(g.GlobalMaxPool),
+    keras.layers.GlobalAveragePooling2D: _global_pool(g.GlobalAveragePool),
+    keras.layers.ZeroPadding2D: _zero_padding,
+    keras.layers.Add: _add,
+    keras.layers.Concatenate: _concatenate,
+    keras.layers.Flatten: _flatten,
+    keras.layers.Reshape: _reshape,
+    **{getattr(keras.layers, name): _nothing for name in _DO_NOTHING if hasattr(keras.layers, name)},
+}
+
+# What `x + y` of Keras 3 makes: operations, which are no layers, and whose classes are not public.
+_OPERATIONS = {"Add": _add}
+
+
+def converter_of(layer):
+    """The function from a `Call` of this layer, or operation, to its operations in a graph; None where it has none."""
+    if isinstance(layer, keras.layers.Layer):
+        return CONVERTERS.get(type(layer))
+    return _OPERATIONS.get(type(layer).__name__)
+
+
+def does_nothing(layer):
+    """Whether a layer gives its inputs at inference, whatever its options."""
+    return converter_of(layer) is _nothing

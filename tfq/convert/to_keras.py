@@ -1,0 +1,220 @@
+"""A `.tfq` file as a Keras model again: to evaluate it, to look into it, or to go on training from it."""
+
+import re
+
+import numpy as np
+
+from tfq import layers
+from tfq.backend.keras import keras, ops
+from tfq.backend.settings import plain_settings
+from tfq.convert.kernels import array
+from tfq.graph import file
+from tfq.graph import nodes as g
+from tfq.optional import require
+from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
+
+# Added to a variance of 1 - epsilon it is 1 exactly, so that gamma and beta are the scale and shift of the file.
+_EPSILON = 2.0**-10
+# Largest relative error of a kernel that is quantized again.
+_ROUNDING = 1e-6
+# Bits of a sum that float32 holds exactly.
+_EXACT_BITS = 24
+
+
+def load_packed(path):
+    """The network of a `.tfq` file as a functional Keras model that computes the same in inference.
+
+    Packed kernels become latent ones of a quantizer that gives them again; folded batch normalization becomes one with mean 0
+    and variance 1. The optimizer, latent weights and moving statistics of the training are not in the file. The model takes
+    float32 images prepared as for the training: (x / 255 - mean) / std, with the statistics in `tfq.graph.file.read(path)`.
+
+    Args:
+        path: the file.
+
+    Returns:
+        `keras.Model`.
+
+    Raises:
+        FileError: it is not a `.tfq` file, damaged, or of a later version.
+        OSError: it cannot be opened.
+        ImportError: safetensors is not installed.
+    """
+    return to_keras(file.read(path))
+
+
+@plain_settings()
+def to_keras(graph):
+    """The functional Keras model of a `tfq.graph.nodes.Graph`; see `load_packed`."""
+    names = _Names()
+    inputs = keras.Input(tuple(graph.input_shape), name=names.of(g.INPUT))
+    tensors = {g.INPUT: inputs}
+    for node in graph.nodes:
+        layer, weights = _LAYERS[type(node)](node, names.of(node.name))
+        given = [tensors[name] for name in node.inputs]
+        tensors[node.name] = layer(given if isinstance(node, g.Add | g.Concatenate) else given[0])
+        if weights:
+            layer.set_weights(weights)
+    return keras.Model(inputs, tensors[graph.nodes[-1].name])
+
+
+class _Names:
+    """Names that Keras and its backends take for layers."""
+
+    def __init__(self):
+        self._used = set()
+
+    def of(self, name):
+        base = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+        base = base if base[0].isalnum() else f"layer_{base}"
+        candidate, count = base, 1
+        while candidate in self._used:
+            count += 1
+            candidate = f"{base}_{count}"
+        self._used.add(candidate)
+        return candidate
+
+
+def _conv(node, name):
+    height, width, _, filters = node.kernel.shape
+    options = {
+        "strides": node.strides,
+        "dilation_rate": node.dilations,
+        "padding": node.padding,
+        "groups": node.groups,
+    }
+    own = {"pad_values": node.pad_value, "kmap": node.kmap}
+    if not _is_quantized(node) and not any(own.values()):
+        return _product(keras.layers.Conv2D, node, name, filters, (height, width), **options)
+    return _product(layers.QuantConv2D, node, name, filters, (height, width), **options, **own, **_input_quantizer(node))
+
+
+def _dense(node, name):
+    units = node.kernel.shape[-1]
+    if not _is_quantized(node):
+        return _product(keras.layers.Dense, node, name, units)
+    return _product(layers.QuantDense, node, name, units, **_input_quantizer(node))
+
+
+def _is_quantized(node):
+    return node.quantizer is not None or isinstance(node.kernel, g.PackedKernel)
+
+
+def _input_quantizer(node):
+    return {"input_quantizer": _quantizer(node.quantizer)}
+
+
+def _product(cls, node, name, *sizes, **options):
+    """A convolution or dense layer, and its weights."""
+    quantizer, kernel = _latent(node.kernel)
+    if quantizer is not None:
+        options["kernel_quantizer"] = quantizer
+    layer = cls(*sizes, use_bias=node.bias is not None, name=name, **options)
+    return layer, [kernel] if node.bias is None else [kernel, node.bias]
+
+
+def _latent(kernel):
+    """A quantizer and the latent kernel of which it makes this one; no quantizer where none does, as for a float kernel."""
+    if isinstance(kernel, g.FloatKernel):
+        return None, kernel.values
+    values = kernel_values(kernel)
+    quantizer, latent = _QUANTIZERS[kernel.coding](kernel, values)
+    again = array(quantizer(ops.convert_to_tensor(latent)))
+    is_same = np.allclose(again, values, rtol=_ROUNDING, atol=_ROUNDING * abs(values).max())
+    return (quantizer, latent) if is_same else (None, values)
+
+
+def _of_levels(kernel, values):
+    # tanh(W) / max |tanh(W)| is the value of the code, if one of them is 1; none is where the latent weights were all zero.
+    latent = np.arctanh(values / 2) if abs(values).max() == 1 else np.zeros_like(values)
+    return DoReFaWeights(kernel.bits), latent.astype(np.float32)
+
+
+def _of_binary(kernel, values):
+    return XnorWeights(), _with_exact_mean(values.reshape(-1, values.shape[-1])).reshape(values.shape)
+
+
+def _of_ternary(kernel, values):
+    per_filter = len(kernel.scale) > 1
+    columns = values.reshape(-1, values.shape[-1] if per_filter else 1)
+    return TernaryWeights(per_filter), _with_exact_mean(columns).reshape(values.shape)
+
+
+def _with_exact_mean(columns):
+    """Columns of 0 and +-s as two sizes next to s, whose float32 sum has no rounding error, and whose mean is s.
+
+    The float32 sum of n values s is off by up to n / 2^24, as the backend adds them; the mean of these by 1 / 2^24 or so.
+    """
+    size, is_used = np.abs(columns).astype(np.float64), columns != 0
+    count, scale = is_used.sum(axis=0), size.max(axis=0)
+    bits = np.maximum(_EXACT_BITS - 1 - np.ceil(np.log2(count + 1)), 1)
+    step = 2.0 ** (np.frexp(scale)[1] - bits)
+    lower = np.floor(scale / step)
+    # So many of them are larger by a step.
+    larger = np.rint((scale / step - lower) * count)
+    size = (lower + (np.cumsum(is_used, axis=0) <= larger)) * step
+    return (np.sign(columns) * size).astype(np.float32)
+
+
+_QUANTIZERS = {"binary": _of_binary, "ternary": _of_ternary, "levels": _of_levels}
+
+
+def kernel_values(kernel):
+    """What a `PackedKernel` stands for: float32, (height, width, in, out) or (in, out)."""
+    *window, out = kernel.shape
+    bits = np.unpackbits(kernel.planes, axis=1, count=int(np.prod(kernel.shape)), bitorder="little").astype(np.float64)
+    if kernel.coding == "binary":
+        codes = 2 * bits[0] - 1
+    elif kernel.coding == "ternary":
+        codes = bits[0] * (2 * bits[1] - 1)
+    else:
+        n = 2**kernel.bits - 1
+        codes = (2 * np.einsum("p,pw->w", 2.0 ** np.arange(kernel.bits), bits) - n) / n
+    return (np.moveaxis(codes.reshape(out, *window), 0, -1) * kernel.scale).astype(np.float32)
+
+
+def _scale_shift(node, name):
+    layer = keras.layers.BatchNormalization(epsilon=_EPSILON, name=name)
+    return layer, [node.scale, node.shift, np.zeros_like(node.scale), np.full_like(node.scale, 1 - _EPSILON)]
+
+
+def _quantizer(quantizer):
+    if quantizer is None:
+        return None
+    return XnorInputs() if isinstance(quantizer, g.Sign) else DoReFaInputs(quantizer.bits)
+
+
+def _hard_tanh(node, name):
+    function = getattr(keras.activations, "hard_tanh", None) or require("larq").activations.hard_tanh  # tf_keras has none
+    return keras.layers.Activation(function, name=name), []
+
+
+def _zero_pad(node, name):
+    top, bottom, left, right = node.widths
+    return keras.layers.ZeroPadding2D(((top, bottom), (left, right)), name=name), []
+
+
+def _pool(cls):
+    return lambda node, name: (cls(node.pool_size, node.strides, node.padding, name=name), [])
+
+
+def _global_pool(cls):
+    return lambda node, name: (cls(keepdims=node.keepdims, name=name), [])
+
+
+# A layer and its weights, of a node and a name.
+_LAYERS = {
+    g.Conv2D: _conv,
+    g.Dense: _dense,
+    g.ScaleShift: _scale_shift,
+    g.ReLU: lambda node, name: (keras.layers.ReLU(node.max_value, name=name), []),
+    g.HardTanh: _hard_tanh,
+    g.Quantize: lambda node, name: (layers.QuantActivation(_quantizer(node.quantizer), name=name), []),
+    g.ZeroPad: _zero_pad,
+    g.MaxPool: _pool(keras.layers.MaxPooling2D),
+    g.AveragePool: _pool(layers.AveragePooling2D),
+    g.GlobalMaxPool: _global_pool(keras.layers.GlobalMaxPooling2D),
+    g.GlobalAveragePool: _global_pool(keras.layers.GlobalAveragePooling2D),
+    g.Add: lambda node, name: (keras.layers.Add(name=name), []),
+    g.Concatenate: lambda node, name: (keras.layers.Concatenate(name=name), []),
+    g.Reshape: lambda node, name: (keras.layers.Reshape(node.shape, name=name), []),
+}

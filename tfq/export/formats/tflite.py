@@ -1,0 +1,108 @@
+"""TensorFlow Lite in float32, for any batch size."""
+
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tfq import walk
+from tfq.convert.kernels import array
+from tfq.convert.layers import Unsupported
+from tfq.export import byte_kernels, flatbuffer, low_bit
+from tfq.export.formats import savedmodel
+from tfq.optional import require
+
+FILENAME = "model.tflite"
+sizes = flatbuffer.sizes
+# What the converter says of an operation that it has no form for: where that comes from, and why.
+_REFUSED = re.compile(r"error: loc\((.*)\): (.*)")
+
+
+def write(model, path, sample=None):
+    """Write `model` as a TFLite flatbuffer; quantized kernels are stored as the numbers they stand for.
+
+    In 8 bits and a scale a filter where that is exact: one bit, ternary, levels of up to 7 bits; see `byte_kernels`. Others, and
+    small ones, in float32. The converter folds a batch normalization behind a kernel into it, which scales its filters.
+
+    Args:
+        model: built Keras model of one input and one output, on TensorFlow.
+        path: file to write.
+        sample: not used.
+
+    Raises:
+        Unsupported: the converter does not take an operation of the model; the message names its layer.
+    """
+    Path(path).write_bytes(byte_kernels.packed(converted(model, lambda converter: None)))
+
+
+def in_float(model):
+    """Names of the low-bit layers whose kernels the file holds in float32."""
+    kernels = {name: np.moveaxis(array(layer.quantized_kernel), -1, 0) for name, layer in low_bit.quantized(model)}
+    return tuple(name for name in low_bit.names(model) if not _takes_bytes(kernels[name]))
+
+
+def _takes_bytes(kernel):
+    return byte_kernels.is_smaller(kernel) and byte_kernels.codes(kernel) is not None
+
+
+def converted(model, configure):
+    """The flatbuffer of a model; `configure` gets the converter first, to set what it wants."""
+    tf = require("tensorflow")
+    # By way of a SavedModel: the converter's own `from_keras_model` does not know Keras 3.
+    with tempfile.TemporaryDirectory() as directory:
+        savedmodel.write(model, directory)
+        converter = tf.lite.TFLiteConverter.from_saved_model(directory)
+        configure(converter)
+        try:
+            return converter.convert()
+        except (_converter_error(), RuntimeError) as error:
+            raise Unsupported(f"TensorFlow Lite's converter does not take this model: {_reason(model, str(error))}") from error
+
+
+def _converter_error():
+    return require("tensorflow.lite.python.convert_phase").ConverterError
+
+
+def _reason(model, text):
+    """One line of an error of the converter, with the layer where it tells one."""
+    found = _REFUSED.search(text)
+    if found is None:
+        return next((line.strip() for line in text.splitlines() if line.strip()), "it does not say why")
+    where, reason = found.groups()
+    layer = _layer(model, where)
+    return reason if layer is None else f"layer {layer!r}: {reason}"
+
+
+def _layer(model, where):
+    """The layer whose operation stands at a place such as "functional_1/conv_1/Relu@function", which TensorFlow numbers."""
+    for name in sorted((name for name, _ in walk.layers(model)), key=len, reverse=True):
+        if re.search("/" + "/".join(rf"{re.escape(part)}(_\d+)?" for part in name.split("/")) + "/", where):
+            return name
+    return None
+
+
+def load(path, threads=None):
+    """The function from a batch of images (float32 array) to logits that the TFLite file at `path` computes.
+
+    Args:
+        path: the file.
+        threads: number of threads; None for the interpreter's own choice.
+    """
+    tf = require("tensorflow")
+    interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
+    (input_details,) = interpreter.get_input_details()
+    (output_details,) = interpreter.get_output_details()
+    allocated = None  # images of any size have none before they come
+
+    def predict(images):
+        nonlocal allocated
+        if images.shape != allocated:
+            interpreter.resize_tensor_input(input_details["index"], images.shape)
+            interpreter.allocate_tensors()
+            allocated = images.shape
+        interpreter.set_tensor(input_details["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(output_details["index"])
+
+    return predict

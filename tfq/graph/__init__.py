@@ -1,0 +1,1 @@
+"""The packed graph: its nodes, checks and file. NumPy alone."""
