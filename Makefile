@@ -64,6 +64,7 @@ suites:
 lint: setup
 	$(VENV) -m ruff check .
 	$(VENV) -m ruff format --check .
+	.venv/bin/lint-imports
 
 format: setup
 	$(VENV) -m ruff check --fix .

@@ -12,8 +12,7 @@ from absl import app, flags
 
 import models
 from models import bits
-from tfq import backends, optional
-from tfq.training import choices
+from tfq import backends, choices, optional
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
 
 FLAGS = flags.FLAGS
@@ -314,7 +313,7 @@ def _run(directory):
         if not FLAGS.evaluate:
             claim(directory, backend)
         # Imported here: the backend had to be chosen first.
-        from tfq.training import program
+        from tfq.cli import program
     except (UsageError, RunDirectoryError, ImportError, ValueError) as error:  # the last of a keras.json that Keras cannot read
         die(error)
     try:

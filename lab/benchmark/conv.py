@@ -10,11 +10,11 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from lab.benchmark import needs
+from lab.benchmark.conv_shapes import SHAPES, Shape
 from lab.benchmark.worker import Worker
 from tfq.arguments import integer, output_file, picture_file
 
@@ -26,30 +26,6 @@ KEYS = (
 )
 # Calls of each engine a turn.
 _CALLS = 20
-
-
-class Shape(NamedTuple):
-    """A convolution of stride 1 with "same" padding, on a square image: `height` is its width too."""
-
-    height: int
-    channels: int
-    filters: int
-    kernel: int
-
-    @property
-    def gmac(self):
-        """Products of an image, in 10^9."""
-        return self.height**2 * self.kernel**2 * self.channels * self.filters / 1e9
-
-    def __str__(self):
-        return f"{self.kernel}x{self.kernel}, {self.channels} to {self.filters}, {self.height}x{self.height}"
-
-
-SHAPES = (
-    *(Shape(32, 16, 16, 3), Shape(32, 32, 32, 3), Shape(32, 64, 64, 3)),
-    *(Shape(16, 128, 128, 3), Shape(8, 256, 256, 3), Shape(8, 512, 512, 3)),
-    *(Shape(32, 64, 64, 1), Shape(16, 256, 256, 1)),
-)
 
 
 def main(arguments):

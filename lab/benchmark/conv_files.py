@@ -32,7 +32,7 @@ def make(directory, shape):
 
     Args:
         directory: where to; made if missing.
-        shape: `lab.benchmark.conv.Shape`.
+        shape: `lab.benchmark.conv_shapes.Shape`.
 
     Returns:
         `Files`.

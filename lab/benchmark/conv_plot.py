@@ -1,6 +1,6 @@
 """Picture of the benchmark of convolutions."""
 
-from lab.benchmark.conv import Shape
+from lab.benchmark.conv_shapes import Shape
 from tfq.optional import require
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.sweep import plan, process, result, run
 from lab.sweep.recipes import RECIPES
 from tfq import backends
-from tfq.training.choices import BACKENDS
+from tfq.choices import BACKENDS
 
 COMMANDS = ("table", "zoo", "questions")
 

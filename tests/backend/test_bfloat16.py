@@ -14,10 +14,10 @@ from lab.sweep import zoo
 from tfq import callbacks
 from tfq.backend.keras import backend, keras, ops
 from tfq.backend.rounding import bfloat16_products, exact_products
+from tfq.cli import program
 from tfq.export.run import RunError
 from tfq.layers import QuantConv2D
 from tfq.quantizers import DoReFaGradients
-from tfq.training import program
 
 _CPU_INFO = Path("/proc/cpuinfo")
 needs_bfloat16 = pytest.mark.skipif(

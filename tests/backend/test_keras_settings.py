@@ -10,9 +10,9 @@ import models
 from tfq import export
 from tfq.backend.keras import backend, is_legacy, keras
 from tfq.backend.settings import _settings, plain_settings
+from tfq.cli import program
 from tfq.convert import to_keras
 from tfq.convert.from_keras import from_keras
-from tfq.training import program
 
 ODD = {
     "floatx": "float16",

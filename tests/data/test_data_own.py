@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfq import data
+from tfq import choices, data
 from tfq.data import names
-from tfq.training import choices
 
 # Of NumPy and PIL alone.
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]

@@ -15,7 +15,7 @@ from running import trained as run_of
 
 import models
 import tfq
-from tfq import export
+from tfq import choices, export
 from tfq.backend.keras import backend, is_legacy, keras
 from tfq.backend.keras import ops as keras_ops
 from tfq.convert.from_keras import from_keras
@@ -25,7 +25,6 @@ from tfq.export.formats import lce, packed, savedmodel
 from tfq.graph import file
 from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
-from tfq.training import choices
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 tensorflow_only = pytest.mark.tensorflow_only
@@ -428,7 +427,7 @@ def test_what_the_converter_does_not_take_is_a_line_that_names_the_layer(data, t
 
 
 def test_every_layer_that_a_format_refuses_is_named_before_the_training(monkeypatch):
-    from tfq.training import program
+    from tfq.cli import program
 
     x = keras.Input((8, 8, 3))
     y = keras.layers.Conv2D(3, 3, activation="tanh", name="curve")(keras.layers.UpSampling2D(name="up")(x))
@@ -519,7 +518,7 @@ def test_command_exports_a_run_without_the_code_that_made_it(run_directory, tmp_
         "import runpy, sys\n"
         "try:\n    runpy.run_module('tfq.export', run_name='__main__', alter_sys=True)\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
-        "assert not {'models', 'train', 'tfq.training.program'} & set(sys.modules)\n"
+        "assert not {'models', 'train', 'tfq.cli.program'} & set(sys.modules)\n"
     )
     environ = {**environment(), "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
     environ.update({"TF_USE_LEGACY_KERAS": "1"} if is_legacy else {})

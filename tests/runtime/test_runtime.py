@@ -581,7 +581,7 @@ def test_the_runtime_loads_no_framework():
     program = """
 import sys, numpy as np
 import tfq.runtime
-from tfq.runtime import graph as g
+from tfq.graph import nodes as g
 assert "numba" not in sys.modules
 engine = tfq.runtime.Engine(g.Graph((2,), (g.ReLU("relu", ("input",)),)))
 assert engine.predict(np.array([[1, -1]], np.float32)).tolist() == [[1, 0]]
@@ -596,7 +596,7 @@ def test_a_forked_process_has_threads_of_its_own():
 import os, signal
 import numpy as np
 import tfq.runtime
-from tfq.runtime import graph as g
+from tfq.graph import nodes as g
 engine = tfq.runtime.Engine(g.Graph((2,), (g.ReLU("relu", ("input",)),)), threads=2)
 images = np.array([[1, -1]] * 5, np.float32)
 engine.predict(images)

@@ -13,10 +13,11 @@ from running import BACKEND, arrays
 import train
 from tfq import layers
 from tfq.backend.keras import keras
+from tfq.cli import program
 from tfq.data import dataset as datasets
 from tfq.export import run as export_run
 from tfq.quantizers import DoReFaGradients
-from tfq.training import checkpoint, program, run_data, run_directory
+from tfq.training import checkpoint, run_data, run_directory
 from tfq.training.history import History
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
 

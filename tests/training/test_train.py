@@ -23,8 +23,9 @@ def once(test):
 @once
 def test_evaluation_tests_the_last_checkpoint_too_where_it_is_of_another_epoch(tmp_path, capsys):
     from tfq.backend.keras import keras
+    from tfq.cli import program
     from tfq.data import dataset as datasets
-    from tfq.training import checkpoint, program, run_data
+    from tfq.training import checkpoint, run_data
     from tfq.training.history import History
 
     model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
@@ -54,8 +55,8 @@ def test_evaluation_tests_the_last_checkpoint_too_where_it_is_of_another_epoch(t
 @once
 def test_crops_and_flips_are_those_of_the_flags_or_of_the_data_set():
     from tfq import data
+    from tfq.cli import program
     from tfq.data import dataset as datasets
-    from tfq.training import program
 
     x = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3)).astype("uint8")
     flags = {"holdout": 0, "limit_train": None, "batch_size": 8, "eval_batch_size": None, "seed": 0}

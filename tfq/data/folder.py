@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tfq import choices
 from tfq.data import names
 from tfq.data.dataset import make
 from tfq.data.errors import DataError
 from tfq.runtime.pictures import PictureError, Reader, look
-from tfq.training import choices
 
 _SHARE = 5  # one image in so many is to test on, where the folder does not say which
 _SHOWN = 5

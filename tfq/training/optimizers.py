@@ -2,7 +2,7 @@
 
 from tfq import walk
 from tfq.backend.keras import keras, ops, weight_name
-from tfq.training.choices import OPTIMIZERS, SCHEDULES
+from tfq.choices import OPTIMIZERS, SCHEDULES
 
 
 def learning_rate(schedule, lr, epochs, steps_per_epoch, milestones=()):
@@ -15,7 +15,7 @@ def learning_rate(schedule, lr, epochs, steps_per_epoch, milestones=()):
                   arXiv:1708.07120; the shape is that of Keras' CosineDecay with warm-up)
 
     Args:
-        schedule: one of `tfq.training.choices.SCHEDULES`.
+        schedule: one of `tfq.choices.SCHEDULES`.
         lr: the highest rate.
         epochs: length of the run.
         steps_per_epoch: batches in an epoch.

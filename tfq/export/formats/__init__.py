@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tfq import walk
 from tfq.backend.keras import backend
+from tfq.choices import ANY_BACKEND_EXPORTS
 from tfq.convert.from_keras import check_graph
 from tfq.convert.layers import Unsupported
 from tfq.export.errors import ExportError
@@ -11,7 +12,6 @@ from tfq.export.formats import keras_file, lce, packed, savedmodel, tflite, tfli
 from tfq.export.verify import FEWEST_IMAGES
 from tfq.keras_graph import has_graph
 from tfq.optional import require_installed
-from tfq.training.choices import ANY_BACKEND_EXPORTS
 
 # A format is a module with FILENAME, write(model, path, sample), load(path) -> function from images to logits, and sizes(path) ->
 # rows of `table.by_layer`; with LOSSY if its file rounds more than float32 does, NEEDS if it takes packages of its own,
