@@ -1,3 +1,5 @@
 """The former name of `tfq.summary`."""
 
-from tfq.summary import *  # noqa: F403
+from tfq.summary import LayerCost, Summary, layer_costs, seed_macs, summarize
+
+__all__ = ["LayerCost", "Summary", "layer_costs", "seed_macs", "summarize"]

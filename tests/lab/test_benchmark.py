@@ -48,7 +48,7 @@ def test_a_worker_answers_each_line():
 
 
 def test_a_worker_that_fails_says_why(capsys):
-    with pytest.raises(RuntimeError, match=r"-m tfq\.benchmark\.infer_worker nothing 1 ended with status 1"):
+    with pytest.raises(RuntimeError, match=r"-m lab\.benchmark\.infer_worker nothing 1 ended with status 1"):
         Worker("lab.benchmark.infer_worker", "nothing", 1).ask()
     assert "KeyError: 'nothing'" in capsys.readouterr().err
 
