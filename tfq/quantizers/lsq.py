@@ -1,4 +1,4 @@
-"""Learned Step Size Quantization (Esser et al. 2020, arXiv:1902.08153): weights and activations of k bits, whose step is trained."""
+"""Learned Step Size Quantization (Esser et al. 2020, arXiv:1902.08153): k bits with a step that is trained."""
 
 import math
 
@@ -45,9 +45,9 @@ class _Learned(KBits):
 
     def _check_state(self, step_change):
         if step_change is None:
+            example = "kernel_quantizer" if self.operand == "kernel" else "input_quantizer"
             raise ValueError(
-                f"{self!r} keeps a step for each layer: give it to a layer of tfq, such as "
-                f"QuantConv2D({self.operand.removesuffix('s')}_quantizer=...) or QuantActivation(...), not as an activation function"
+                f"{self!r} keeps a step for each layer: give it to a layer of tfq as its {example}, not as an activation function"
             )
 
     def _limits(self):
