@@ -6,7 +6,7 @@ from tfq import constraints, quantizers
 from tfq.backend.gradients import promote
 from tfq.backend.keras import UNCAST, is_legacy, keras, ops
 from tfq.layers.gradient import QuantGradient
-from tfq.quantizers.base import FULL_PRECISION
+from tfq.layers.state import arguments, state_of
 
 
 class QuantizedLayer:
@@ -58,12 +58,12 @@ class QuantizedLayer:
             kwargs[self.constraint_argument] = constraints.get(kwargs[self.constraint_argument])
         super().__init__(*args, **kwargs)
         if self._is_of_contract() and type(self).quantized_op is QuantizedLayer.quantized_op:
-            raise TypeError(f"{self.name}: {type(self).__name__} has no quantized_op(inputs, kernel), its operation without a bias")
+            raise TypeError(f"layer {self.name!r}: {type(self).__name__} has no quantized_op(inputs, kernel)")
         self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
         self.kernel_quantizer = quantizers.get_for_kernel(kernel_quantizer)
         self.gradient_quantizer = quantizers.get_for_gradients(gradient_quantizer)
-        self._quantize_gradient = None
-        if self.gradient_quantizer is not None and getattr(self.gradient_quantizer, "bits", None) != FULL_PRECISION:
+        self._quantize_gradient = self._kernel_state = self._input_state = None
+        if self.gradient_quantizer is not None and not getattr(self.gradient_quantizer, "is_off", False):
             # It must not cast to a policy of its own, the global one, what this layer gives.
             self._quantize_gradient = QuantGradient(self.gradient_quantizer, name=f"{self.name}_gradient", autocast=False)
 
@@ -92,7 +92,17 @@ class QuantizedLayer:
             self._kernel_has_passed = True
         if self.kernel_quantizer is None:
             return self.latent_kernel
-        return _by_filters(self.kernel_quantizer, self.latent_kernel, self.channel_axis)
+        return self.kernel_quantizer(self.latent_kernel, **self.kernel_arguments)
+
+    @property
+    def kernel_arguments(self):
+        """What `kernel_quantizer` takes next to the kernel: the axes of its filters, and what it keeps in this layer."""
+        return arguments(self.kernel_quantizer, self._kernel_state, self.channel_axis)
+
+    @property
+    def input_arguments(self):
+        """What `input_quantizer` takes next to the inputs: what it keeps in this layer."""
+        return arguments(self.input_quantizer, self._input_state)
 
     @classmethod
     def stock_class(cls) -> type | None:
@@ -117,8 +127,10 @@ class QuantizedLayer:
         return super().add_weight(*args, **kwargs)
 
     def build(self, input_shape):
-        """Add the weights of the Keras layer and the key of the gradient noise."""
+        """Add the weights of the Keras layer, what its quantizers keep, and the key of the gradient noise."""
         super().build(input_shape)
+        self._kernel_state = state_of(self.kernel_quantizer, f"{self.name}_kernel", self.latent_kernel.shape)
+        self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
         if self._quantize_gradient is not None:
             self._quantize_gradient.build(self.compute_output_shape(input_shape))
 
@@ -155,10 +167,7 @@ class QuantizedLayer:
 
     def call(self, inputs, training=None):
         """The operation on quantized operands, bias and activation; in training the output gradient is quantized too."""
-        if self._is_stock():
-            outputs = super().call(inputs)
-        else:
-            outputs = self._on_quantized_operands(promote(inputs, self.compute_dtype))  # Keras leaves integers as they are
+        outputs = super().call(inputs) if self._is_stock() else self._on_quantized_operands(inputs, training)
         return outputs if self._quantize_gradient is None else self._quantize_gradient(outputs, training=training)
 
     def get_config(self):
@@ -178,15 +187,25 @@ class QuantizedLayer:
         """Whether `call` is the one here, in which every kernel passes through its quantizer."""
         return type(self).call is QuantizedLayer.call
 
-    def _on_quantized_operands(self, inputs):
+    def _on_quantized_operands(self, inputs, training):
+        inputs = promote(inputs, self.compute_dtype)  # Keras leaves integers as they are
+        if training:
+            self._observe(inputs)
         quantized, kernel = inputs, self.quantized_kernel
         if self.input_quantizer is not None:
-            quantized = ops.cast(self.input_quantizer(inputs), inputs.dtype)
+            quantized = ops.cast(self.input_quantizer(inputs, **self.input_arguments), inputs.dtype)
         if self.kernel_quantizer is not None:
             kernel = ops.cast(kernel, inputs.dtype)
         outputs = self._with_bias(self.scale_outputs(self.quantized_op(quantized, kernel), inputs))
         activation = getattr(self, "activation", None)
         return outputs if activation is None else activation(outputs)
+
+    def _observe(self, inputs):
+        """Show quantizers that keep something what they will quantize in this step of the training."""
+        if self._input_state is not None:
+            self._input_state.observe(inputs)
+        if self._kernel_state is not None:
+            self._kernel_state.observe(self.latent_kernel)
 
     def _with_bias(self, outputs):
         bias = getattr(self, "bias", None)
@@ -208,19 +227,11 @@ class QuantizedLayer:
     def _check_kernel_has_passed(self):
         if not self._kernel_has_passed:
             raise RuntimeError(
-                f"layer {self.name!r} ({type(self).__name__}) has kernel_quantizer={self.kernel_quantizer!r}, but its call did not "
-                "use it: take the kernel from quantized_kernel, or state quantized_op(inputs, kernel) instead of call"
+                f"layer {self.name!r} ({type(self).__name__}): its kernel did not pass through kernel_quantizer="
+                f"{self.kernel_quantizer!r}; take it from quantized_kernel, or state quantized_op(inputs, kernel) instead of call"
             )
 
 
 def _is_symbolic(outputs):
     """Whether a call in Keras 3 gave shapes alone; tf_keras has run `call` for them too."""
     return not is_legacy and any(isinstance(output, keras.KerasTensor) for output in keras.tree.flatten(outputs))
-
-
-def _by_filters(quantizer, kernel, channel_axis):
-    """`quantizer` on a kernel with its filters in the last axis, where it looks for them."""
-    if channel_axis == -1:
-        return quantizer(kernel)
-    window = tuple(kernel.shape[: -len(channel_axis)])
-    return ops.reshape(quantizer(ops.reshape(kernel, (*window, 1, -1))), tuple(kernel.shape))

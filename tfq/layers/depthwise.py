@@ -11,9 +11,9 @@ class QuantDepthwiseConv2D(QuantizedConvolution, keras.layers.DepthwiseConv2D):
 
         y[.., c m + j] = conv(input_quantizer(x)[.., c], kernel_quantizer(W)[.., c, j]) + b,   m = depth_multiplier
 
-    The kernel is (height, width, in, depth_multiplier). A filter is one (height, width) of it: a quantizer with one scale a filter
-    has in x depth_multiplier of them. Without quantizers the layer is Keras' own, bit for bit. Input and output shapes are those
-    of `keras.layers.DepthwiseConv2D`.
+    The kernel is (height, width, in, depth_multiplier). A filter is one (height, width) of it: a quantizer with one scale a
+    filter has in x depth_multiplier of them. Without quantizers the layer is Keras' own, bit for bit. Input and output shapes
+    are those of `keras.layers.DepthwiseConv2D`.
 
     Args:
         *args: as in `keras.layers.DepthwiseConv2D`.
