@@ -4,6 +4,7 @@ import numpy as np
 
 from tfq import walk
 from tfq.backend.keras import keras, ops
+from tfq.layers.base import latent_kernel, quantized_kernel
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 from tfq.quantizers.base import FULL_PRECISION
 
@@ -58,7 +59,7 @@ class FlipRatio(keras.callbacks.Callback):
         quantized = {path: layer for path, layer in walk.layers(self.model) if _is_quantized(layer)}
         known = {path: layer for path, layer in quantized.items() if _has_known_levels(layer.kernel_quantizer)}
         self._say(set(quantized) - set(known))
-        built = {path: layer for path, layer in known.items() if getattr(layer, "kernel", None) is not None}
+        built = {path: layer for path, layer in known.items() if latent_kernel(layer) is not None}
         self._has_unbuilt = len(built) < len(known)
         return {path: _levels(layer) for path, layer in built.items()}
 
@@ -84,7 +85,7 @@ def _has_known_levels(quantizer):
 
 def _levels(layer):
     """The level of each weight as an integer; those of DoReFa at twice the distance."""
-    values = ops.convert_to_numpy(ops.cast(layer.kernel_quantizer(layer.kernel), "float32"))
+    values = ops.convert_to_numpy(ops.cast(quantized_kernel(layer), "float32"))
     bits = layer.kernel_quantizer.bits
     if isinstance(layer.kernel_quantizer, DoReFaInputs | DoReFaWeights) and bits > 1:
         return np.rint(values * (2**bits - 1)).astype(np.int32)

@@ -4,6 +4,7 @@ import numpy as np
 
 from tfq.backend.keras import ops
 from tfq.graph.nodes import FloatKernel, PackedKernel
+from tfq.layers.base import latent_kernel
 from tfq.quantizers import DoReFaWeights
 from tfq.quantizers.base import FULL_PRECISION
 
@@ -20,11 +21,12 @@ def array(x):
     return np.asarray(ops.convert_to_numpy(x), dtype=np.float32)
 
 
-def of_layer(layer):
+def of_layer(layer, shape=None):
     """The kernel of a layer in packed form; in float32 where it is not quantized.
 
     Args:
-        layer: built layer with a `kernel`, whose last axis is the output channel.
+        layer: built layer.
+        shape: of the kernel with its filters in the last axis, where they are counted by several.
 
     Returns:
         `FloatKernel` or `PackedKernel`.
@@ -33,7 +35,8 @@ def of_layer(layer):
         KernelError: it has values that are not finite, or that no coding stands for.
     """
     quantizer = getattr(layer, "kernel_quantizer", None)
-    values = array(layer.kernel if quantizer is None else layer.quantized_kernel)
+    values = array(latent_kernel(layer) if quantizer is None else layer.quantized_kernel)
+    values = values if shape is None else values.reshape(shape)
     if not np.isfinite(values).all():
         raise KernelError("its kernel has values that are not finite")
     if quantizer is None or getattr(quantizer, "bits", None) == FULL_PRECISION:

@@ -235,3 +235,17 @@ class QuantizedLayer:
 def _is_symbolic(outputs):
     """Whether a call in Keras 3 gave shapes alone; tf_keras has run `call` for them too."""
     return not is_legacy and any(isinstance(output, keras.KerasTensor) for output in keras.tree.flatten(outputs))
+
+
+def latent_kernel(layer):
+    """The kernel of any layer as it is trained and saved, Keras' own and larq's too; None where it is not built, or has none."""
+    for name in (getattr(layer, "kernel_name", "kernel"), "depthwise_kernel"):  # the latter of tf_keras and larq
+        kernel = getattr(layer, name, None)
+        if kernel is not None:
+            return kernel
+    return None
+
+
+def quantized_kernel(layer):
+    """Likewise, as the forward pass uses it; of a built layer that has a `kernel_quantizer`."""
+    return layer.quantized_kernel if isinstance(layer, QuantizedLayer) else layer.kernel_quantizer(latent_kernel(layer))
