@@ -220,7 +220,7 @@ def _wanted_backend(log):
 def run_directory():
     """The directory that the flags mean."""
     quantization = FLAGS.method
-    if FLAGS.method == "dorefa":
+    if FLAGS.method in ("dorefa", "lsq"):
         quantization += "_" + "".join(f"{name[0]}{FLAGS[name].value or 32}" for name in ("a_bits", "w_bits", "g_bits"))
     path = FLAGS.run_dir or f"runs/{FLAGS.dataset}_{FLAGS.model}_{quantization}"
     # A model inside tfmot's wrappers cannot be read back from .keras.

@@ -13,8 +13,8 @@ def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=Fals
 
     Args:
         name: `"resnet20"` or `"nin"`.
-        method: `"float"`, `"xnor"`, `"ternary"`, `"ternary_a1"`, `"dorefa"` or `"int8"`.
-        w_bits: bits of the weights; None for the method's own. DoReFa has none of its own.
+        method: `"float"`, `"xnor"`, `"ternary"`, `"ternary_a1"`, `"dorefa"`, `"lsq"` or `"int8"`.
+        w_bits: bits of the weights; None for the method's own. DoReFa and LSQ have none of their own.
         a_bits: bits of the activations, likewise.
         g_bits: bits of the gradients (DoReFa); None for float.
         kmap: multiply each quantized convolution by the scale K of its inputs (XNOR-Net).

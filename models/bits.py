@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-METHODS = ("float", "xnor", "ternary", "ternary_a1", "dorefa", "int8")
+METHODS = ("float", "xnor", "ternary", "ternary_a1", "dorefa", "lsq", "int8")
 
 _ANY = (*range(1, 17), 32)
 
@@ -13,6 +13,7 @@ _CHOICES = {
     "ternary": {"w_bits": (2,), "a_bits": (32, 1), "g_bits": (32,)},
     "ternary_a1": {"w_bits": (2,), "a_bits": (1,), "g_bits": (32,)},
     "dorefa": {"w_bits": (None, *_ANY), "a_bits": (None, *_ANY), "g_bits": (32, *_ANY)},
+    "lsq": {"w_bits": (None, *_ANY[1:]), "a_bits": (None, *_ANY), "g_bits": (32,)},
     "int8": {"w_bits": (8,), "a_bits": (8,), "g_bits": (32,)},
 }
 
@@ -46,10 +47,12 @@ def resolve(method, w_bits=None, a_bits=None, g_bits=None):
 def _resolve_one(method, name, value):
     default, *others = _CHOICES[method][name]
     if value is None and default is None:
-        raise ValueError(f"method={method!r} needs {name}: give 1 to 16, or 32 for float")
+        raise ValueError(f"method={method!r} needs {name}: give {min(others)} to 16, or 32 for float")
     if value is None:
         return default
     if value not in _CHOICES[method][name]:
-        allowed = "1 to 16, or 32 for float" if len(others) > 2 else " or ".join(str(bits) for bits in (default, *others))
+        allowed = (
+            f"{min(others)} to 16, or 32 for float" if len(others) > 2 else " or ".join(str(bits) for bits in (default, *others))
+        )
         raise ValueError(f"{name}={value} does not fit method={method!r}: it must be {allowed}")
     return value

@@ -32,6 +32,8 @@ def drop_latent_weights(model):
         raise ValueError("latent=False needs Keras 3, which lets a variable get a constraint; got tf_keras")
     for _, layer in walk.layers(model):
         if getattr(layer, "kernel_quantizer", None):
+            if layer.kernel_arguments.keys() - {"channel_axis"}:
+                raise ValueError(f"latent=False is for quantizers that learn nothing; got {layer.kernel_quantizer!r}")
             layer.kernel.constraint = layer.kernel_quantizer
 
 
@@ -138,4 +140,17 @@ class DoReFa(Scheme):
         return quantizers.DoReFaGradients(bits) if bits < FULL_PRECISION else None
 
 
-BY_METHOD = {"float": Float, "int8": Float, "xnor": Xnor, "ternary": Ternary, "ternary_a1": Ternary, "dorefa": DoReFa}
+class LSQ(Scheme):
+    """Learned Step Size Quantization: k bits for weights and activations."""
+
+    def input_quantizer(self):
+        """Activations from 0 on."""
+        bits = self.bits.activations
+        return quantizers.LSQInputs(bits) if bits < FULL_PRECISION else None
+
+    def kernel_quantizer(self):
+        """Weights of k bits."""
+        return quantizers.LSQWeights(self.bits.weights)
+
+
+BY_METHOD = {"float": Float, "int8": Float, "xnor": Xnor, "ternary": Ternary, "ternary_a1": Ternary, "dorefa": DoReFa, "lsq": LSQ}

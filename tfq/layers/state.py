@@ -1,5 +1,6 @@
 """What a quantizer keeps for one layer."""
 
+from tfq.backend.gradients import read
 from tfq.backend.keras import SHARED_STATE, UNCAST, keras
 from tfq.quantizers.base import KernelQuantizer, Quantizer
 
@@ -46,7 +47,7 @@ def state_of(quantizer, name, shape):
         return None
     state = QuantizerState(quantizer, name=name, autocast=False)
     state.build(shape)
-    return state
+    return state if state.variables_by_name else None
 
 
 def arguments(quantizer, state, channel_axis=None):
@@ -58,4 +59,4 @@ def arguments(quantizer, state, channel_axis=None):
         channel_axis: the axes of a kernel that count its filters; None for another operand.
     """
     axes = {"channel_axis": channel_axis} if channel_axis is not None and isinstance(quantizer, KernelQuantizer) else {}
-    return axes if state is None else {**axes, **state.variables_by_name}
+    return axes if state is None else {**axes, **{name: read(variable) for name, variable in state.variables_by_name.items()}}

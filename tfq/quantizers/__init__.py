@@ -5,6 +5,7 @@ import types
 from tfq.backend.keras import keras
 from tfq.quantizers.base import Configured, GradientQuantizer, InputQuantizer, KernelQuantizer, Quantizer
 from tfq.quantizers.dorefa import DoReFaGradients, DoReFaInputs, DoReFaWeights
+from tfq.quantizers.lsq import LSQInputs, LSQWeights
 from tfq.quantizers.ternary import TernaryWeights
 from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights
 
@@ -17,6 +18,8 @@ __all__ = [
     "GradientQuantizer",
     "InputQuantizer",
     "KernelQuantizer",
+    "LSQInputs",
+    "LSQWeights",
     "PaperGradient",
     "Quantizer",
     "TernaryWeights",
@@ -36,6 +39,8 @@ _BY_NAME = {
     "dorefa_weights": DoReFaWeights,
     "dorefa_inputs": DoReFaInputs,
     "dorefa_gradients": DoReFaGradients,
+    "lsq_weights": LSQWeights,
+    "lsq_inputs": LSQInputs,
 }
 
 

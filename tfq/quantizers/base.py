@@ -91,7 +91,7 @@ class Quantizer(Configured):
         return False
 
     def build(self, add_weight: Callable, shape: tuple) -> dict[str, Any]:
-        """Variables for one layer, by the names under which the other methods take them; none here.
+        """Variables for one layer, by their names; none here.
 
         They are saved with the layer, and stay float32 under a mixed-precision policy.
 
@@ -102,18 +102,18 @@ class Quantizer(Configured):
         return {}
 
     def observe(self, x, **state) -> None:
-        """Look at an operand in training, before it is quantized: the place to assign to variables. Nothing here."""
+        """Look at an operand in training, before it is quantized; the place to assign to variables. Nothing here."""
 
     def __call__(self, x):
-        """Quantize `x`; variables of `build` come as keyword arguments."""
+        """Quantize `x`; the values of what `build` made come as keyword arguments."""
         raise NotImplementedError(f"{type(self).__name__} has no __call__")
 
     def window(self, **state) -> tuple[float, float] | None:
         """The lowest and the highest value that a gradient passes at; None where it passes everywhere, or that is not known."""
         return None
 
-    def grid(self) -> Grid | None:
-        """The values that it ends on, but for a scale; None where it is off, or that is not known."""
+    def grid(self, **state) -> Grid | None:
+        """The values that it ends on, of a kernel but for a scale; None where it is off, or that is not known."""
         return None
 
 
@@ -123,7 +123,7 @@ class KernelQuantizer(Quantizer):
     operand = "kernel"
 
     def __call__(self, x, channel_axis: int | tuple[int, ...] = -1):
-        """Quantize the kernel `x`; variables of `build` come as keyword arguments.
+        """Quantize the kernel `x`; the values of what `build` made come as keyword arguments.
 
         Args:
             x: the kernel.
@@ -143,7 +143,7 @@ class KernelQuantizer(Quantizer):
         Raises:
             TypeError: its grid is not known.
         """
-        return encode(self(kernel, channel_axis=channel_axis, **state), self.grid(), channel_axis)
+        return encode(self(kernel, channel_axis=channel_axis, **state), self.grid(**state), channel_axis)
 
 
 class InputQuantizer(Quantizer):

@@ -80,7 +80,7 @@ class Codes:
 def encode(values, grid: Grid, channel_axis: int | tuple[int, ...] = -1) -> Codes:
     """Values of a quantizer, a tensor, as integers.
 
-    The scale of signs and ternary values is the largest of a filter. A filter of zeros has the scale 0 and the codes -1.
+    The scale of signs and ternary values is the largest of a filter; a filter of zeros has the scale 0.
 
     Args:
         values: the quantized kernel.
@@ -99,4 +99,4 @@ def encode(values, grid: Grid, channel_axis: int | tuple[int, ...] = -1) -> Code
     size = np.abs(values)
     scale = size.max(axis=tuple(axis for axis in range(values.ndim) if axis not in channels), keepdims=True)
     codes = np.where(values > 0, 1, -1)
-    return Codes(np.where((values == 0) & (scale > 0), 0, codes), scale, grid)
+    return Codes(np.where(values == 0, 0, codes) if isinstance(grid, Ternary) else codes, scale, grid)
