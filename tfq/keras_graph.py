@@ -144,10 +144,10 @@ def _shape(tensor, layer):
 
 def _output_bits(node, input_bits):
     layer = unwrapped(layer_of(node))
-    if _is_one(layer, _ACTIVATED):
-        return bits_behind(layer.activation, input_bits if _is_one(layer, ("Activation",)) else FULL_PRECISION)
-    is_quantizer = hasattr(layer, "input_quantizer") and not hasattr(layer, "kernel_quantizer")
-    if is_quantizer:
+    if _is_one(layer, _ACTIVATED) or hasattr(layer, "kernel_quantizer"):
+        given = input_bits if _is_one(layer, ("Activation",)) else FULL_PRECISION
+        return bits_behind(getattr(layer, "activation", None), given)
+    if hasattr(layer, "input_quantizer"):
         return bits_behind(layer.input_quantizer, input_bits)
     return input_bits if _keeps_values(layer, node) else FULL_PRECISION
 

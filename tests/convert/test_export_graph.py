@@ -275,7 +275,7 @@ def signs(x):
     ("layer", "message"),
     [
         (lambda: keras.layers.Conv2DTranspose(2, 3, name="up"), "layer 'up' is a Conv2DTranspose, .* supported are .*Conv2D, "),
-        (lambda: keras.layers.DepthwiseConv2D(3, name="dw"), "layer 'dw' is a DepthwiseConv2D"),
+        (lambda: keras.layers.SeparableConv2D(2, 3, name="sep"), "layer 'sep' is a SeparableConv2D"),
         (lambda: Mine(2, 3, name="my"), "layer 'my' is a Mine"),
         (lambda: keras.layers.Dense(2, activation="softmax", name="end"), "'end' .* activation is softmax; .* give logits"),
         (lambda: keras.layers.Activation("tanh", name="t"), "layer 't' .* activation is tanh"),

@@ -16,8 +16,8 @@ from tfq.convert.from_keras import from_keras
 from tfq.export import verify
 from tfq.graph import file
 from tfq.graph import nodes as g
-from tfq.layers import QuantConv2D, QuantDense
-from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorWeights
+from tfq.layers import QuantConv2D, QuantDense, QuantDepthwiseConv2D
+from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 
 RNG = np.random.default_rng(0)
 
@@ -108,6 +108,43 @@ def test_scales_of_large_kernels_come_back(coding):
     np.testing.assert_allclose(abs(array(layer.quantized_kernel)).max(), 0.3, rtol=3e-7)
     sums = np.cumsum(abs(array(layer.kernel)).astype("float32"), axis=0, dtype="float32")
     np.testing.assert_array_equal(sums[-1], abs(array(layer.kernel)).sum(axis=0, dtype="float64"))  # in whatever order
+
+
+def depthwise():
+    """A network of depthwise convolutions of each kind, and the quantizers of their kernels."""
+    x = keras.Input((9, 8, 4))
+    signs = {"input_quantizer": XnorInputs(), "kernel_quantizer": XnorWeights()}
+    y = QuantDepthwiseConv2D(3, padding="same", depth_multiplier=2, pad_values=1, name="a", **signs)(x)
+    y = QuantDepthwiseConv2D((3, 2), 2, kernel_quantizer=TernaryWeights(per_filter=True), activation="relu", name="b")(y)
+    levels = {"input_quantizer": DoReFaInputs(2), "kernel_quantizer": DoReFaWeights(3)}
+    y = QuantDepthwiseConv2D(2, padding="same", dilation_rate=2, pad_values=-1, use_bias=False, name="c", **levels)(y)
+    return keras.Model(x, keras.layers.DepthwiseConv2D(2, name="d")(y))
+
+
+def test_depthwise_convolutions_come_back(tmp_path):
+    model, images = depthwise(), RNG.normal(size=(8, 9, 8, 4)).astype("float32")
+    for weight in model.trainable_weights:
+        weight.assign(RNG.normal(size=tuple(weight.shape)))
+    path = tmp_path / "model.tfq"
+    file.write(from_keras(model), path)
+    expected = model.predict(images, verbose=0)
+    again = tfq.load_packed(path)
+    for name in "abcd":
+        layer, twin = model.get_layer(name), again.get_layer(name)
+        assert type(twin) is type(layer)
+        for option in ("strides", "dilation_rate", "padding", "depth_multiplier", "use_bias", "pad_values", "input_quantizer"):
+            assert getattr(twin, option, None) == getattr(layer, option, None), (name, option)
+        assert getattr(twin, "kernel_quantizer", None) == getattr(layer, "kernel_quantizer", None)
+    np.testing.assert_allclose(again.predict(images, verbose=0), expected, rtol=1e-5, atol=1e-5)
+    pytest.importorskip("numba", reason="needs tfq[runtime]")
+    np.testing.assert_allclose(tfq.runtime.load(path).predict(images), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_depthwise_convolution_that_tensorflow_lacks_comes_back_in_groups():
+    kernel = g.FloatKernel(RNG.normal(size=(2, 2, 1, 6)).astype("float32"))
+    nodes = (g.Conv2D("a", (g.INPUT,), kernel, strides=(1, 2), groups=3), g.Conv2D("b", ("a",), kernel, groups=6))
+    model = to_keras.to_keras(g.Graph((5, 5, 3), nodes))
+    assert [type(layer) for layer in model.layers[1:]] == [keras.layers.Conv2D, keras.layers.DepthwiseConv2D]
 
 
 def test_what_is_not_quantized_becomes_layers_of_keras_and_the_rest_ours():

@@ -9,7 +9,8 @@ from conftest import array, compiled, gradient, layer_vjp, tensor
 from tfq import layers, quantizers
 from tfq.backend.keras import backend, is_legacy, keras, ops
 from tfq.constraints import WeightClip
-from tfq.layers import QuantActivation, QuantConv2D, QuantDense, QuantGradient
+from tfq.layers import QuantActivation, QuantConv2D, QuantDense, QuantDepthwiseConv2D, QuantGradient
+from tfq.layers.base import latent_kernel
 from tfq.quantizers import DoReFaGradients, DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 
 RNG = np.random.default_rng(0)
@@ -61,6 +62,18 @@ def test_convolution_without_quantizers_is_that_of_keras(options):
     assert_same_layer(ours, stock, X)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"depth_multiplier": 2, "activation": "relu"},
+        {"padding": "same", "strides": 2, "use_bias": False, "depthwise_initializer": "he_normal"},
+    ],
+)
+def test_depthwise_convolution_without_quantizers_is_that_of_keras(options):
+    ours, stock = build(QuantDepthwiseConv2D, 3, **options), build(keras.layers.DepthwiseConv2D, 3, **options)
+    assert_same_layer(ours, stock, X)
+
+
 @pytest.mark.parametrize("options", [{}, {"activation": "relu"}, {"use_bias": False}])
 def test_dense_without_quantizers_is_that_of_keras(options):
     ours, stock = (build(cls, 5, shape=FLAT.shape, **options) for cls in (QuantDense, keras.layers.Dense))
@@ -70,7 +83,7 @@ def test_dense_without_quantizers_is_that_of_keras(options):
 def assert_quantizes_operands(ours, stock, x):
     """`ours` is `stock` with the kernel and the inputs quantized by hand, and so are its gradients."""
     if ours.kernel_quantizer is not None:
-        stock.kernel.assign(ours.kernel_quantizer(tensor(array(ours.kernel))))
+        latent_kernel(stock).assign(ours.kernel_quantizer(tensor(array(ours.latent_kernel)), **ours.kernel_arguments))
     inputs = x if ours.input_quantizer is None else array(ours.input_quantizer(tensor(x)))
     upstream = upstream_for(ours, x)
     output, (by_x, by_kernel, by_bias) = layer_vjp(ours, x, upstream)
@@ -83,7 +96,8 @@ def assert_quantizes_operands(ours, stock, x):
         by_inputs = gradient(ours.input_quantizer, x, by_inputs)
     np.testing.assert_allclose(by_x, by_inputs, **tolerance)
     if ours.kernel_quantizer is not None:
-        by_quantized = gradient(ours.kernel_quantizer, array(ours.kernel), by_quantized)
+        quantizer = partial(ours.kernel_quantizer, **ours.kernel_arguments)
+        by_quantized = gradient(quantizer, array(ours.latent_kernel), by_quantized)
     np.testing.assert_allclose(by_kernel, by_quantized, **tolerance)
 
 
@@ -92,6 +106,13 @@ def test_convolution_quantizes_its_operands(kernel_quantizer, input_quantizer):
     options = {"padding": "same", "strides": 2}
     ours = build(QuantConv2D, 5, 3, kernel_quantizer=kernel_quantizer, input_quantizer=input_quantizer, **options)
     assert_quantizes_operands(ours, build(keras.layers.Conv2D, 5, 3, **options), X)
+
+
+@pytest.mark.parametrize(("kernel_quantizer", "input_quantizer"), [*PAIRS, (TernaryWeights(per_filter=True), None)])
+def test_depthwise_convolution_quantizes_its_operands(kernel_quantizer, input_quantizer):
+    options = {"padding": "same", "strides": 2, "depth_multiplier": 2}
+    ours = build(QuantDepthwiseConv2D, 3, kernel_quantizer=kernel_quantizer, input_quantizer=input_quantizer, **options)
+    assert_quantizes_operands(ours, build(keras.layers.DepthwiseConv2D, 3, **options), X)
 
 
 @pytest.mark.parametrize(("kernel_quantizer", "input_quantizer"), PAIRS)
@@ -184,6 +205,38 @@ def test_pad_values_surround_the_quantized_inputs(kernel_size, strides, dilation
     # Sums of up to 40 terms below 1 in float32.
     np.testing.assert_allclose(array(layer(tensor(x))), expected, rtol=1e-5, atol=1e-5)
     assert tuple(layer.compute_output_shape((None, *size, 4)))[1:] == expected.shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("pad_values", "padding", "options"),
+    [
+        (0, "valid", {"strides": 2}),
+        (0, "same", {}),
+        (1, "same", {"dilation_rate": (2, 3)}),
+        (-1, "same", {"strides": 2, "data_format": "channels_first"}),
+    ],
+)
+def test_depthwise_convolution_moves_each_filter_over_its_channel(pad_values, padding, options):
+    """Against NumPy: the kernel, with one scale for each channel and filter, and what surrounds the quantized inputs."""
+    is_first = options.get("data_format") == "channels_first"
+    layer = build(
+        QuantDepthwiseConv2D,
+        (3, 2),
+        padding=padding,
+        depth_multiplier=2,
+        input_quantizer="xnor_inputs",
+        kernel_quantizer="xnor_weights",
+        pad_values=pad_values,
+        shape=X.transpose(0, 3, 1, 2).shape if is_first else X.shape,
+        **options,
+    )
+    latent = array(layer.latent_kernel)
+    kernel = np.where(latent >= 0, 1, -1) * np.abs(latent).mean(axis=(0, 1))
+    signs, geometry = np.where(X >= 0, 1, -1), (layer.strides, layer.dilation_rate, padding, pad_values)
+    channels = [convolve(signs[..., c : c + 1], kernel[:, :, c : c + 1], *geometry) for c in range(4)]
+    outputs = array(layer(tensor(X.transpose(0, 3, 1, 2) if is_first else X)))
+    expected = np.concatenate(channels, axis=-1) + array(layer.bias)
+    np.testing.assert_allclose(outputs.transpose(0, 2, 3, 1) if is_first else outputs, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("pad_values", [0, 1, -1])
@@ -421,6 +474,12 @@ def test_gradient_noise_reaches_training():
 
 
 # --- constraint, precision, errors
+
+
+def test_weight_clip_is_the_constraint_of_a_depthwise_kernel():
+    layer = build(QuantDepthwiseConv2D, 3, depthwise_constraint="weight_clip", kernel_quantizer="xnor_weights")
+    assert isinstance(layer.depthwise_constraint, WeightClip)
+    assert QuantDepthwiseConv2D.from_config(layer.get_config()).get_config() == layer.get_config()
 
 
 @pytest.mark.parametrize("identifier", ["weight_clip", WeightClip(), WeightClip(1.0)])

@@ -9,7 +9,7 @@ from conftest import array
 from models import scheme
 from tfq import callbacks, export, walk
 from tfq.backend.keras import is_legacy, keras
-from tfq.layers import BatchNormalization, QuantConv2D, QuantDense
+from tfq.layers import BatchNormalization, QuantConv2D, QuantDense, QuantDepthwiseConv2D
 from tfq.quantizers import DoReFaGradients, TernaryWeights, XnorInputs, XnorWeights
 from tfq.training import batch_statistics, optimizers, structure, transfer, weights
 
@@ -147,11 +147,12 @@ def test_what_is_not_given_is_said(tmp_path):
 
 def pair(quantized, classes=2):
     """A network with a model inside it, low-bit or of Keras' own layers."""
-    dense, conv = (QuantDense, QuantConv2D) if quantized else (L.Dense, L.Conv2D)
+    ours, stock = (QuantDense, QuantConv2D, QuantDepthwiseConv2D), (L.Dense, L.Conv2D, L.DepthwiseConv2D)
+    dense, conv, depthwise = ours if quantized else stock
     options = {"kernel_quantizer": XnorWeights()} if quantized else {}
     inner = keras.Sequential([keras.Input((4, 4, 2)), conv(3, 3, name="b", **options), BatchNormalization(name="n")], name="in")
     x = keras.Input((4, 4, 2))
-    y = inner(L.Conv2D(2, 1, name="a")(x))
+    y = inner(depthwise(1, name="d", **options)(L.Conv2D(2, 1, name="a")(x)))
     return keras.Model(x, dense(classes, name="head", **options)(L.Flatten(name="flat")(y)))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from tfq.backend.keras import keras
 from tfq.callbacks import FlipRatio
-from tfq.layers import QuantDense
+from tfq.layers import QuantDense, QuantDepthwiseConv2D
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorWeights
 
 START = np.array([[-0.9, -0.5, -0.1, 0.1], [0.5, 0.9, -0.3, 0.3]], "float32")
@@ -54,6 +54,24 @@ def test_levels_that_change(quantizer, changes, flips):
         kernel[row, column] = value
     _, logs = ratios([layer], lambda: layer.set_weights([kernel]))
     assert logs == ({} if flips is None else {"flip_ratio": flips / 8})
+
+
+def test_levels_of_a_depthwise_kernel_are_those_of_its_channels():
+    """As to the scale of all channels at once, no weight would be above the threshold but the last one's."""
+    layer = QuantDepthwiseConv2D((1, 4), use_bias=False, kernel_quantizer=TernaryWeights(per_filter=True))
+    callback = FlipRatio()
+    x = keras.Input((1, 4, 2))
+    callback.set_model(keras.Model(x, layer(x)))
+    start = np.array([[0.1, 0.1, 0.1, 0.1], [9, 9, 9, 9]], "float32").T.reshape(1, 4, 2, 1)
+    layer.set_weights([start])
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    changed = start.copy()
+    changed[0, 0, 0, 0] = -0.1
+    layer.set_weights([changed])
+    logs = {}
+    callback.on_epoch_end(0, logs)
+    assert logs == {"flip_ratio": 1 / 8}
 
 
 @pytest.mark.parametrize("quantizer", [XnorWeights(), TernaryWeights(), DoReFaWeights(1), DoReFaWeights(2)])

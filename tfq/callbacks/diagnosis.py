@@ -9,6 +9,7 @@ from tfq.backend.keras import keras, ops
 from tfq.backend.rounding import exact_products
 from tfq.callbacks import pairs
 from tfq.callbacks.quantizer_inputs import QuantizerInputs
+from tfq.layers.base import latent_kernel, quantized_kernel
 from tfq.training import batch_statistics
 
 _BATCHES = 16  # of the training images, for statistics of batch normalization
@@ -76,7 +77,7 @@ class Diagnosis(keras.callbacks.Callback):
             np.linalg.norm(now - before) / np.linalg.norm(before)
             for now, before in zip(self._quantized_kernels(), self._kernels, strict=True)
         ]
-        sizes = [np.abs(ops.convert_to_numpy(layer.kernel)) for layer in self._quantized]
+        sizes = [np.abs(ops.convert_to_numpy(latent_kernel(layer))) for layer in self._quantized]
         return {
             "kernel_change": float(np.mean(change)),
             "kernel_mean": float(np.mean([size.mean() for size in sizes])),
@@ -85,7 +86,7 @@ class Diagnosis(keras.callbacks.Callback):
         }
 
     def _quantized_kernels(self):
-        return [ops.convert_to_numpy(_quantized_kernel(layer)).ravel() for layer in self._quantized]
+        return [ops.convert_to_numpy(quantized_kernel(layer)).ravel() for layer in self._quantized]
 
     def _val_top1(self):
         right = total = 0
@@ -100,8 +101,3 @@ class Diagnosis(keras.callbacks.Callback):
         if len(shape) != 2 or shape[1] < 2:
             given = f"one tensor of shape {shape}" if shape else f"a {type(logits).__name__} of tensors"
             raise ValueError(f"Diagnosis measures top-1 of a score for each class, (N, classes); the model gives {given}")
-
-
-def _quantized_kernel(layer):
-    # Layers of larq have quantizers too.
-    return layer.quantized_kernel if hasattr(layer, "quantized_kernel") else layer.kernel_quantizer(layer.kernel)

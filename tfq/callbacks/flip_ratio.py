@@ -5,6 +5,7 @@ import numpy as np
 from tfq import walk
 from tfq.backend.keras import keras
 from tfq.convert import kernels
+from tfq.layers.base import latent_kernel
 from tfq.quantizers.base import Quantizer
 
 
@@ -58,7 +59,7 @@ class FlipRatio(keras.callbacks.Callback):
         quantized = {path: layer for path, layer in walk.layers(self.model) if _is_quantized(layer)}
         known = {path: layer for path, layer in quantized.items() if _has_known_levels(layer.kernel_quantizer)}
         self._say(set(quantized) - set(known))
-        built = {path: layer for path, layer in known.items() if getattr(layer, "kernel", None) is not None}
+        built = {path: layer for path, layer in known.items() if latent_kernel(layer) is not None}
         self._has_unbuilt = len(built) < len(known)
         return {path: _levels(layer) for path, layer in built.items()}
 

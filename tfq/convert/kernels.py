@@ -6,6 +6,7 @@ import numpy as np
 
 from tfq.backend.keras import ops
 from tfq.graph.kernels import FloatKernel, PackedKernel, pack
+from tfq.layers.base import latent_kernel
 from tfq.quantizers.base import FULL_PRECISION, KernelQuantizer, Quantizer
 from tfq.quantizers.grids import Codes, Integers, Levels, Sign, Ternary, encode
 
@@ -23,12 +24,6 @@ def array(x):
     return np.asarray(ops.convert_to_numpy(x), dtype=np.float32)
 
 
-def latent(layer):
-    """The kernel of a layer as it is trained, whatever the attribute."""
-    name = getattr(layer, "kernel_name", "kernel")
-    return getattr(layer, name if hasattr(layer, name) else "depthwise_kernel")  # the latter of tf_keras' own
-
-
 def of_layer(layer, shape=None):
     """The kernel of a layer in packed form; in float32 where it is not quantized.
 
@@ -43,7 +38,7 @@ def of_layer(layer, shape=None):
         KernelError: it has values that are not finite, or that no coding stands for; or its quantizer tells other codes.
     """
     quantizer = getattr(layer, "kernel_quantizer", None)
-    values = array(latent(layer) if quantizer is None else layer.quantized_kernel)
+    values = array(latent_kernel(layer) if quantizer is None else layer.quantized_kernel)
     if not np.isfinite(values).all():
         raise KernelError("its kernel has values that are not finite")
     shape = values.shape if shape is None else shape
@@ -74,8 +69,8 @@ def codes(layer):
     if grid is None:
         return None
     if isinstance(quantizer, KernelQuantizer):
-        return quantizer.encode(latent(layer), **arguments)
-    return encode(quantizer(latent(layer), **arguments), grid, getattr(layer, "channel_axis", -1))
+        return quantizer.encode(latent_kernel(layer), **arguments)
+    return encode(quantizer(latent_kernel(layer), **arguments), grid, getattr(layer, "channel_axis", -1))
 
 
 def _codes(layer, quantizer, values):

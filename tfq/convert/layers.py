@@ -1,6 +1,7 @@
 """What each Keras layer is in a `.tfq` graph: operations, the first on the layer's inputs, each later one on the one before."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from tfq.backend.keras import REPEATS_EDGES, keras
 from tfq.convert import kernels
 from tfq.graph import nodes as g
 from tfq.layers import padding
+from tfq.layers.base import latent_kernel
 from tfq.quantizers.base import Quantizer
 from tfq.quantizers.grids import Levels, Sign
 
@@ -59,17 +61,28 @@ def _with_scaled_inputs(convert):
 
 @_with_scaled_inputs
 def _conv(call):
+    attributes = {"groups": call.layer.groups, "kmap": getattr(call.layer, "kmap", False)}
+    return [(g.Conv2D, {**_product(call), **_window(call), **attributes}), *_activation(call)]
+
+
+@_with_scaled_inputs
+def _depthwise(call):
+    """A convolution in as many groups as there are channels; the filters of a channel are one group's."""
+    height, width, channels, multiplier = latent_kernel(call.layer).shape
+    product = _product(call, (height, width, 1, channels * multiplier))
+    return [(g.Conv2D, {**product, **_window(call), "groups": channels}), *_activation(call)]
+
+
+def _window(call):
+    """How a convolution moves, and what it pads with."""
     layer = call.layer
     _check_channels_last(call)
-    attributes = {
+    return {
         "strides": tuple(layer.strides),
         "dilations": tuple(layer.dilation_rate),
         "padding": layer.padding,
-        "groups": layer.groups,
         "pad_value": getattr(layer, "pad_values", 0),
-        "kmap": getattr(layer, "kmap", False),
     }
-    return [(g.Conv2D, {**_product(call), **attributes}), *_activation(call)]
 
 
 @_with_scaled_inputs
@@ -77,13 +90,13 @@ def _dense(call):
     return [(g.Dense, _product(call)), *_activation(call)]
 
 
-def _product(call):
-    """Kernel, bias and quantizer of a convolution or dense layer."""
+def _product(call, shape=None):
+    """Kernel (of this shape, if it is to have another), bias and quantizer of a convolution or dense layer."""
     layer = call.layer
     if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
         raise call.refuse("Keras' own quantization and LoRA have no packed form")
     try:
-        kernel = kernels.of_layer(layer)
+        kernel = kernels.of_layer(layer, shape)
     except kernels.KernelError as error:
         raise call.refuse(str(error)) from error
     return {
@@ -341,6 +354,8 @@ _DO_NOTHING = (
 CONVERTERS = {
     layers.QuantConv2D: _conv,
     keras.layers.Conv2D: _conv,
+    layers.QuantDepthwiseConv2D: _depthwise,
+    keras.layers.DepthwiseConv2D: _depthwise,
     layers.QuantDense: _dense,
     keras.layers.Dense: _dense,
     layers.QuantActivation: _quant_activation,
@@ -366,6 +381,38 @@ CONVERTERS = {
 
 # What `x + y` of Keras 3 makes: operations, which are no layers, and whose classes are not public.
 _OPERATIONS = {"Add": _add}
+
+
+def register(*classes: type):
+    """A decorator: this function converts layers of these very classes, and not of their subclasses, to operations of a graph.
+
+        @tfq.convert.register(Swish)
+        def swish(call):
+            return [(SwishNode, {"beta": call.layer.beta})]
+
+    It takes a `Call` and returns (class of `tfq.graph.nodes.Node`, its attributes but for name and inputs) of each operation: the
+    first takes the inputs of the layer, each later one what the one before gives. Without operations the layer is left out.
+    `call.refuse(reason)` is the error for what has no form. Kernels come from `tfq.convert.kernels.of_layer(call.layer)`, input
+    quantizers from `tfq.convert.layers.of_inputs`.
+
+    Args:
+        *classes: of layers.
+
+    Raises:
+        TypeError: something else is given.
+        ValueError: a class has a converter already.
+    """
+    for cls in classes:
+        if not (isinstance(cls, type) and issubclass(cls, keras.layers.Layer)):
+            raise TypeError(f"tfq.convert.register takes classes of layers; got {cls!r}")
+        if cls in CONVERTERS:
+            raise ValueError(f"{cls.__name__} has a converter already")
+
+    def keep(function: Callable[[Call], list]) -> Callable[[Call], list]:
+        CONVERTERS.update(dict.fromkeys(classes, function))
+        return function
+
+    return keep
 
 
 def converter_of(layer):

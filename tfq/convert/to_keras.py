@@ -1,6 +1,7 @@
 """A `.tfq` file as a Keras model again: to evaluate it, to look into it, or to go on training from it."""
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def to_keras(graph):
     inputs = keras.Input(tuple(graph.input_shape), name=names.of(g.INPUT))
     tensors = {g.INPUT: inputs}
     for node in graph.nodes:
-        layer, weights = _LAYERS[type(node)](node, names.of(node.name))
+        layer, weights = _converter_of(node)(node, names.of(node.name))
         given = [tensors[name] for name in node.inputs]
         tensors[node.name] = layer(given if isinstance(node, g.Add | g.Concatenate) else given[0])
         if weights:
@@ -75,24 +76,28 @@ class _Names:
 
 
 def _conv(node, name):
-    height, width, _, filters = node.kernel.shape
-    options = {
-        "strides": node.strides,
-        "dilation_rate": node.dilations,
-        "padding": node.padding,
-        "groups": node.groups,
-    }
+    height, width, in_group, filters = node.kernel.shape
+    options = {"kernel_size": (height, width), "strides": node.strides, "dilation_rate": node.dilations, "padding": node.padding}
     own = {"pad_values": node.pad_value, "kmap": node.kmap}
+    # TensorFlow's depthwise convolution takes equal strides alone.
+    if in_group == 1 < node.groups and node.strides[0] == node.strides[1]:
+        shape = (height, width, node.groups, filters // node.groups)
+        options["depth_multiplier"] = shape[-1]
+        if not _is_quantized(node) and not node.pad_value:
+            return _product(keras.layers.DepthwiseConv2D, node, name, shape, **options)
+        options["pad_values"] = node.pad_value
+        return _product(layers.QuantDepthwiseConv2D, node, name, shape, **options, **_input_quantizer(node))
+    options |= {"filters": filters, "groups": node.groups}
     if not _is_quantized(node) and not any(own.values()):
-        return _product(keras.layers.Conv2D, node, name, filters, (height, width), **options)
-    return _product(layers.QuantConv2D, node, name, filters, (height, width), **options, **own, **_input_quantizer(node))
+        return _product(keras.layers.Conv2D, node, name, node.kernel.shape, **options)
+    return _product(layers.QuantConv2D, node, name, node.kernel.shape, **options, **own, **_input_quantizer(node))
 
 
 def _dense(node, name):
-    units = node.kernel.shape[-1]
+    shape = node.kernel.shape
     if not _is_quantized(node):
-        return _product(keras.layers.Dense, node, name, units)
-    return _product(layers.QuantDense, node, name, units, **_input_quantizer(node))
+        return _product(keras.layers.Dense, node, name, shape, units=shape[-1])
+    return _product(layers.QuantDense, node, name, shape, units=shape[-1], **_input_quantizer(node))
 
 
 def _is_quantized(node):
@@ -103,13 +108,13 @@ def _input_quantizer(node):
     return {"input_quantizer": _quantizer(node.quantizer)}
 
 
-def _product(cls, node, name, *sizes, **options):
-    """A convolution or dense layer, and its weights."""
+def _product(cls, node, name, shape, **options):
+    """A convolution or dense layer, and its weights, the kernel in the layer's own shape."""
     quantizer, kernel, state = _latent(node.kernel)
     if quantizer is not None:
         options["kernel_quantizer"] = quantizer
-    layer = cls(*sizes, use_bias=node.bias is not None, name=name, **options)
-    return layer, [kernel, *([] if node.bias is None else [node.bias]), *state.values()]
+    layer = cls(use_bias=node.bias is not None, name=name, **options)
+    return layer, [kernel.reshape(shape), *([] if node.bias is None else [node.bias]), *state.values()]
 
 
 def _latent(kernel):
@@ -214,3 +219,40 @@ _LAYERS = {
     g.Concatenate: lambda node, name: (keras.layers.Concatenate(name=name), []),
     g.Reshape: lambda node, name: (keras.layers.Reshape(node.shape, name=name), []),
 }
+
+
+def register_operation(cls: type):
+    """A decorator: this function makes a layer of an operation of this class, for `load_packed`.
+
+        @tfq.convert.register_operation(SwishNode)
+        def swish(node, name):
+            return Swish(node.beta, name=name), []
+
+    It takes the operation and a name for the layer, and returns the layer and its weights, in the order of `set_weights`.
+
+    Args:
+        cls: subclass of `tfq.graph.nodes.Node`.
+
+    Raises:
+        TypeError: something else is given.
+        ValueError: it has such a function already.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, g.Node)):
+        raise TypeError(f"tfq.convert.register_operation takes a class of operations; got {cls!r}")
+    if cls in _LAYERS:
+        raise ValueError(f"{cls.__name__} has a layer already")
+
+    def keep(function: Callable) -> Callable:
+        _LAYERS[cls] = function
+        return function
+
+    return keep
+
+
+def _converter_of(node):
+    if type(node) not in _LAYERS:
+        raise ValueError(
+            f"operation {node.name!r} is a {type(node).__name__}, of which no Keras layer is known: "
+            "see tfq.convert.register_operation"
+        )
+    return _LAYERS[type(node)]

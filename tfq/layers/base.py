@@ -1,33 +1,64 @@
-"""What the quantized layers share: the quantizers of their operands and of their output gradient."""
+"""The contract of the quantized layers: what an operation on quantized operands states, and what is then done for it."""
+
+import contextlib
 
 from tfq import constraints, quantizers
 from tfq.backend.gradients import promote
-from tfq.backend.keras import UNCAST, ops
+from tfq.backend.keras import UNCAST, is_legacy, keras, ops
 from tfq.layers.gradient import QuantGradient
 from tfq.layers.state import arguments, state_of
 
 
 class QuantizedLayer:
-    """Mixin, in front of a Keras layer, that holds the quantizers of its input, kernel and output gradient.
+    """Mixin, in front of a Keras layer, that quantizes its input, kernel and output gradient.
 
-    Checkpoints hold the latent kernel; `quantized_kernel` is what the forward pass uses. `channel_axis` are the axes of the
-    kernel that count its filters, as in `tfq.quantizers.KernelQuantizer`.
+        y = activation(quantized_op(input_quantizer(x), kernel_quantizer(W)) + b)
+
+    A layer states its operation, and what in its kernel differs from (..., in, out):
+
+        @keras.saving.register_keras_serializable(package="mine")
+        class QuantConv1D(QuantizedLayer, keras.layers.Conv1D):
+            def quantized_op(self, inputs, kernel):
+                return ops.conv(inputs, kernel, self.strides, self.padding, self.data_format, self.dilation_rate)
+
+    A class that computes all of its `call` itself takes its kernel from `quantized_kernel`; a layer whose kernel has not passed
+    through its quantizer when its first call ends raises. Checkpoints hold the latent kernel, `latent_kernel`. Without quantizers
+    the layer is Keras' own, bit for bit.
+
+    Attributes:
+        channel_axis: the axis, or the axes, of the kernel that count its filters, from behind: -1; (-2, -1) where the kernel is
+            (height, width, in, multiplier). A quantizer with a scale for each filter reduces over all others.
+        kernel_name: name of the attribute, and of the weight, that is the latent kernel.
+        constraint_argument: name of the argument of the constructor for its constraint, which may be `"weight_clip"`.
+
+    Args:
+        *args: as in the Keras layer.
+        input_quantizer: quantizer of the inputs, or None.
+        kernel_quantizer: quantizer of the kernel, or None.
+        gradient_quantizer: quantizer of the gradient that arrives at the output, or None.
+        **kwargs: as in the Keras layer.
+
+    Raises:
+        TypeError: the class has no `quantized_op`.
+        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs.
+        RuntimeError: in the first call: the kernel did not pass through its quantizer.
     """
 
-    channel_axis = -1
+    channel_axis: int | tuple[int, ...] = -1
+    kernel_name = "kernel"
+    constraint_argument = "kernel_constraint"
 
-    def __init__(
-        self,
-        *args,
-        input_quantizer=None,
-        kernel_quantizer=None,
-        gradient_quantizer=None,
-        kernel_constraint=None,
-        **kwargs,
-    ):
+    _calls_running = 0
+    _kernel_has_passed = False
+
+    def __init__(self, *args, input_quantizer=None, kernel_quantizer=None, gradient_quantizer=None, **kwargs):
         # Set before Keras' constructor runs, which may already add weights.
         self._kernel_is_quantized = kernel_quantizer is not None
-        super().__init__(*args, kernel_constraint=constraints.get(kernel_constraint), **kwargs)
+        if self.constraint_argument in kwargs:
+            kwargs[self.constraint_argument] = constraints.get(kwargs[self.constraint_argument])
+        super().__init__(*args, **kwargs)
+        if self._is_of_contract() and type(self).quantized_op is QuantizedLayer.quantized_op:
+            raise TypeError(f"layer {self.name!r}: {type(self).__name__} has no quantized_op(inputs, kernel)")
         self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
         self.kernel_quantizer = quantizers.get_for_kernel(kernel_quantizer)
         self.gradient_quantizer = quantizers.get_for_gradients(gradient_quantizer)
@@ -36,17 +67,69 @@ class QuantizedLayer:
             # It must not cast to a policy of its own, the global one, what this layer gives.
             self._quantize_gradient = QuantGradient(self.gradient_quantizer, name=f"{self.name}_gradient", autocast=False)
 
+    def quantized_op(self, inputs, kernel):
+        """The operation of this layer, without bias and activation.
+
+        Args:
+            inputs: quantized, of the dtype the layer computes in.
+            kernel: likewise.
+        """
+        raise NotImplementedError(f"{self.name}: {type(self).__name__} has no quantized_op(inputs, kernel)")
+
+    def scale_outputs(self, outputs, inputs):
+        """What `quantized_op` gave, scaled by what is known of the `inputs` before their quantizer: here, as it is."""
+        return outputs
+
+    @property
+    def latent_kernel(self):
+        """The weight that is trained and saved."""
+        return getattr(self, self.kernel_name)
+
+    @property
+    def quantized_kernel(self):
+        """The kernel as the forward pass uses it."""
+        if self._calls_running:
+            self._kernel_has_passed = True
+        if self.kernel_quantizer is None:
+            return self.latent_kernel
+        return self.kernel_quantizer(self.latent_kernel, **self.kernel_arguments)
+
+    @property
+    def kernel_arguments(self):
+        """What `kernel_quantizer` takes next to the kernel: the axes of its filters, and what it keeps in this layer."""
+        return arguments(self.kernel_quantizer, self._kernel_state, self.channel_axis)
+
+    @property
+    def input_arguments(self):
+        """What `input_quantizer` takes next to the inputs: what it keeps in this layer."""
+        return arguments(self.input_quantizer, self._input_state)
+
+    @classmethod
+    def stock_class(cls) -> type | None:
+        """The class of Keras that this one quantizes; None where it is `keras.layers.Layer` alone."""
+        of_keras = (base for base in cls.__mro__ if issubclass(base, keras.layers.Layer) and not issubclass(base, QuantizedLayer))
+        found = next(of_keras)
+        return None if found is keras.layers.Layer else found
+
+    def stock(self):
+        """A new layer of Keras with the same options, without quantizers; None where there is no such class."""
+        cls = self.stock_class()
+        if cls is None:
+            return None
+        config = self.get_config()
+        return cls.from_config({name: config[name] for name in cls.get_config(self)})
+
     def add_weight(self, *args, **kwargs):
         """As in Keras, but a mixed-precision policy does not cast a kernel that has yet to be quantized."""
         name = kwargs.get("name") or (args[0] if args else None)
-        if name == "kernel" and self._kernel_is_quantized:
+        if name == self.kernel_name and self._kernel_is_quantized:
             kwargs = {**kwargs, **UNCAST}
         return super().add_weight(*args, **kwargs)
 
     def build(self, input_shape):
         """Add the weights of the Keras layer, what its quantizers keep, and the key of the gradient noise."""
         super().build(input_shape)
-        self._kernel_state = state_of(self.kernel_quantizer, f"{self.name}_kernel", self.kernel.shape)
+        self._kernel_state = state_of(self.kernel_quantizer, f"{self.name}_kernel", self.latent_kernel.shape)
         self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
         if self._quantize_gradient is not None:
             self._quantize_gradient.build(self.compute_output_shape(input_shape))
@@ -64,26 +147,28 @@ class QuantizedLayer:
             )
         super().load_own_variables(store)
 
+    def __call__(self, *args, **kwargs):
+        """As in Keras; the first call sees to it that the kernel is quantized."""
+        if self._kernel_has_passed or self.kernel_quantizer is None:
+            return super().__call__(*args, **kwargs)
+        with self._watching():
+            outputs = super().__call__(*args, **kwargs)
+        if not _is_symbolic(outputs):
+            self._check_kernel_has_passed()
+        return outputs
+
+    def compute_output_spec(self, *args, **kwargs):
+        """As in Keras 3, which does not run `call` for it where a shape is enough; one of a subclass runs once, to be checked."""
+        if not (self._kernel_has_passed or self.kernel_quantizer is None or self._is_of_contract()):
+            with self._watching():
+                keras.Operation.compute_output_spec(self, *args, **kwargs)
+            self._check_kernel_has_passed()
+        return super().compute_output_spec(*args, **kwargs)
+
     def call(self, inputs, training=None):
-        """The Keras layer on quantized operands; in training its output gradient is quantized too."""
-        if training:
-            self._observe(inputs)
-        return self._with_quantized_gradient(super().call(inputs), training)
-
-    @property
-    def kernel_arguments(self):
-        """What `kernel_quantizer` takes next to the kernel: the axes of its filters, and what it keeps in this layer."""
-        return arguments(self.kernel_quantizer, self._kernel_state, self.channel_axis)
-
-    @property
-    def input_arguments(self):
-        """What `input_quantizer` takes next to the inputs: what it keeps in this layer."""
-        return arguments(self.input_quantizer, self._input_state)
-
-    @property
-    def quantized_kernel(self):
-        """The kernel as the forward pass uses it; the latent one is `kernel`."""
-        return self.kernel if self.kernel_quantizer is None else self.kernel_quantizer(self.kernel, **self.kernel_arguments)
+        """The operation on quantized operands, bias and activation; in training the output gradient is quantized too."""
+        outputs = super().call(inputs) if self._is_stock() else self._on_quantized_operands(inputs, training)
+        return outputs if self._quantize_gradient is None else self._quantize_gradient(outputs, training=training)
 
     def get_config(self):
         """Arguments of the constructor."""
@@ -94,20 +179,73 @@ class QuantizedLayer:
             "gradient_quantizer": quantizers.serialize(self.gradient_quantizer),
         }
 
-    def _quantize_operands(self, inputs, kernel):
+    def _is_stock(self):
+        """Whether it computes what the layer of Keras does."""
+        return self.input_quantizer is None and self.kernel_quantizer is None and self.stock_class() is not None
+
+    def _is_of_contract(self):
+        """Whether `call` is the one here, in which every kernel passes through its quantizer."""
+        return type(self).call is QuantizedLayer.call
+
+    def _on_quantized_operands(self, inputs, training):
         inputs = promote(inputs, self.compute_dtype)  # Keras leaves integers as they are
+        if training:
+            self._observe(inputs)
+        quantized, kernel = inputs, self.quantized_kernel
         if self.input_quantizer is not None:
-            inputs = ops.cast(self.input_quantizer(inputs, **self.input_arguments), inputs.dtype)
+            quantized = ops.cast(self.input_quantizer(inputs, **self.input_arguments), inputs.dtype)
         if self.kernel_quantizer is not None:
-            kernel = ops.cast(self.kernel_quantizer(kernel, **self.kernel_arguments), inputs.dtype)
-        return inputs, kernel
+            kernel = ops.cast(kernel, inputs.dtype)
+        outputs = self._with_bias(self.scale_outputs(self.quantized_op(quantized, kernel), inputs))
+        activation = getattr(self, "activation", None)
+        return outputs if activation is None else activation(outputs)
 
     def _observe(self, inputs):
         """Show quantizers that keep something what they will quantize in this step of the training."""
         if self._input_state is not None:
-            self._input_state.observe(promote(inputs, self.compute_dtype))
+            self._input_state.observe(inputs)
         if self._kernel_state is not None:
-            self._kernel_state.observe(self.kernel)
+            self._kernel_state.observe(self.latent_kernel)
 
-    def _with_quantized_gradient(self, outputs, training):
-        return outputs if self._quantize_gradient is None else self._quantize_gradient(outputs, training=training)
+    def _with_bias(self, outputs):
+        bias = getattr(self, "bias", None)
+        if bias is None:
+            return outputs
+        ones = (1,) * (len(outputs.shape) - 2)
+        is_first = getattr(self, "data_format", None) == "channels_first"
+        return ops.add(outputs, ops.reshape(bias, (1, -1, *ones) if is_first else (1, *ones, -1)))
+
+    @contextlib.contextmanager
+    def _watching(self):
+        # Counted, and never reset to "not passed": replicas of a distribution strategy take turns within a call.
+        self._calls_running += 1
+        try:
+            yield
+        finally:
+            self._calls_running -= 1
+
+    def _check_kernel_has_passed(self):
+        if not self._kernel_has_passed:
+            raise RuntimeError(
+                f"layer {self.name!r} ({type(self).__name__}): its kernel did not pass through kernel_quantizer="
+                f"{self.kernel_quantizer!r}; take it from quantized_kernel, or state quantized_op(inputs, kernel) instead of call"
+            )
+
+
+def _is_symbolic(outputs):
+    """Whether a call in Keras 3 gave shapes alone; tf_keras has run `call` for them too."""
+    return not is_legacy and any(isinstance(output, keras.KerasTensor) for output in keras.tree.flatten(outputs))
+
+
+def latent_kernel(layer):
+    """The kernel of any layer as it is trained and saved, Keras' own and larq's too; None where it is not built, or has none."""
+    for name in (getattr(layer, "kernel_name", "kernel"), "depthwise_kernel"):  # the latter of tf_keras and larq
+        kernel = getattr(layer, name, None)
+        if kernel is not None:
+            return kernel
+    return None
+
+
+def quantized_kernel(layer):
+    """Likewise, as the forward pass uses it; of a built layer that has a `kernel_quantizer`."""
+    return layer.quantized_kernel if isinstance(layer, QuantizedLayer) else layer.kernel_quantizer(latent_kernel(layer))

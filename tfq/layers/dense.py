@@ -24,17 +24,6 @@ class QuantDense(QuantizedLayer, keras.layers.Dense):
         ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs.
     """
 
-    def call(self, inputs, training=None):
-        """The product of Keras, on quantized operands; in training its output gradient is quantized too."""
-        if self.input_quantizer is None and self.kernel_quantizer is None:
-            return super().call(inputs, training=training)
-        if training:
-            self._observe(inputs)
-        # Keras gives its dense layers no seam for another kernel, so the sum is written out here.
-        inputs, kernel = self._quantize_operands(inputs, self.kernel)
-        outputs = ops.matmul(inputs, kernel)
-        if self.use_bias:
-            outputs = outputs + self.bias
-        if self.activation is not None:
-            outputs = self.activation(outputs)
-        return self._with_quantized_gradient(outputs, training)
+    def quantized_op(self, inputs, kernel):
+        """The matrix product."""
+        return ops.matmul(inputs, kernel)

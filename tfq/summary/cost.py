@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tfq.backend.keras import keras
 from tfq.keras_graph import bits_behind, bits_of, unwrapped
+from tfq.layers.base import QuantizedLayer, latent_kernel
 from tfq.quantizers.base import FULL_PRECISION
 
 
@@ -92,7 +93,7 @@ def cost_of(call, first):
         input_shape=call.input_shapes[0],
         output_shape=call.output_shape,
         macs=_positions(layer, call) * kernel_size if kernel_size else 0,
-        bias_ops=outputs if kernel_size and layer.use_bias else 0,
+        bias_ops=outputs if kernel_size and getattr(layer, "bias", None) is not None else 0,
         activation_ops=outputs if kind == "activation" or (kernel_size and _has_activation(layer)) else 0,
         other_ops=_other_ops(layer, kind, call),
         params=params,
@@ -107,11 +108,14 @@ def cost_of(call, first):
 def _kind(layer):
     if type(layer).__name__ in _ELEMENTWISE:
         return "elementwise"
-    return next((kind for kind, classes in _KINDS.items() if isinstance(layer, classes)), "other")
+    kind = next((kind for kind, classes in _KINDS.items() if isinstance(layer, classes)), "other")
+    if kind == "other" and isinstance(layer, QuantizedLayer):
+        return "dense" if len(_kernel_shape(layer)) == 2 else "convolution"
+    return kind
 
 
 def _kernel_shape(layer):
-    return tuple((layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel).shape)
+    return tuple(latent_kernel(layer).shape)
 
 
 def _positions(layer, call):

@@ -9,11 +9,7 @@ import numpy as np
 from tfq import walk
 from tfq.backend.keras import keras, ops
 from tfq.keras_graph import has_graph
-from tfq.layers import QuantConv2D, QuantDense
-
-_PLAIN = {QuantConv2D: keras.layers.Conv2D, QuantDense: keras.layers.Dense}
-_OWN_OPTIONS = ("input_quantizer", "kernel_quantizer", "gradient_quantizer", "pad_values", "kmap")
-
+from tfq.layers import QuantizedLayer
 
 MANY = 5  # layers that do not fit: it is another network then, not one with another head
 _SAVE_WHOLE = "another network has to be saved as .keras"
@@ -101,7 +97,5 @@ def _again(layer):
 def _plain(layer):
     if has_graph(layer):
         return keras.models.clone_model(layer, clone_function=_plain)
-    config = layer.get_config()
-    if type(layer) not in _PLAIN:
-        return type(layer).from_config(config)
-    return _PLAIN[type(layer)].from_config({name: value for name, value in config.items() if name not in _OWN_OPTIONS})
+    stock = layer.stock() if isinstance(layer, QuantizedLayer) else None
+    return type(layer).from_config(layer.get_config()) if stock is None else stock

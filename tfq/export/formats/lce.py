@@ -11,7 +11,7 @@ from tfq.convert.layers import Unsupported
 from tfq.export import flatbuffer, low_bit
 from tfq.export.formats import savedmodel
 from tfq.keras_graph import calls, inputs_of, layer_of, nodes, outputs_of
-from tfq.layers import QuantConv2D
+from tfq.layers import QuantConv2D, QuantizedLayer
 from tfq.optional import require
 from tfq.quantizers import XnorInputs
 from tfq.quantizers.base import FULL_PRECISION
@@ -113,7 +113,7 @@ def _check_sizes(model):
 
 def _quantized(model):
     """The calls of convolutions that are to be binary."""
-    convolutions = [call for call in calls(model) if isinstance(call.layer, keras.layers.Conv2D)]
+    convolutions = [call for call in calls(model) if _is_convolution(call.layer)]
     inner = convolutions[1:] if _takes_floats(convolutions) else convolutions
     return [call for call in inner if _is_quantized(call.layer)]
 
@@ -125,12 +125,18 @@ def _takes_floats(convolutions):
     return getattr(first.layer, "input_quantizer", None) is None and first.input_bits == FULL_PRECISION
 
 
+def _is_convolution(layer):
+    return isinstance(layer, keras.layers.Conv2D) or (isinstance(layer, QuantizedLayer) and len(layer.latent_kernel.shape) > 2)
+
+
 def _is_quantized(layer):
-    return isinstance(layer, QuantConv2D) and (layer.input_quantizer is not None or layer.kernel_quantizer is not None)
+    return isinstance(layer, QuantizedLayer) and (layer.input_quantizer is not None or layer.kernel_quantizer is not None)
 
 
 def _why_float(layer, input_bits):
     """Why the converter would leave a convolution in float, or make one that cannot be run; None if neither."""
+    if not isinstance(layer, QuantConv2D):
+        return f"it has no binary {type(layer).__name__}"
     if layer.input_quantizer is None and input_bits < FULL_PRECISION:
         return "its inputs are quantized by a layer of their own; give it input_quantizer=XnorInputs() instead"
     if type(layer.input_quantizer) is not XnorInputs:
