@@ -11,10 +11,14 @@ from tfq.graph.nodes.graph import Graph
 from tfq.graph.nodes.joins import Add, Concatenate, Reshape
 from tfq.graph.nodes.products import Conv2D, Dense
 from tfq.graph.nodes.windows import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool, ZeroPad
-from tfq.graph.operations import Node
+from tfq.graph.operations import Node, registered
 from tfq.graph.quantizers import Levels, Sign
 
+# The operations of this package.
+BUILT_IN = tuple(operation.node for operation in registered().values())
+
 __all__ = [
+    "BUILT_IN",
     "INPUT",
     "Add",
     "AveragePool",
