@@ -1,13 +1,14 @@
 """Every operation of a graph keeps its contract, one from outside too; a wrong one is found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
 import pytest
 from runtime_oracle import pack, random_values
 
-from tfq.graph import Node, check, operations, register_operation
+import tfq.runtime
+from tfq.graph import Node, check, file, operations, reference, register_operation
 from tfq.graph import nodes as g
 from tfq.graph.fields import Range, Sizes
 from tfq.testing import ContractError, check_operation
@@ -53,7 +54,7 @@ OPERATIONS = {
 
 
 def runtime(graph, images):
-    return pytest.importorskip("tfq.runtime").Engine(graph).predict(images)
+    return tfq.runtime.Engine(graph).predict(images)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -109,6 +110,31 @@ def test_an_operation_from_outside_keeps_the_contract(table):
     check_operation(weighted(), IMAGE)
     options = {"power": 2, "sign": -1, "scale": -0.25, "note": "dög", "crop": (1, 0), "quantizer": g.Levels(2)}
     check_operation(weighted(**options), IMAGE)
+
+
+def test_the_runtime_computes_an_operation_from_outside_in_numpy(table, tmp_path):
+    register_operation(Weighted)
+    mine = replace(weighted(power=3), inputs=("relu",))
+    graph = g.Graph(IMAGE, (g.ReLU("relu", X), mine, g.Dense("head", ("mine",), g.FloatKernel(floats(1, 2)))))
+    file.write(graph, tmp_path / "model.tfq")
+    with pytest.warns(UserWarning, match=r"computed in NumPy, slowly: the runtime has no steps for 'mine' \(Weighted\)"):
+        engine = tfq.runtime.load(tmp_path / "model.tfq", threads=2)
+    images = floats(40, *IMAGE)
+    results = engine.predict(images)
+    assert results.dtype == np.float32
+    np.testing.assert_allclose(results, reference.run(graph, images), rtol=1e-6)
+    assert engine.layers() == [("head", "NumPy")]
+    assert [(name, path) for name, path, _ in engine.profile(images, 1)] == [(node.name, "NumPy") for node in graph.nodes]
+    with pytest.raises(ValueError, match=r"expected images of shape \(n, 5, 6, 4\); got \(2, 5, 6, 3\)"):
+        engine.predict(images[:2, ..., :3])
+
+
+def test_a_file_is_refused_where_its_operation_is_not_registered(table, tmp_path):
+    register_operation(Weighted)
+    file.write(g.Graph(IMAGE, (weighted(),)), tmp_path / "model.tfq")
+    del operations._OPERATIONS["Weighted"]
+    with pytest.raises(file.FileError, match=r"operation 'Weighted' is unknown; known are .*see tfq.graph.register"):
+        file.read(tmp_path / "model.tfq")
 
 
 def test_an_operation_that_is_not_registered_is_in_no_file(table):

@@ -86,7 +86,7 @@ def _decode_node(content, before, arrays):
     known = operations.registered()
     if type(content) is not dict or type(content.get("op")) is not str or content["op"] not in known:
         op = content.get("op") if type(content) is dict else content
-        raise GraphError(f"operation {shown(op)} is unknown; known are {', '.join(known)}")
+        raise GraphError(f"operation {shown(op)} is unknown; known are {', '.join(known)}; see tfq.graph.register_operation")
     operation = known[content["op"]]
     required = {field.name for field in operation.attributes if field.default is dataclasses.MISSING}
     check_keys(content, {"op", "name", *required}, {"inputs", *operation.codecs})
