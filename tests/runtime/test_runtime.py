@@ -16,10 +16,16 @@ from conftest import ROOT
 from tfq import runtime
 from tfq.graph import check, file, shapes
 from tfq.graph import nodes as g
-from tfq.runtime import dot, kernels, product, share, steps, vector
 from tfq.runtime import engine as engine_module
+from tfq.runtime import jit
+from tfq.runtime.compiled import dot, run, share, vector
 from tfq.runtime.engine import Engine
 from tfq.runtime.jit import intrinsic, njit, target, types
+from tfq.runtime.program import steps
+from tfq.runtime.program.accumulator import accumulator
+from tfq.runtime.program.build import build
+from tfq.runtime.program.geometry import Geometry
+from tfq.runtime.program.operations import add_operation
 
 # Nothing here depends on Keras: once is enough.
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
@@ -200,11 +206,11 @@ def test_a_helper_computes_parts_of_a_step():
     images = normal(rng, 1, 64, 64, 64)
     wanted, engine = Engine(graph).predict(images).reshape(1, -1), Engine(graph, 2)
     rows, memory, outputs = engine._program.rows, engine._memory(), np.empty_like(wanted)
-    (convolve,) = rows[rows[:, 0] == kernels.CONVOLVE]
+    (convolve,) = engine._program.steps(steps.Convolve)
     # Sums of the helper have a place of their own, behind those of the leader.
-    size = convolve[4] * convolve[39] * convolve[40] * 16
-    of_helper = memory[2][convolve[15] + size :][:size]
-    engine._execute(rows, memory, images.reshape(1, -1), outputs, np.zeros(share.SIZE, np.int64), kernels.LEADER)
+    size = convolve["width"] * convolve["strip"] * convolve["strip_vectors"] * 16
+    of_helper = memory[2][convolve["sums"] + size :][:size]
+    engine._execute(rows, memory, images.reshape(1, -1), outputs, np.zeros(share.SIZE, np.int64), run.LEADER)
     np.testing.assert_array_equal(outputs, wanted)
     alone, end = of_helper.copy(), time.monotonic() + 60
     while np.array_equal(of_helper, alone):
@@ -212,7 +218,7 @@ def test_a_helper_computes_parts_of_a_step():
         state = np.zeros(share.SIZE, np.int64)
         helper = threading.Thread(target=engine._execute, args=(rows, memory, outputs[:0], outputs[:0], state, 1))
         helper.start()
-        engine._execute(rows, memory, images.reshape(1, -1), outputs, state, kernels.LEADER)
+        engine._execute(rows, memory, images.reshape(1, -1), outputs, state, run.LEADER)
         helper.join()
         np.testing.assert_array_equal(outputs, wanted)
 
@@ -525,11 +531,11 @@ def test_images_that_may_not_be_written_need_no_other_code():
     engine = Engine(small_network(np.random.default_rng(0)))
     images = np.ones((3, 12, 11, 3), np.float32)
     wanted = engine.predict(images)
-    compiled = len(kernels.run.signatures)
+    compiled = len(run.run.signatures)
     images.flags.writeable = False
     np.testing.assert_array_equal(engine.predict(images), wanted)
     np.testing.assert_array_equal(engine.predict(images[::-1, :, ::-1])[::-1], engine.predict(images[:, :, ::-1].copy()))
-    assert len(kernels.run.signatures) == compiled
+    assert len(run.run.signatures) == compiled
 
 
 def test_an_empty_batch():
@@ -566,7 +572,7 @@ def test_callers_take_turns_at_sharing_an_image(monkeypatch):
 
 
 def run_python(program, **environment):
-    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "runtime")))
     return subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": path, **environment},
@@ -678,8 +684,8 @@ t.test_a_network(t.SIGN, "binary", 1, 0)
 t.test_a_network(t.g.Levels(2), "levels", 2, 1)
 t.test_a_network(t.g.Levels(8), "levels", 8, -1)
 t.test_the_largest_bytes_do_not_saturate(1.0, -255)
-from tfq.runtime import kernels
-(assembly,) = kernels.run.inspect_asm().values()
+from tfq.runtime.compiled import run
+(assembly,) = run.run.inspect_asm().values()
 print(*[name for name in ("popcnt", "vpdpbusd", "zmm", "ymm", "pmaddwd") if name in assembly])
 """
 
@@ -700,20 +706,36 @@ def test_a_processor_without_avx_512_and_one_without_avx_and_popcnt(name, featur
 
 
 def test_code_on_disk_is_as_old_as_any_of_its_sources():
-    from tfq.runtime import jit
+    # numba itself would compare the time of run.py alone.
+    assert run.run._cache._cache_file._source_stamp == jit.digest(jit.sources())
+    files = (ROOT / "tfq" / "runtime").rglob("*.py")
+    compiled = {file for file in files if re.search(r"^@(cached|njit|intrinsic|overload)", file.read_text(), re.MULTILINE)}
+    assert {"run.py", "tile.py", "share.py"} <= {file.name for file in compiled}
+    assert compiled <= set(jit.sources())
 
-    # numba itself would compare the time of kernels.py alone.
-    assert len(kernels.run._cache._cache_file._source_stamp) == 64
-    files = (ROOT / "tfq" / "runtime").glob("*.py")
-    compiled = {file.name for file in files if re.search(r"^@(cached|njit|intrinsic|overload)", file.read_text(), re.MULTILINE)}
-    assert {"kernels.py", "tile.py"} <= compiled <= set(jit._SOURCES)
+
+def test_a_new_compiled_file_changes_what_code_on_disk_is_compared_by(tmp_path):
+    (tmp_path / "compiled").mkdir()
+    (tmp_path / "jit.py").write_text("1\n")
+    before = jit.digest(jit.sources(tmp_path))
+    (tmp_path / "compiled" / "new.py").write_text("2\n")
+    with_new = jit.digest(jit.sources(tmp_path))
+    (tmp_path / "compiled" / "new.py").write_text("3\n")
+    assert len({before, with_new, jit.digest(jit.sources(tmp_path))}) == 3
 
 
 def test_an_operation_without_a_step_is_refused():
-    writer = object.__new__(steps._Writer)
-    writer.plan = SimpleNamespace(shapes={"x": (4, 4, 2)})
+    builder = SimpleNamespace(plan=SimpleNamespace(shapes={"x": (4, 4, 2)}))
     with pytest.raises(TypeError, match="mine: SimpleNamespace is an operation that no step computes"):
-        writer._plain(SimpleNamespace(name="mine", inputs=("x",)))
+        add_operation(builder, SimpleNamespace(name="mine", inputs=("x",)))
+
+
+def test_a_row_that_is_no_step_is_refused():
+    engine = Engine(one(g.ReLU("relu", ("input",)), (4,)))
+    rows = engine._program.rows.copy()
+    rows[0, 0] = len(steps.STEPS)
+    with pytest.raises(ValueError, match="a step that is none of the runtime's"):
+        engine._execute(rows, engine._memory(), np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32))
 
 
 # --- small files cannot ask for much
@@ -731,16 +753,16 @@ def test_a_kernel_as_large_as_its_image():
 
 
 def test_kinds_of_windows_are_counted_before_they_are_made():
-    steps.write(borders(1, 20_000))
+    build(borders(1, 20_000))
     graph = borders(1, 20_000)
     with pytest.raises(check.GraphError, match="'conv' has 4200 x 4200 kinds of windows at its borders, for 1 filters: more"):
-        product.accumulator(graph.nodes[0], huge(4200), 0)
+        accumulator(graph.nodes[0], huge(4200), 0)
 
 
 def huge(size):
     """Its windows alone count."""
     window = shapes.window(size, size, 1)
-    return product.Geometry((window, window), (size, size), (1, 1), (1, 1), size, 1, (size, size, 1))
+    return Geometry((window, window), (size, size), (1, 1), (1, 1), size, 1, (size, size, 1))
 
 
 def dilated(name, dilations):
@@ -762,4 +784,4 @@ def test_a_network_of_too_many_large_tensors_is_refused():
     pooled = [g.GlobalMaxPool(f"pool{name}", (name,)) for name in names]
     graph = g.Graph((2**13, 2**13, 2), (*nodes, *pooled, g.Concatenate("all", tuple(node.name for node in pooled))))
     with pytest.raises(check.GraphError, match=r"an image needs \d+ GiB of memory; allowed are 4"):
-        steps.write(graph)
+        build(graph)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfq.graph import nodes as g
-from tfq.runtime.vector import LANES
+from tfq.runtime.lanes import LANES
 
 WORD = 32
 
