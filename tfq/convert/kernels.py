@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfq.backend.keras import ops
-from tfq.graph.nodes import FloatKernel, PackedKernel
+from tfq.graph.kernels import FloatKernel, pack
 from tfq.quantizers import DoReFaWeights
 from tfq.quantizers.base import FULL_PRECISION
 
@@ -27,7 +27,7 @@ def of_layer(layer):
         layer: built layer with a `kernel`, whose last axis is the output channel.
 
     Returns:
-        `FloatKernel` or `PackedKernel`.
+        `FloatKernel` or `PackedKernel` of `tfq.graph.kernels`.
 
     Raises:
         KernelError: it has values that are not finite, or that no coding stands for.
@@ -49,8 +49,7 @@ def _levels(values, bits):
     deviation = np.abs((2 * codes - n) / n - values).max()
     if codes.min() < 0 or codes.max() > n or deviation > _LEVEL_ROUNDING:
         raise KernelError(f"its kernel is off the {n + 1} levels of [-1, 1] by {deviation:.1e}")
-    planes = [codes >> bit & 1 for bit in range(bits)]
-    return PackedKernel("levels", bits, values.shape, _planes(*planes), np.ones(1, np.float32))
+    return pack(2 * codes - n, "levels", bits)
 
 
 def _signs(values, quantizer):
@@ -61,19 +60,12 @@ def _signs(values, quantizer):
     if not np.array_equal(size, np.where(zero, 0, scale)):
         name = type(quantizer).__name__
         raise KernelError(f"its kernel_quantizer {name} gives neither one magnitude a filter (binary), nor that and 0 (ternary)")
-    positive = values > 0
     if (zero & (scale > 0)).any():
         # A filter of zeros fits any scale.
-        return PackedKernel("ternary", 2, values.shape, _planes(~zero, positive), _few(scale, scale[scale > 0]))
-    return PackedKernel("binary", 1, values.shape, _planes(positive), _few(scale, scale))
+        return pack(np.sign(values), "ternary", scale=_few(scale, scale[scale > 0]))
+    return pack(np.where(values > 0, 1, -1), "binary", scale=_few(scale, scale))
 
 
 def _few(scale, used):
     """One scale instead of one a filter where those that matter are the same."""
     return used[:1] if (used == used[0]).all() else scale
-
-
-def _planes(*codes):
-    """Bits in the order (out, height, width, in), the first weight in the lowest bit of the first byte."""
-    rows = np.stack([np.moveaxis(code, -1, 0).ravel() for code in codes]).astype(np.uint8)
-    return np.packbits(rows, axis=1, bitorder="little")

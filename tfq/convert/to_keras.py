@@ -8,7 +8,7 @@ from tfq import layers
 from tfq.backend.keras import keras, ops
 from tfq.backend.settings import plain_settings
 from tfq.convert.kernels import array
-from tfq.graph import file
+from tfq.graph import file, kernels
 from tfq.graph import nodes as g
 from tfq.optional import require
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
@@ -116,7 +116,10 @@ def _latent(kernel):
     """A quantizer and the latent kernel of which it makes this one; no quantizer where none does, as for a float kernel."""
     if isinstance(kernel, g.FloatKernel):
         return None, kernel.values
-    values = kernel_values(kernel)
+    values = kernels.values(kernel).astype(np.float32)
+    if kernel.coding not in _QUANTIZERS:
+        # No quantizer here makes such a kernel: it is kept as it is, in float32.
+        return None, values
     quantizer, latent = _QUANTIZERS[kernel.coding](kernel, values)
     again = array(quantizer(ops.convert_to_tensor(latent)))
     is_same = np.allclose(again, values, rtol=_ROUNDING, atol=_ROUNDING * abs(values).max())
@@ -156,20 +159,6 @@ def _with_exact_mean(columns):
 
 
 _QUANTIZERS = {"binary": _of_binary, "ternary": _of_ternary, "levels": _of_levels}
-
-
-def kernel_values(kernel):
-    """What a `PackedKernel` stands for: float32, (height, width, in, out) or (in, out)."""
-    *window, out = kernel.shape
-    bits = np.unpackbits(kernel.planes, axis=1, count=int(np.prod(kernel.shape)), bitorder="little").astype(np.float64)
-    if kernel.coding == "binary":
-        codes = 2 * bits[0] - 1
-    elif kernel.coding == "ternary":
-        codes = bits[0] * (2 * bits[1] - 1)
-    else:
-        n = 2**kernel.bits - 1
-        codes = (2 * np.einsum("p,pw->w", 2.0 ** np.arange(kernel.bits), bits) - n) / n
-    return (np.moveaxis(codes.reshape(out, *window), 0, -1) * kernel.scale).astype(np.float32)
 
 
 def _scale_shift(node, name):

@@ -77,7 +77,10 @@ def to_float_accumulator(step, ci, mi, mf, top, bottom, vector, sums, apart):
 
 @njit
 def finish(step, cf, mf, first, last, vector, sums, apart):
-    """clamp((a scale [K] + bias) [affine_scale + affine_shift]) [+ residual] of windows `first` to `last`, in place and to the tensor."""
+    """clamp((a scale [K] + bias) [affine_scale + affine_shift]) [+ residual], of windows `first` to `last`.
+
+    In place of the sums, and to the tensor where there is one.
+    """
     input_scale, affine, clamp, residual = step.input_scale, step.affine_scale, step.clamp, step.residual
     target, channels = step.target, step.channels
     channel = vector * LANES

@@ -8,8 +8,8 @@ belongs to one image in flight. Both arrays are seen as integers and as float32.
 
 A plain tensor is (height, width, channels) of float32. A frame is a tensor with a margin of padding around it.
 A packed tensor is a frame of quantized values. In one of bits, channel c is bit c mod 32 of word c // 32 of its pixel, and unused
-bits are 0; b bits a value are b such planes, the lowest bit first. In one of bytes, channel c is byte c of its pixel. Pixels are a
-multiple of 4 words there, and unused bytes may be anything.
+bits are 0; b bits a value are b such planes, the lowest bit first. In one of bytes, channel c is byte c of its pixel, whose words
+are a multiple of 4 and whose unused bytes may be anything.
 """
 
 from collections.abc import Iterator
