@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfq.graph import nodes as g
-from tfq.runtime.plan.paths import input_bits, kernel_planes
+from tfq.runtime.plan.paths import input_bits
 from tfq.runtime.program import packing
 from tfq.runtime.program.geometry import Geometry
 from tfq.runtime.program.steps import BYTES, FLOAT, MASKED, XOR
