@@ -22,7 +22,8 @@ def test_this_build_against_itself(tmp_path, capsys):
     options = ["--networks", str(tmp_path / "relu.tfq"), "--starts", "1", "--turns", "3", "--calls", "2"]
     assert builds.main([str(ROOT), "--new", str(ROOT), *options, "--json", str(tmp_path / "rows.json")]) == 0
     (row,) = json.loads((tmp_path / "rows.json").read_text())
-    assert row["network"] == "relu" and row["difference"] == 0
+    assert row["network"] == "relu"
+    assert row["difference"] == 0
     assert 0 < row["low"] <= row["ratio"] <= row["high"]
     assert capsys.readouterr().out.splitlines()[1].startswith("relu ")
 
@@ -49,5 +50,7 @@ def test_a_network_with_more_bits(tmp_path):
     packed = [(old, new) for old, new in zip(graph.nodes, wide.nodes, strict=True) if getattr(old, "quantizer", None)]
     assert len(packed) == 4
     for old, new in packed:
-        assert new.quantizer == g.Levels(4) and new.kernel.bits == 4
-        assert new.kernel.shape == old.kernel.shape and np.array_equal(new.kernel.scale, old.kernel.scale)
+        assert new.quantizer == g.Levels(4)
+        assert new.kernel.bits == 4
+        assert new.kernel.shape == old.kernel.shape
+        assert np.array_equal(new.kernel.scale, old.kernel.scale)
