@@ -28,7 +28,7 @@ _MARKS = {
 }
 
 # Modules with tests of many seconds. They come first: the last test of a run leaves the other worker idle.
-_LONG = {"test_sweep.py", "test_train.py", "test_configs.py", "test_diagnosis.py", "test_runtime.py", "test_saving.py"}
+_LONG = {"test_sweep.py", "test_train.py", "test_configs.py", "test_diagnosis.py", "test_runtime_compiled.py", "test_saving.py"}
 _MEMORY = 1.5 * 2**30
 
 # On Python 3.13 there are neither larq nor tfmot.

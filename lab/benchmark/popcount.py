@@ -9,9 +9,10 @@ import time
 
 import numpy as np
 
+from tfq.runtime.compiled.tile import largest_tile
+from tfq.runtime.compiled.vector import INTS, pointer, popcount
 from tfq.runtime.jit import cgutils, intrinsic, ir, njit, types
-from tfq.runtime.tile import largest_tile
-from tfq.runtime.vector import INTS, LANES, pointer, popcount
+from tfq.runtime.lanes import LANES
 
 # 4 KiB: the first-level cache holds them.
 VECTORS = 64

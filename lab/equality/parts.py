@@ -6,7 +6,7 @@ import numpy as np
 
 from tfq.graph import kernels
 from tfq.graph import nodes as g
-from tfq.runtime import fusion
+from tfq.runtime.plan.paths import is_product
 
 # Beyond so many channels the matrix that shows them would take too much memory.
 _MOST_SHOWN = 2048
@@ -38,7 +38,7 @@ class Segment:
 
 def products(graph):
     """The convolutions and products of a graph, in order."""
-    return [node for node in graph.nodes if fusion.is_product(node)]
+    return [node for node in graph.nodes if is_product(node)]
 
 
 def sites(graph):
@@ -119,7 +119,7 @@ def _walk_back(graph, name):
     while name in by_name and not isinstance(by_name[name], g.Quantize):
         node = by_name[name]
         chain.insert(0, node)
-        if fusion.is_product(node):
+        if is_product(node):
             return chain, _distinct([node.inputs[0], *others]), node.name
         name = max(node.inputs, key=lambda name: order.get(name, -1))
         others += [other for other in node.inputs if other != name]

@@ -99,9 +99,9 @@ def _labels(options, graph, classes):
 
 
 def _print_start(engine):
-    from tfq.runtime import start
+    from tfq.runtime.warm_up import warm_up
 
-    seconds, compiled = start.warm_up(engine)
+    seconds, compiled = warm_up(engine)
     what = "compiled; the code is kept on disk for later starts" if compiled else "compiled code was on disk"
     print(f"ready after {seconds:.2f} s: {what}", file=sys.stderr)
 

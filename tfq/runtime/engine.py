@@ -9,9 +9,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from tfq.runtime import kernels, share, steps
+from tfq.runtime.compiled import pixels, share
+from tfq.runtime.compiled.run import ALONE, LEADER, run
+from tfq.runtime.compiled.tile import largest_tile
 from tfq.runtime.inputs import checked_images, checked_threads
-from tfq.runtime.memory import aligned
+from tfq.runtime.program.build import build
+from tfq.runtime.program.memory import aligned
 
 # uint8 images that are decoded at a time.
 _DECODED = 32
@@ -37,7 +40,7 @@ class Engine:
     def __init__(self, graph, threads=1):
         self.graph = graph
         self.threads = checked_threads(threads)
-        self._program = steps.write(graph, threads)
+        self._program = build(graph, self.threads, largest_tile())
         self._pixels = None if graph.pixel_mean is None else _decoder(graph)
         self._idle = deque()
         self._helpers = {}
@@ -129,7 +132,7 @@ class Engine:
         state = np.zeros(share.SIZE, np.int64)
         for worker in range(1, self.threads):
             pool.submit(self._execute, self._program.rows, memory, images[:0], outputs[:0], state, worker)
-        self._execute(self._program.rows, memory, images, outputs, state, kernels.LEADER)
+        self._execute(self._program.rows, memory, images, outputs, state, LEADER)
         # Nobody is waited for: who comes too late finds nothing to do.
         self._idle.append(memory)
 
@@ -143,9 +146,9 @@ class Engine:
             self._execute(self._program.rows, memory, images, outputs)
         self._idle.append(memory)
 
-    def _execute(self, rows, memory, images, outputs, state=_NOBODY, worker=kernels.ALONE):
+    def _execute(self, rows, memory, images, outputs, state=_NOBODY, worker=ALONE):
         program = self._program
-        kernels.run(rows, *memory, images, program.source, outputs, program.target, state, worker)
+        run(rows, *memory, images, program.source, outputs, program.target, state, worker)
 
     def _memory(self):
         """Constants and working memory, both as int32 and as float32; of the latter there are as many as calls at a time."""
@@ -159,7 +162,7 @@ class Engine:
         if images.dtype != np.uint8:
             return images
         result = np.empty(images.shape, np.float32)
-        kernels.decode(images, self._pixels, result)
+        pixels.decode(images, self._pixels, result)
         return result
 
     def _checked(self, images):

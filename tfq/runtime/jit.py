@@ -12,6 +12,7 @@ try:
     from numba.core.datamodel import PrimitiveModel
     from numba.core.registry import cpu_target
     from numba.extending import intrinsic, overload, register_model
+    from numba.np.numpy_support import from_dtype as record_type
 except ImportError as error:
     raise ImportError(optional.missing("numba")) from error
 
@@ -23,6 +24,7 @@ __all__ = [
     "ir",
     "njit",
     "overload",
+    "record_type",
     "register_model",
     "target",
     "types",
@@ -31,8 +33,7 @@ __all__ = [
 
 # No `fastmath`: products and sums that meet a sign must be rounded one by one, as float32 arithmetic does it.
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
-# All files of the runtime, of which some are compiled: a list of these would be forgotten when one more is.
-_SOURCES = sorted(path.name for path in Path(__file__).parent.glob("*.py"))
+_RUNTIME = Path(__file__).parent
 
 njit = numba.njit(**_OPTIONS)
 
@@ -48,6 +49,19 @@ def wide():
     return "avx512f" in target()[1]
 
 
+def sources(folder=_RUNTIME):
+    """All files of the runtime. Some are compiled, others hold what is compiled into them: a list would be forgotten."""
+    return sorted(folder.rglob("*.py"))
+
+
+def digest(files):
+    """SHA-256 of the contents of some files."""
+    result = hashlib.sha256()
+    for path in files:
+        result.update(path.read_bytes())
+    return result.hexdigest()
+
+
 def cached(function):
     """`njit`, kept on disk: beside the source, or in the user's cache directory where that cannot be written.
 
@@ -55,8 +69,5 @@ def cached(function):
     that the code is made from.
     """
     compiled = numba.njit(cache=True, **_OPTIONS)(function)
-    digest = hashlib.sha256()
-    for name in _SOURCES:
-        digest.update((Path(__file__).parent / name).read_bytes())
-    compiled._cache._cache_file._source_stamp = digest.hexdigest()
+    compiled._cache._cache_file._source_stamp = digest(sources())
     return compiled

@@ -5,8 +5,8 @@ Whoever wants a part subtracts 1 from the ticket, and what was there before says
 how many are done.
 """
 
+from tfq.runtime.compiled.vector import pointer
 from tfq.runtime.jit import intrinsic, ir, njit, types
-from tfq.runtime.vector import pointer
 
 SIZE = 64
 _TICKET, _DONE = 0, 32

@@ -1,7 +1,8 @@
 """Sums of four products of bytes a lane, by the best instruction that the processor has."""
 
+from tfq.runtime.compiled.vector import INTS, splat
 from tfq.runtime.jit import cgutils, ir, target
-from tfq.runtime.vector import INTS, LANES, splat
+from tfq.runtime.lanes import LANES
 
 _I32 = ir.IntType(32)
 

@@ -7,8 +7,8 @@ or NEON), and `ctpop` becomes an instruction where there is one. Nothing here na
 import operator
 
 from tfq.runtime.jit import PrimitiveModel, cgutils, intrinsic, ir, overload, register_model, types
+from tfq.runtime.lanes import LANES
 
-LANES = 16
 INTS = ir.VectorType(ir.IntType(32), LANES)
 FLOATS = ir.VectorType(ir.FloatType(), LANES)
 

@@ -2,29 +2,23 @@
 
 from itertools import product
 
-from tfq.runtime import dot
+from tfq.runtime.compiled import dot
+from tfq.runtime.compiled.vector import FLOATS, INTS, multiply_add, pointer, popcount, splat
 from tfq.runtime.jit import cgutils, intrinsic, ir, types, wide
-from tfq.runtime.vector import FLOATS, INTS, LANES, multiply_add, pointer, popcount, splat
+from tfq.runtime.lanes import LANES
+from tfq.runtime.program.steps import BYTES, FLOAT, MASKED, POSITIONS, SUMS, VECTORS, Tile
 
-# What is summed over the words (or numbers) of a window, x that of the inputs and w, m those of a kernel.
-XOR = 0  # popcount(x ^ w)
-MASKED = 1  # popcount((x ^ w) & m)
-FLOAT = 2  # x w
-BYTES = 3  # x w of four unsigned bytes x and signed bytes w
-
-KINDS = (XOR, MASKED, FLOAT, BYTES)
-# Numbers of positions and of vectors that there are tiles of.
-POSITIONS = (8, 4, 1)
-VECTORS = (2, 1)
+# Where the kind and the positions begin in the number that a tile is chosen by.
+_KEY_BITS = (32, 16)
 
 
-def largest_tile():
-    """(positions, vectors) of the largest tile whose sums fit the registers.
+def largest_tile() -> Tile:
+    """The largest tile whose sums fit the registers.
 
     8 x 2 sums take half of those of AVX-512: one weight from memory serves 8 positions, one input serves 32 filters. 4 sums
     take 8 of AVX2's 16 registers, and 16 of NEON's 32.
     """
-    return (8, 2) if wide() else (4, 1)
+    return Tile(8, 2) if wide() else Tile(4, 1)
 
 
 @intrinsic
@@ -37,7 +31,7 @@ def accumulate(
 
     Args:
         typingctx: numba's.
-        kind: one of `KINDS`.
+        kind: one of `SUMS`.
         positions: windows side by side, one of `POSITIONS`.
         vectors: vectors of filters, one of `VECTORS`.
         ci: constants as int32: offsets, ends of segments, words of kernels.
@@ -60,17 +54,25 @@ def accumulate(
 
 def _choose(context, builder, signature, args):
     kind, positions, vectors, *_ = args
-    key = builder.add(builder.mul(kind, _index(100)), builder.add(builder.mul(positions, _index(10)), vectors))
-    end = builder.append_basic_block("end")
-    tiles = builder.switch(key, end)
-    for choice in product(KINDS, POSITIONS, VECTORS):
+    wide = [builder.shl(value, _index(bits)) for value, bits in zip((kind, positions), _KEY_BITS, strict=True)]
+    chosen = builder.or_(builder.or_(*wide), vectors)
+    end, unknown = builder.append_basic_block("end"), builder.append_basic_block("unknown")
+    tiles = builder.switch(chosen, unknown)
+    for choice in product(SUMS, POSITIONS, VECTORS):
         block = builder.append_basic_block("tile")
-        tiles.add_case(_index(choice[0] * 100 + choice[1] * 10 + choice[2]), block)
+        tiles.add_case(_index(key(*choice)), block)
         builder.position_at_end(block)
         _emit(*choice, context, builder, signature, args)
         builder.branch(end)
+    builder.position_at_end(unknown)
+    context.call_conv.return_user_exc(builder, ValueError, ("a tile that is none of the runtime's",))
     builder.position_at_end(end)
     return context.get_dummy_value()
+
+
+def key(kind, positions, vectors):
+    """One number for each choice of a tile, of numbers of 16 bits."""
+    return kind << _KEY_BITS[0] | positions << _KEY_BITS[1] | vectors
 
 
 def _index(value):

@@ -5,7 +5,7 @@ import numpy as np
 from tfq.graph import kernels
 from tfq.graph import nodes as g
 from tfq.graph.kernels import denominator
-from tfq.runtime.vector import LANES
+from tfq.runtime.lanes import LANES
 
 WORD = 32
 

@@ -1,0 +1,104 @@
+"""What an engine takes, gives and loads."""
+
+import numpy as np
+import pytest
+from runtime_networks import one, run_python, small_network
+
+from tfq.graph import nodes as g
+from tfq.runtime.compiled import run
+from tfq.runtime.engine import Engine
+
+# Nothing here depends on Keras: once is enough.
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
+
+
+def test_pixels_are_scaled_in_float32():
+    rng = np.random.default_rng(0)
+    graph = small_network(rng)
+    pixels = rng.integers(0, 256, (35, *graph.input_shape), np.uint8)
+    images = (pixels.astype(np.float32) / np.float32(255) - graph.pixel_mean.astype(np.float32)) / graph.pixel_std.astype(
+        np.float32
+    )
+    engine = Engine(graph, threads=2)
+    np.testing.assert_array_equal(engine.predict(pixels), engine.predict(images))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((12, 11, 3), np.float32), r"expected images of shape \(n, 12, 11, 3\); got \(12, 11, 3\)"),
+        (np.zeros((2, 12, 11, 4), np.float32), r"expected images of shape \(n, 12, 11, 3\); got \(2, 12, 11, 4\)"),
+        (np.zeros((2, 12, 11, 3)), "expected uint8 or float32 images; got float64"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        Engine(small_network(np.random.default_rng(0))).predict(images)
+
+
+def test_pixels_are_refused_without_mean_and_deviation():
+    graph = one(g.ReLU("relu", ("input",)), (4,))
+    with pytest.raises(ValueError, match="holds no mean and deviation for uint8 pixels; got uint8"):
+        Engine(graph).predict(np.zeros((1, 4), np.uint8))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True])
+def test_threads_are_a_positive_integer(threads):
+    with pytest.raises(ValueError, match=f"threads must be a positive integer; got threads={threads}"):
+        Engine(one(g.ReLU("relu", ("input",)), (4,)), threads)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (g.ReLU("relu", ("nothing",)), "'relu' takes 'nothing', which does not come before it"),
+        (g.Dense("dense", ("input",), g.FloatKernel(np.ones((4, 2), np.float32))), r"'dense': a kernel \(4, 2\) does not fit"),
+        (g.MaxPool("pool", ("input",), (6, 6)), r"'pool' moves a window of \(6, 6\) over \(5, 5\), which is smaller"),
+        (g.Reshape("flat", ("input",), (74,)), r"'flat' reshapes \(5, 5, 3\) to \(74,\), which holds another number"),
+    ],
+)
+def test_operations_that_do_not_fit_together_are_refused(node, message):
+    with pytest.raises(ValueError, match=message):
+        Engine(one(node, (5, 5, 3)))
+
+
+def test_images_that_may_not_be_written_need_no_other_code():
+    engine = Engine(small_network(np.random.default_rng(0)))
+    images = np.ones((3, 12, 11, 3), np.float32)
+    wanted = engine.predict(images)
+    compiled = len(run.run.signatures)
+    images.flags.writeable = False
+    np.testing.assert_array_equal(engine.predict(images), wanted)
+    np.testing.assert_array_equal(engine.predict(images[::-1, :, ::-1])[::-1], engine.predict(images[:, :, ::-1].copy()))
+    assert len(run.run.signatures) == compiled
+
+
+def test_an_empty_batch():
+    graph = small_network(np.random.default_rng(0))
+    assert Engine(graph, 2).predict(np.zeros((0, 12, 11, 3), np.float32)).shape == (0, 10)
+
+
+def test_the_runtime_loads_no_framework():
+    program = """
+import sys, numpy as np
+import tfq.runtime
+from tfq.graph import nodes as g
+assert "numba" not in sys.modules
+engine = tfq.runtime.Engine(g.Graph((2,), (g.ReLU("relu", ("input",)),)))
+assert engine.predict(np.array([[1, -1]], np.float32)).tolist() == [[1, 0]]
+print(sorted({"keras", "tensorflow", "jax", "torch", "tf_keras"} & {name.split(".")[0] for name in sys.modules}))
+"""
+    assert run_python(program).strip() == "[]"
+
+
+def test_a_missing_numba_is_an_error_that_names_the_extra():
+    program = """
+import sys
+sys.modules["numba"] = None
+import tfq.runtime
+try:
+    tfq.runtime.Engine
+except ImportError as error:
+    print(error)
+"""
+    assert run_python(program).strip() == "this needs `numba`, which is not installed: pip install 'tfq[runtime]'"

@@ -1,0 +1,55 @@
+"""A convolution or product of matrices: the sums of one part, and then what is folded into it."""
+
+from tfq.runtime.compiled.results import add_window_sums, finish, pack_results, threshold, to_float_accumulator
+from tfq.runtime.compiled.tile import accumulate
+from tfq.runtime.jit import njit
+from tfq.runtime.lanes import LANES
+from tfq.runtime.program.steps import FLOAT
+
+
+@njit
+def parts(step):
+    """Parts of a convolution, which any threads may compute in any order: some rows of windows times 32 filters each."""
+    return -(-step.height // step.strip) * -(-step.vectors // step.strip_vectors)
+
+
+@njit
+def convolve(step, ci, cf, mi, mf, part, worker):
+    """One of the `parts` of a `Convolve`; helpers, from 1 on, have sums of their own."""
+    height, width, strip, strip_vectors = step.height, step.width, step.strip, step.strip_vectors
+    strips = -(-height // strip)
+    v, top = part // strips * strip_vectors, part % strips * strip
+    bottom, count = min(top + strip, height), min(strip_vectors, step.vectors - v)
+    sums = step.sums + max(worker, 0) * strip * width * strip_vectors * LANES
+    _sum_tiles(step, ci, cf, mi, mf, top, bottom, v, count, sums)
+    size = count * LANES
+    for i in range(count):
+        of_vector = sums + i * LANES
+        if step.window_sums >= 0:
+            add_window_sums(step, mi, top * width, bottom * width, of_vector, size)
+        if step.thresholds >= 0:
+            threshold(step, ci, mi, top, bottom, v + i, of_vector, size)
+            continue
+        if step.kind != FLOAT:
+            to_float_accumulator(step, ci, mi, mf, top, bottom, v + i, of_vector, size)
+        finish(step, cf, mf, top * width, bottom * width, v + i, of_vector, size)
+        if step.packed >= 0:
+            pack_results(step, cf, mi, mf, top, bottom, v + i, of_vector, size)
+
+
+@njit
+def _sum_tiles(step, ci, cf, mi, mf, top, bottom, vector, count, sums):
+    """The sums of the rows `top` to `bottom` with `count` vectors of filters."""
+    kind, positions, width, start, step_y, apart = step.kind, step.positions, step.width, step.start, step.step_y, step.step_x
+    offsets, ends, segments, weights, masks, words = (
+        step.offsets, step.ends, step.segments, step.weights, step.masks, step.words,
+    )  # fmt: skip
+    first = vector * words * LANES
+    for y in range(top, bottom):
+        for begin in range(0, width, positions):
+            # The last tile of a row may overlap the one before: it computes the same sums again.
+            x = min(begin, width - positions)
+            accumulate(
+                kind, positions, count, ci, cf, mi, mf, start + y * step_y + x * apart, apart, offsets, ends, segments,
+                weights + first, masks + first, words, sums + ((y - top) * width + x) * count * LANES,
+            )  # fmt: skip

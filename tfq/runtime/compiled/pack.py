@@ -1,0 +1,90 @@
+"""Tensors as packed tensors, and the margins of frames."""
+
+import numpy as np
+
+from tfq.runtime.compiled.quantize import (
+    HALVES_OF_BITS,
+    HALVES_OF_BYTES,
+    clear_half,
+    put_bytes,
+    put_planes,
+    put_signs,
+    quantized,
+    valid_lanes,
+)
+from tfq.runtime.compiled.vector import load_floats, store_floats
+from tfq.runtime.jit import njit
+from tfq.runtime.lanes import LANES
+from tfq.runtime.program.steps import NO_PLANES, NO_QUANTIZER, SIGN
+
+
+@njit
+def fill_margin(step, mi):
+    """See `FillMargin`."""
+    frame, top, height, left, width, words = step.frame, step.top, step.height, step.left, step.width, step.words
+    full, last = np.uint32(step.full), np.uint32(step.last)
+    total = left + width + step.right
+    for y in range(top + height + step.bottom):
+        inside = top <= y < top + height
+        for x in range(total):
+            if inside and x == left:
+                continue
+            if inside and left < x < left + width:
+                continue
+            pixel = frame + (y * total + x) * words
+            for word in range(words - 1):
+                mi[pixel + word] = full
+            mi[pixel + words - 1] = last
+
+
+def _packer(put, halves):
+    """`pack` for one way to write 16 values, which take so many half words: a choice within its loop would cost a third of it."""
+
+    @njit
+    def pack(step, cf, mi, mf):
+        source, width, channels, scale, shift = step.source, step.width, step.channels, step.packed_scale, step.packed_shift
+        target, row, words, plane, quantizer = (
+            step.packed, step.packed_row, step.packed_words, step.packed_plane, step.quantizer,
+        )  # fmt: skip
+        vectors = (channels + LANES - 1) // LANES
+        for y in range(step.height):
+            for x in range(width):
+                pixel = source + (y * width + x) * channels
+                half = 2 * (target + y * row + x * words)
+                for v in range(vectors):
+                    values = load_floats(mf, pixel + v * LANES)
+                    if scale >= 0:
+                        values = values * load_floats(cf, scale + v * LANES) + load_floats(cf, shift + v * LANES)
+                    put(mi, half + v * halves, plane, values, quantizer, valid_lanes(v, channels))
+                if vectors % 2 and halves == 1:
+                    clear_half(mi, half + vectors, plane, quantizer)
+
+    return pack
+
+
+_pack_signs, _pack_planes = _packer(put_signs, HALVES_OF_BITS), _packer(put_planes, HALVES_OF_BITS)
+_pack_bytes = _packer(put_bytes, HALVES_OF_BYTES)
+
+
+@njit
+def pack(step, cf, mi, mf):
+    """See `Pack`."""
+    if step.quantizer == SIGN:
+        _pack_signs(step, cf, mi, mf)
+    elif step.packed_plane == NO_PLANES:
+        _pack_bytes(step, cf, mi, mf)
+    else:
+        _pack_planes(step, cf, mi, mf)
+
+
+@njit
+def copy_to_frame(step, mf):
+    """See `CopyToFrame`."""
+    source, target, row, quantizer = step.source, step.target, step.target_row, step.quantizer
+    size = step.width * step.channels
+    for y in range(step.height):
+        for i in range(0, size, LANES):
+            values = load_floats(mf, source + y * size + i)
+            if quantizer != NO_QUANTIZER:
+                values = quantized(values, quantizer)
+            store_floats(mf, target + y * row + i, values)

@@ -1,0 +1,77 @@
+"""Vectors of values as signs or levels, and how these are packed."""
+
+import numpy as np
+
+from tfq.runtime.compiled.vector import (
+    any_common,
+    at_least,
+    fill_floats,
+    fill_ints,
+    larger,
+    signs,
+    smaller,
+    store_bytes,
+    store_half,
+    to_ints,
+)
+from tfq.runtime.jit import njit
+from tfq.runtime.lanes import LANES
+from tfq.runtime.program.steps import SIGN
+
+# Adding and subtracting it rounds to an integer, ties to even, where |x| < 2^22: no call of a library, on no processor.
+_ROUNDER = np.float32(1.5 * 2**23)
+
+
+@njit
+def levels(x, bits):
+    """Whole numbers 0 ... 2^bits - 1; NaN gives 0."""
+    x = smaller(larger(x, fill_floats(np.float32(0.0))), fill_floats(np.float32(1.0)))
+    rounder = fill_floats(_ROUNDER)
+    return (fill_floats(np.float32((1 << bits) - 1)) * x + rounder) - rounder
+
+
+@njit
+def quantized(x, quantizer):
+    """Signs, or levels as whole numbers."""
+    return signs(x) if quantizer == SIGN else levels(x, quantizer)
+
+
+# Three ways to write 16 values. `half` is a half word, `plane` the distance of planes; lanes that are not `valid` give 0 bits.
+
+
+@njit
+def put_signs(mi, half, plane, x, quantizer, valid):
+    """Write the signs of 16 values to the half word `half`."""
+    store_half(mi, half, at_least(x, fill_floats(np.float32(0.0))) & valid)
+
+
+@njit
+def put_planes(mi, half, plane, x, quantizer, valid):
+    """Write the levels of 16 values to the half word `half` of each plane."""
+    level = to_ints(levels(x, quantizer))
+    for bit in range(quantizer):
+        store_half(mi, half + 2 * plane * bit, any_common(level, fill_ints(np.int32(1 << bit))) & valid)
+
+
+@njit
+def put_bytes(mi, half, plane, x, quantizer, valid):
+    """Write the levels of 16 values as bytes, from the half word `half` on."""
+    store_bytes(mi, half, to_ints(levels(x, quantizer)))
+
+
+# Half words that 16 values take, by the way to write them.
+HALVES_OF_BITS, HALVES_OF_BYTES = 1, 8
+
+
+@njit
+def clear_half(mi, half, plane, quantizer):
+    """Write 0 to a half word of each plane."""
+    for bit in range(max(quantizer, 1)):
+        store_half(mi, half + 2 * plane * bit, np.uint32(0))
+
+
+@njit
+def valid_lanes(vector, channels):
+    """16 bits: which lanes of a vector of channels are there."""
+    rest = channels - vector * LANES
+    return np.uint32(0xFFFF) if rest >= LANES else np.uint32((1 << rest) - 1)

@@ -1,0 +1,111 @@
+"""The loop over the steps of a program, alone or with threads that help.
+
+Constants and memory come twice: as integers (`ci`, `mi`) and as float32 (`cf`, `mf`).
+"""
+
+from tfq.runtime.compiled import share
+from tfq.runtime.compiled.convolve import convolve, parts
+from tfq.runtime.compiled.elementwise import add_tensors, copy_floats, copy_rows, map_elements
+from tfq.runtime.compiled.input_scale import input_scale
+from tfq.runtime.compiled.pack import copy_to_frame, fill_margin, pack
+from tfq.runtime.compiled.pool import pool
+from tfq.runtime.compiled.record import record
+from tfq.runtime.compiled.windows import pack_windows, sum_windows
+from tfq.runtime.jit import cached, njit
+from tfq.runtime.program import steps
+
+# Who runs a program: a thread alone, the one that leads others, and those from 1 on, who help with the steps that have parts.
+ALONE, LEADER = -1, 0
+
+_FILL_MARGIN, _as_fill_margin = steps.code(steps.FillMargin), record(steps.FillMargin)
+_PACK, _as_pack = steps.code(steps.Pack), record(steps.Pack)
+_PACK_WINDOWS, _as_pack_windows = steps.code(steps.PackWindows), record(steps.PackWindows)
+_SUM_WINDOWS, _as_sum_windows = steps.code(steps.SumWindows), record(steps.SumWindows)
+_CONVOLVE, _as_convolve = steps.code(steps.Convolve), record(steps.Convolve)
+_COPY_TO_FRAME, _as_copy_to_frame = steps.code(steps.CopyToFrame), record(steps.CopyToFrame)
+_MAP, _as_map = steps.code(steps.Map), record(steps.Map)
+_ADD_TENSORS, _as_add_tensors = steps.code(steps.AddTensors), record(steps.AddTensors)
+_INPUT_SCALE, _as_input_scale = steps.code(steps.InputScale), record(steps.InputScale)
+_POOL, _as_pool = steps.code(steps.Pool), record(steps.Pool)
+_COPY_ROWS, _as_copy_rows = steps.code(steps.CopyRows), record(steps.CopyRows)
+
+
+@njit
+def _help(program, ci, cf, mi, mf, state, worker):
+    """Compute parts of whatever step the leader has come to, until there are no more."""
+    step, part = share.look(state)
+    while step >= 0:
+        if part >= 0:
+            step, part = share.take(state)
+            if step >= 0 and part >= 0:
+                convolve(_as_convolve(program[step]), ci, cf, mi, mf, part, worker)
+                share.done(state)
+        step, part = share.look(state)
+
+
+@njit
+def _lead(program, ci, cf, mi, mf, state, step):
+    """Compute all parts of a step, with whoever helps."""
+    row = _as_convolve(program[step])
+    count = parts(row)
+    share.publish(state, step, count)
+    _, part = share.take(state)
+    while part >= 0:
+        convolve(row, ci, cf, mi, mf, part, LEADER)
+        share.done(state)
+        _, part = share.take(state)
+    share.wait(state, count)
+
+
+@njit
+def _alone(row, ci, cf, mi, mf):
+    """Compute a step."""
+    code = row[0]
+    if code == _CONVOLVE:
+        step = _as_convolve(row)
+        for part in range(parts(step)):
+            convolve(step, ci, cf, mi, mf, part, ALONE)
+    elif code == _PACK:
+        pack(_as_pack(row), cf, mi, mf)
+    elif code == _FILL_MARGIN:
+        fill_margin(_as_fill_margin(row), mi)
+    elif code == _PACK_WINDOWS:
+        pack_windows(_as_pack_windows(row), mi)
+    elif code == _SUM_WINDOWS:
+        sum_windows(_as_sum_windows(row), ci, mi)
+    elif code == _COPY_TO_FRAME:
+        copy_to_frame(_as_copy_to_frame(row), mf)
+    elif code == _MAP:
+        map_elements(_as_map(row), cf, mf)
+    elif code == _ADD_TENSORS:
+        add_tensors(_as_add_tensors(row), mf)
+    elif code == _INPUT_SCALE:
+        input_scale(_as_input_scale(row), mf)
+    elif code == _COPY_ROWS:
+        copy_rows(_as_copy_rows(row), mf)
+    elif code == _POOL:
+        pool(_as_pool(row), mf)
+    else:
+        raise ValueError("a step that is none of the runtime's")
+
+
+@cached
+def run(program, ci, cf, mi, mf, images, source, outputs, target, state, worker):
+    """Run the program on each of `images` (n, size), read to memory at `source`; its results, at `target`, go to `outputs`.
+
+    `worker` is ALONE, or there is a `share` state: LEADER, or the number of one that helps him and sees no images.
+    """
+    if worker > LEADER:
+        _help(program, ci, cf, mi, mf, state, worker)
+        return
+    for n in range(images.shape[0]):
+        copy_floats(images[n], 0, mf, source, images.shape[1])
+        for step in range(program.shape[0]):
+            row = program[step]
+            if row[0] == _CONVOLVE and worker == LEADER:
+                _lead(program, ci, cf, mi, mf, state, step)
+            else:
+                _alone(row, ci, cf, mi, mf)
+        copy_floats(mf, target, outputs[n], 0, outputs.shape[1])
+    if worker == LEADER:
+        share.finish(state)

@@ -1,0 +1,66 @@
+"""Which arithmetic computes a convolution or product of matrices: questions to one operation, without the graph around it."""
+
+import math
+
+from tfq.graph import nodes as g
+from tfq.graph.kernels import coding_of
+
+# Bit planes of inputs times those of weights up to which popcounts are faster than products of bytes (binary: 1 x 1), and
+# than float32 where the inputs are signs, which bytes do not hold.
+MOST_PLANES = 4
+MOST_PLANES_OF_SIGNS = 8
+_BYTE = 8
+
+
+def is_product(node) -> bool:
+    """Whether a node is a convolution or a product of matrices."""
+    return isinstance(node, g.Conv2D | g.Dense)
+
+
+def on_bits(node) -> bool:
+    """Whether a convolution or product is computed by popcounts of packed words."""
+    most = MOST_PLANES_OF_SIGNS if isinstance(node.quantizer, g.Sign) else MOST_PLANES
+    return _on_integers(node) and input_bits(node.quantizer) * kernel_planes(node.kernel) <= most
+
+
+def on_bytes(node) -> bool:
+    """Whether a convolution or product is computed on levels of 8 bits or fewer, a byte each."""
+    return (
+        _on_integers(node)
+        and not on_bits(node)
+        and isinstance(node.quantizer, g.Levels)
+        and max(node.quantizer.bits, kernel_planes(node.kernel)) <= _BYTE
+    )
+
+
+def reads_packed(node) -> bool:
+    """Whether a convolution or product reads a `PackedTensor`."""
+    return on_bits(node) or on_bytes(node)
+
+
+def scales_inputs(node) -> bool:
+    """Whether the results of a convolution are multiplied by K, the scales of its inputs."""
+    return getattr(node, "kmap", False)
+
+
+def groups(node) -> int:
+    """Groups of a convolution; a product has one."""
+    return getattr(node, "groups", 1)
+
+
+def _on_integers(node):
+    """Whether both factors are whole numbers whose sums fit 32 bits, twice as large in passing."""
+    if not isinstance(node.kernel, g.PackedKernel) or node.quantizer is None or groups(node) != 1:
+        return False
+    weights = math.prod(node.kernel.shape[:-1])
+    return weights * (2 ** input_bits(node.quantizer) - 1) * (2 ** kernel_planes(node.kernel) - 1) < 2**30
+
+
+def input_bits(quantizer) -> int:
+    """Bit planes of the inputs."""
+    return 1 if isinstance(quantizer, g.Sign) else quantizer.bits
+
+
+def kernel_planes(kernel) -> int:
+    """Bit planes of a `PackedKernel` that are each multiplied with the inputs."""
+    return coding_of(kernel).multiplied(kernel.bits)

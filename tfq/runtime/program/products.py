@@ -1,0 +1,155 @@
+"""The steps of a convolution or product of matrices, by the arithmetic that the plan chose."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfq.graph import nodes as g
+from tfq.runtime.lanes import LANES
+from tfq.runtime.plan.paths import groups, input_bits, kernel_planes, on_bits, on_bytes
+from tfq.runtime.plan.plan import Fused
+from tfq.runtime.program import packing
+from tfq.runtime.program.accumulator import accumulator, kernel_scale
+from tfq.runtime.program.builder import Builder
+from tfq.runtime.program.frames import framed_input, geometry_of
+from tfq.runtime.program.geometry import Geometry
+from tfq.runtime.program.packed import BYTES_OF_A_WORD, fill_packed, pack_tensor, packed_frame, packing_numbers
+from tfq.runtime.program.results import float_results, no_accumulator, threshold_results
+from tfq.runtime.program.steps import NOWHERE, POSITIONS, VECTORS, At, Buffer, Convolve
+from tfq.runtime.program.sums import Sums, bit_sums, byte_sums, float_sums, needs_window_sums, window_words
+from tfq.runtime.program.window_steps import input_scale, pack_windows, sum_windows
+
+_STRIP = 64  # windows whose sums, 8 KiB of them, are finished together
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What a convolution reads: where its first window begins, elements to the one below and beside, and the constants."""
+
+    start: At
+    step_y: int
+    step_x: int
+    sums: Sums
+    window_sums: At | int = NOWHERE
+
+
+def add_product(builder: Builder, fused: Fused) -> None:
+    """Add the steps of a convolution or product, and those that pack its result for others."""
+    if fused.packed is not None:
+        fill_packed(builder, fused.packed)
+    if on_bits(fused.node):
+        path = _on_bits(builder, fused)
+    elif on_bytes(fused.node):
+        path = _on_bytes(builder, fused)
+    else:
+        path = _in_float(builder, fused)
+    builder.paths.append((fused.node.name, path))
+    if fused.chain is None:
+        pack_tensor(builder, fused.result, but=fused.packed)
+
+
+def _on_bits(builder, fused):
+    node = fused.node
+    frame = packed_frame(builder, builder.plan.packed[node.name])
+    geometry = geometry_of(node, builder.plan.shapes[node.inputs[0]], frame)
+    dense = window_words(node.kernel)
+    path = f"{input_bits(node.quantizer)}x{kernel_planes(node.kernel)} bits, popcount"
+    if dense is None:
+        words = (geometry.taps[:, None] + np.arange(frame.pixel)).reshape(-1)
+        inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=bit_sums(node, words, frame.plane))
+    else:
+        path += ", windows packed"
+        start, line = pack_windows(builder, node, frame, geometry, dense)
+        sums = bit_sums(node, np.arange(dense) * line, geometry.out[0] * dense * line)
+        inputs = _Inputs(start, step_y=dense * line, step_x=1, sums=sums)
+    path += ", ternary" if inputs.sums.masks is not None else ""
+    return _on_integers(builder, fused, path, geometry, inputs)
+
+
+def _on_bytes(builder, fused):
+    node = fused.node
+    frame = packed_frame(builder, builder.plan.packed[node.name])
+    geometry = geometry_of(node, builder.plan.shapes[node.inputs[0]], frame)
+    words = np.arange(-(-frame.shape[2] // BYTES_OF_A_WORD))
+    sums = byte_sums(node, (geometry.taps[:, None] + words).reshape(-1))
+    window_sums = sum_windows(builder, node, frame, geometry) if needs_window_sums(node.kernel) else NOWHERE
+    inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=sums, window_sums=window_sums)
+    path = f"{node.quantizer.bits}x{kernel_planes(node.kernel)} bits, int8"
+    return _on_integers(builder, fused, path, geometry, inputs)
+
+
+def _on_integers(builder, fused, path, geometry, inputs):
+    node = fused.node
+    total = accumulator(node, geometry, builder.plan.packed[node.name].fill)
+    numbers = {
+        "base": builder.constants.add(total.base),
+        "row_kinds": builder.constants.add(total.rows),
+        "column_kinds": builder.constants.add(total.columns),
+        "kinds": total.base.shape[1],
+    }
+    scale = kernel_scale(node)
+    if fused.chain is None:
+        numbers["input_scale"] = input_scale(builder, node)
+        numbers |= _convolution(builder, geometry, inputs)
+        numbers |= float_results(builder, fused, scale)
+    else:
+        path += ", threshold"
+        numbers |= _convolution(builder, geometry, inputs)
+        numbers |= threshold_results(builder, fused, scale, total.bound)
+    numbers |= packing_numbers(builder, fused.packed)
+    builder.add(node.name, path, Convolve(**numbers))
+    return path
+
+
+def _in_float(builder, fused):
+    node = fused.node
+    frame = framed_input(builder, node)
+    geometry = geometry_of(node, builder.plan.shapes[node.inputs[0]], frame)
+    values, scale = packing.real(node.kernel)
+    if isinstance(node.quantizer, g.Levels):
+        scale = scale / np.float32(2**node.quantizer.bits - 1)
+    k = input_scale(builder, node)
+    filters = values.shape[2] // groups(node)
+    for group in range(groups(node)):
+        part = slice(group * filters, (group + 1) * filters)
+        sums = float_sums(values[:, :, part], geometry, group * values.shape[1])
+        inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=sums)
+        numbers = {
+            **no_accumulator(),
+            "input_scale": k,
+            **_convolution(builder, geometry, inputs),
+            **float_results(builder, fused, scale, part),
+            **packing_numbers(builder, fused.packed),
+        }
+        builder.add(node.name, "float32", Convolve(**numbers))
+    return "float32"
+
+
+def _convolution(builder: Builder, geometry: Geometry, inputs: _Inputs) -> dict[str, At | int]:
+    """The numbers of a `Convolve` that its sums need."""
+    height, width = geometry.out
+    sums, constants = inputs.sums, builder.constants
+    vectors, words, _ = sums.weights.shape
+    weights = constants.add(sums.weights)
+    # Rows are taken together until there are enough windows to make up for the calls.
+    strip = min(height, max(1, _STRIP // width))
+    return {
+        "kind": sums.kind,
+        "positions": next(count for count in POSITIONS if count <= min(width, builder.tile.positions)),
+        "height": height,
+        "width": width,
+        "vectors": vectors,
+        "start": inputs.start,
+        "step_y": inputs.step_y,
+        "step_x": inputs.step_x,
+        "weights": weights,
+        "masks": weights if sums.masks is None else constants.add(sums.masks),
+        "offsets": constants.add(sums.offsets),
+        "ends": constants.add(sums.ends),
+        "segments": len(sums.ends) - 1,
+        "words": words,
+        "sums": At(Buffer("sums", builder.threads * strip * width * max(VECTORS) * LANES)),
+        "strip": strip,
+        "strip_vectors": builder.tile.vectors,
+        "window_sums": inputs.window_sums,
+    }

@@ -1,0 +1,44 @@
+"""A program, ready to run."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfq.runtime.program.steps import Convolve, Step, code
+
+
+@dataclass(frozen=True)
+class Program:
+    """What `compiled.run` needs, and what its steps are.
+
+    Attributes:
+        rows: int64 (steps, numbers of the longest step); see `steps`.
+        labels: (name of the operation, path) of each step.
+        paths: (name, path) of each convolution and product.
+        constants: int32.
+        memory: elements that one image needs.
+        source: where the input goes.
+        target: where the output is.
+        shape: of the output.
+    """
+
+    rows: np.ndarray
+    labels: tuple[tuple[str, str], ...]
+    paths: tuple[tuple[str, str], ...]
+    constants: np.ndarray
+    memory: int
+    source: int
+    target: int
+    shape: tuple[int, ...]
+
+    def steps(self, kind: type[Step]) -> np.ndarray:
+        """All steps of a kind, as an array of records with the fields of the kind."""
+        names = kind.dtype().names
+        rows = self.rows[self.rows[:, 0] == code(kind), : len(names)]
+        return np.ascontiguousarray(rows).view(kind.dtype()).reshape(-1)
+
+    @property
+    def work(self) -> int:
+        """Operations on vectors of 16 that the convolutions and products of one image take: windows times words times vectors."""
+        steps = self.steps(Convolve)
+        return int(np.sum(steps["height"] * steps["width"] * steps["vectors"] * steps["words"]))

@@ -1,0 +1,103 @@
+"""What the inner loops of a convolution or product of matrices read: weights, and where their inputs are, in their order."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfq.graph import nodes as g
+from tfq.runtime.plan.paths import input_bits
+from tfq.runtime.program import packing
+from tfq.runtime.program.geometry import Geometry
+from tfq.runtime.program.steps import BYTES, FLOAT, MASKED, XOR
+
+_LARGEST_BYTE = 127
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Constants of the sums of one convolution; see `compiled.tile.accumulate`."""
+
+    kind: int
+    offsets: np.ndarray
+    ends: np.ndarray
+    weights: np.ndarray
+    masks: np.ndarray | None
+
+
+def window_words(kernel) -> int | None:
+    """Words of a window that is packed densely, or None where each tap has words of its own."""
+    *spatial, channels, _ = kernel.shape
+    taps = int(np.prod(spatial, dtype=np.int64))
+    return None if taps == 1 or channels >= packing.WORD else -(-taps * channels // packing.WORD)
+
+
+def bit_sums(node, tap_offsets: np.ndarray, plane: int) -> Sums:
+    """`Sums` on bits.
+
+    Planes i of the inputs and j of the weights count 2^(i + j): they are summed in segments, the highest power first, and the
+    sums doubled between them. Signs count twice (see `Accumulator`): one more segment, an empty one.
+
+    Args:
+        node: the operation.
+        tap_offsets: offset of each word of a window in one plane of the inputs.
+        plane: elements from one plane of the inputs to the next.
+    """
+    dense = window_words(node.kernel) is not None
+    pairs = [
+        (i + weights.weight.bit_length() - 1, i, weights)
+        for i in range(input_bits(node.quantizer))
+        for weights in packing.signs(node.kernel)
+    ]
+    pairs.sort(key=lambda pair: -pair[0])
+    highest = pairs[0][0]
+    counts = [sum(power == highest - segment for power, *_ in pairs) for segment in range(highest + 1)]
+    if isinstance(node.quantizer, g.Sign):
+        counts.append(0)
+    offsets = np.concatenate([tap_offsets + i * plane for _, i, _ in pairs])
+    weights = np.concatenate([packing.words(signs.positive, dense) for *_, signs in pairs], axis=1)
+    masked = pairs[0][2].nonzero is not None
+    return Sums(
+        kind=MASKED if masked else XOR,
+        offsets=offsets.astype(np.int32),
+        ends=np.concatenate([[0], np.cumsum(counts) * len(tap_offsets)]).astype(np.int32),
+        weights=packing.interleave(weights),
+        masks=packing.interleave(np.concatenate([packing.words(signs.nonzero, dense) for *_, signs in pairs], axis=1))
+        if masked
+        else None,
+    )
+
+
+def needs_window_sums(kernel) -> bool:
+    """Whether odd weights w, of 8 bits, are 9 bits with their sign, so that bytes hold -(w + 1) / 2: see `byte_sums`."""
+    return kernel.coding == "levels" and kernel.bits == 8
+
+
+def byte_sums(node, tap_offsets: np.ndarray) -> Sums:
+    """`Sums` of -x w on bytes, levels x.
+
+    Where a byte does not hold the odd number -w = 2 s + 1, it holds s: sums of x s, doubled by one more segment, an empty one.
+    What is missing is the sum of x in the window, the same for all filters (`SumWindows`). Where the lowest integer has no
+    negative in a byte, as -128, -w is summed in halves: 2 s + (0 or 1).
+
+    Args:
+        node: the operation.
+        tap_offsets: offset of each word of a window.
+    """
+    values, count = -packing.integers(node.kernel), len(tap_offsets)
+    parts, ends = [values], [0, count]
+    if needs_window_sums(node.kernel):
+        parts, ends = [(values - 1) // 2], [0, count, count]
+    elif values.max() > _LARGEST_BYTE:
+        parts, ends = [values >> 1, values & 1], [0, count, 2 * count]
+    weights = packing.interleave(np.concatenate([packing.signed_bytes(part) for part in parts], axis=1))
+    offsets = np.tile(tap_offsets, len(parts))
+    return Sums(BYTES, offsets.astype(np.int32), np.array(ends, np.int32), weights, None)
+
+
+def float_sums(values: np.ndarray, geometry: Geometry, first_channel: int) -> Sums:
+    """`Sums` in float32, of the kernel `values` (taps, in, out) on the channels from `first_channel` on."""
+    taps, channels, filters = values.shape
+    offsets = geometry.taps[:, None] + first_channel + np.arange(channels)
+    ends = np.array([0, taps * channels], np.int32)
+    weights = packing.interleave(values.reshape(taps * channels, filters).T)
+    return Sums(FLOAT, offsets.reshape(-1).astype(np.int32), ends, weights, None)
