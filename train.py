@@ -3,68 +3,103 @@
 Later flags win over those of the flagfile. `--helpshort` lists them all.
 """
 
+import contextlib
+import dataclasses
 import importlib.util
+import inspect
 import os
+import re
 import sys
 from pathlib import Path
 
 from absl import app, flags
 
 import models
-from models import bits
+from models.methods import METHODS
+from models.networks import COMMON, NETWORKS, OF_METHODS
 from tfq import backends, choices, optional
+from tfq.cli.config import TrainingConfig
+from tfq.export.formats import FORMATS, unfit
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
 
 FLAGS = flags.FLAGS
+_DEFAULT = TrainingConfig()
+
+
+def _define(option, text):
+    define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_boolean}[option.kind]
+    define(option.name, option.default, text)
+
 
 # What is trained.
-flags.DEFINE_enum("model", "resnet20", models.NETWORKS, "Network.")
-flags.DEFINE_enum("method", "xnor", bits.METHODS, "How it is quantized.")
+flags.DEFINE_enum("model", _DEFAULT.model, tuple(NETWORKS), "Network.")
+flags.DEFINE_enum("method", _DEFAULT.method, tuple(METHODS), "How it is quantized.")
 flags.DEFINE_integer("w_bits", None, "Bits of the weights: 1 to 16, 32 for float. Default: the method's own.")
 flags.DEFINE_integer("a_bits", None, "Bits of the activations, likewise.")
 flags.DEFINE_integer("g_bits", None, "Bits of the gradients (dorefa), likewise. Default: float.")
-flags.DEFINE_boolean("kmap", False, "xnor: multiply each convolution by the scale K of its inputs.")
-flags.DEFINE_float("bn_momentum", None, "Share of its moving statistics that batch normalization keeps a step. Default: 0.9.")
-flags.DEFINE_boolean(
-    "latent", True, "Keep latent weights in float; --nolatent trains the quantized ones, to see what that costs."
-)
-flags.DEFINE_boolean("bn_first", None, "nin: batch normalization in front of quantized convolutions. Default: with 1-bit inputs.")
-flags.DEFINE_integer("width", None, "resnet20: output channels of a block over its inner ones; 1 is He et al. Default: 4.")
-flags.DEFINE_integer("depth", None, "resnet20: 6 n + 2. Default: 20.")
+for _option in COMMON:
+    _define(_option, _option.help)
+# In the order that flags.cfg has them in.
+_OPTIONS = {option.name: option for network in reversed(NETWORKS.values()) for option in network.options}
+for _option in _OPTIONS.values():
+    _define(_option, " ".join(f"{n.name}: {o.help}" for n in NETWORKS.values() for o in n.options if o.name == _option.name))
 
 # On what.
 flags.DEFINE_enum(
     "dataset",
-    "cifar10",
+    _DEFAULT.dataset,
     choices.DATASETS,
     "Data set. Of your own: npz with x_train, y_train, x_test, y_test and perhaps labels (names of classes) in --data_dir=FILE; "
     "folder with images in DIR/train/CLASS/ and DIR/test/CLASS/, or in DIR/CLASS/, of --data_dir=DIR.",
 )
-flags.DEFINE_string("data_dir", None, "Where the data set is, if it is not to be found in the cache or fetched.")
-flags.DEFINE_string("image_size", None, "folder: scale images to HEIGHTxWIDTH, such as 32x48, or 32. Default: all have one.")
-flags.DEFINE_string("labels", None, "Names of the classes, for exports: a file with one a line, or A,B,... Default: the data's.")
-flags.DEFINE_boolean("crop", True, "Crop training images at random out of themselves padded by 4 black pixels.")
-flags.DEFINE_boolean("flip", None, "Mirror half of the training images. Default: yes with cifar10 and cifar100.")
-flags.DEFINE_integer("holdout", 0, "Training images to hold out, to pick the best epoch on.", lower_bound=0)
-flags.DEFINE_integer("limit_train", None, "Train on the first so many images alone, for short trials.", lower_bound=1)
+flags.DEFINE_string("data_dir", _DEFAULT.data_dir, "Where the data set is, if it is not to be found in the cache or fetched.")
+flags.DEFINE_string(
+    "image_size", _DEFAULT.image_size, "folder: scale images to HEIGHTxWIDTH, such as 32x48, or 32. Default: all have one."
+)
+flags.DEFINE_string(
+    "labels", _DEFAULT.labels, "Names of the classes, for exports: a file with one a line, or A,B,... Default: the data's."
+)
+flags.DEFINE_boolean("crop", _DEFAULT.crop, "Crop training images at random out of themselves padded by 4 black pixels.")
+flags.DEFINE_boolean("flip", _DEFAULT.flip, "Mirror half of the training images. Default: yes with cifar10 and cifar100.")
+flags.DEFINE_integer("holdout", _DEFAULT.holdout, "Training images to hold out, to pick the best epoch on.", lower_bound=0)
+flags.DEFINE_integer(
+    "limit_train", _DEFAULT.limit_train, "Train on the first so many images alone, for short trials.", lower_bound=1
+)
 
 # How.
-flags.DEFINE_integer("epochs", 100, "Passes over the training images.", lower_bound=1)
-flags.DEFINE_integer("batch_size", 128, "Images a step.", lower_bound=1)
-flags.DEFINE_integer("eval_batch_size", None, "Images a step of a test. Default: --batch_size.", lower_bound=1)
-flags.DEFINE_enum("optimizer", "adam", choices.OPTIMIZERS, "sgd has momentum 0.9.")
-flags.DEFINE_float("lr", 0.005, "Highest learning rate.", lower_bound=0.0)
-flags.DEFINE_enum("schedule", "onecycle", choices.SCHEDULES, "Course of the learning rate.")
-flags.DEFINE_list("milestones", "50,75", "step: epochs after which the rate is divided by ten.")
-flags.DEFINE_float("weight_decay", 0.0, "Decoupled: each step takes rate * weight_decay off a kernel.", lower_bound=0.0)
-flags.DEFINE_string("init_from", None, "Start from the weights of this run directory, .keras, .weights.h5 or .npz file.")
-flags.DEFINE_list("init_skip", "", "Layers that --init_from leaves out, such as head for other classes; * is any text.")
-flags.DEFINE_integer("seed", 0, "Seed of weights, data order, augmentation and gradient noise.", lower_bound=0)
-flags.DEFINE_boolean("deterministic", False, "Same bits each time; slower where the backend has faster ops that are not.")
-flags.DEFINE_boolean("bfloat16", False, "Train with products in bfloat16 where that is faster; test in float32.")
-flags.DEFINE_boolean("diagnose", False, "Add to history.csv, each epoch, what may be wrong with a low-bit network.")
-flags.DEFINE_boolean("stop_on_collapse", True, "Stop a run whose training accuracy is that of guesses.")
-flags.DEFINE_integer("steps_per_execution", 1, "Steps between two looks at the loss; more may be faster on a GPU.", lower_bound=1)
+flags.DEFINE_integer("epochs", _DEFAULT.epochs, "Passes over the training images.", lower_bound=1)
+flags.DEFINE_integer("batch_size", _DEFAULT.batch_size, "Images a step.", lower_bound=1)
+flags.DEFINE_integer(
+    "eval_batch_size", _DEFAULT.eval_batch_size, "Images a step of a test. Default: --batch_size.", lower_bound=1
+)
+flags.DEFINE_enum("optimizer", _DEFAULT.optimizer, choices.OPTIMIZERS, "sgd has momentum 0.9.")
+flags.DEFINE_float("lr", _DEFAULT.lr, "Highest learning rate.", lower_bound=0.0)
+flags.DEFINE_enum("schedule", _DEFAULT.schedule, choices.SCHEDULES, "Course of the learning rate.")
+flags.DEFINE_list("milestones", list(map(str, _DEFAULT.milestones)), "step: epochs after which the rate is divided by ten.")
+flags.DEFINE_float(
+    "weight_decay", _DEFAULT.weight_decay, "Decoupled: each step takes rate * weight_decay off a kernel.", lower_bound=0.0
+)
+flags.DEFINE_string(
+    "init_from", _DEFAULT.init_from, "Start from the weights of this run directory, .keras, .weights.h5 or .npz file."
+)
+flags.DEFINE_list(
+    "init_skip",
+    list(_DEFAULT.init_skip),
+    "Layers that --init_from leaves out, such as head for other classes; * is any text.",
+)
+flags.DEFINE_integer("seed", _DEFAULT.seed, "Seed of weights, data order, augmentation and gradient noise.", lower_bound=0)
+flags.DEFINE_boolean(
+    "deterministic", _DEFAULT.deterministic, "Same bits each time; slower where the backend has faster ops that are not."
+)
+flags.DEFINE_boolean("bfloat16", _DEFAULT.bfloat16, "Train with products in bfloat16 where that is faster; test in float32.")
+flags.DEFINE_boolean("diagnose", _DEFAULT.diagnose, "Add to history.csv, each epoch, what may be wrong with a low-bit network.")
+flags.DEFINE_boolean("stop_on_collapse", _DEFAULT.stop_on_collapse, "Stop a run whose training accuracy is that of guesses.")
+flags.DEFINE_integer(
+    "steps_per_execution",
+    _DEFAULT.steps_per_execution,
+    "Steps between two looks at the loss; more may be faster on a GPU.",
+    lower_bound=1,
+)
 flags.DEFINE_enum(
     "backend", None, choices.BACKENDS, "Keras' backend; tf_keras is Keras 2. Default: KERAS_BACKEND, or what there is."
 )
@@ -72,8 +107,8 @@ flags.DEFINE_enum(
 # Where to, and what else.
 flags.DEFINE_string("run_dir", None, "Directory of the run. Default: runs/DATASET_MODEL_METHOD.")
 flags.DEFINE_boolean("resume", True, "Go on with the run in --run_dir; --noresume starts it over.")
-flags.DEFINE_boolean("evaluate", False, "Do not train: test the best and the last checkpoint of --run_dir.")
-flags.DEFINE_list("export", "", f"Formats to export the best checkpoint to at the end: {', '.join(choices.EXPORTS)}.")
+flags.DEFINE_boolean("evaluate", _DEFAULT.evaluate, "Do not train: test the best and the last checkpoint of --run_dir.")
+flags.DEFINE_list("export", list(_DEFAULT.export), f"Formats to export the best checkpoint to at the end: {', '.join(FORMATS)}.")
 
 # They do not change what comes out of training. That of --backend is rounded differently; versions.json names each.
 _FREE_FLAGS = (
@@ -95,81 +130,163 @@ class UsageError(Exception):
     """The user's flags do not go together; the message is one line that names the flag."""
 
 
+def config():
+    """The flags as what the training program takes."""
+    network = models.networks.network(FLAGS.model)
+    names = ["w_bits", "a_bits", "g_bits", *(option.name for option in (*COMMON, *network.options))]
+    arguments = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+    made = {"milestones": tuple(map(int, FLAGS.milestones)), "network": arguments, "count_relu": network.counts_relu}
+    same = [each.name for each in dataclasses.fields(TrainingConfig) if each.name not in made]
+    return TrainingConfig(**{name: FLAGS[name].value for name in same}, **made)
+
+
 def flag_texts():
     """The flags of this program that are set, as the texts that `--flagfile` reads."""
-    return {flag.name: _text(flag.value) for flag in _own_flags() if flag.value is not None}
+    return {flag.name: _text(flag, flag.value) for flag in _own_flags() if flag.value is not None}
 
 
 def _default_texts():
-    return {flag.name: _text(flag.default) for flag in _own_flags() if flag.default is not None}
+    return {flag.name: _text(flag, flag.default) for flag in _own_flags() if flag.default is not None}
 
 
 def _own_flags():
     return FLAGS.get_flags_for_module(sys.modules[_own_flags.__module__])
 
 
-def _text(value):
-    return ",".join(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)
+def _text(flag, value):
+    # Not as `Flag.serialize` writes booleans, --flag and --noflag: a line of flags.cfg has a name and a text.
+    return str(value).lower() if flag.boolean else flag.serializer.serialize(value)
 
 
-def check_flags():
-    """Find contradictions before anything is loaded.
+# --- What is wrong with the flags is found before anything is loaded: absl asks these when it has read them.
 
-    Raises:
-        UsageError: with one line that names the flag.
-    """
+_is_asked = True
+
+
+@contextlib.contextmanager
+def _unasked():
+    """As long as the context lasts, flags are read that may not go together yet."""
+    global _is_asked
+    _is_asked = False
     try:
-        bits.resolve(FLAGS.method, FLAGS.w_bits, FLAGS.a_bits, FLAGS.g_bits)
-    except ValueError as error:
-        raise UsageError(f"--{error}") from error
-    _check_network_flags()
-    _check_data_flags()
-    if not FLAGS.lr > 0:
-        raise UsageError(f"--lr={FLAGS.lr} must be above 0")
-    if not all(epoch.isdecimal() and int(epoch) > 0 for epoch in FLAGS.milestones):
-        raise UsageError(f"--milestones={','.join(FLAGS.milestones)} must be epochs with commas between, such as 50,75")
-    for name in FLAGS.export:
-        if name not in choices.EXPORTS:
-            raise UsageError(f"--export={name} is unknown; known are {', '.join(choices.EXPORTS)}")
-        if FLAGS.method == "int8" and name not in choices.INT8_EXPORTS:
-            raise UsageError(f"--export={name} is not for --method=int8; that has {', '.join(choices.INT8_EXPORTS)}")
-        if name == "lce" and FLAGS.method not in ("xnor", "float"):
-            raise UsageError(f"--export=lce needs --method=xnor, whose kernels and inputs are signs; got --method={FLAGS.method}")
-    if FLAGS.init_from and not FLAGS.evaluate and not Path(FLAGS.init_from).exists():
-        raise UsageError(f"--init_from={FLAGS.init_from}: there is no such file or directory")
-    if FLAGS.init_skip and not FLAGS.init_from:
-        raise UsageError(f"--init_skip={','.join(FLAGS.init_skip)} leaves out layers of --init_from, which is not given")
+        yield
+    finally:
+        _is_asked = True
 
 
-def _check_data_flags():
-    if FLAGS.dataset in choices.OWN_DATA and not FLAGS.data_dir:
-        raise UsageError(f"--dataset={FLAGS.dataset} needs --data_dir={choices.OWN_DATA[FLAGS.dataset]}")
-    if FLAGS.image_size is None:
-        return
-    if FLAGS.dataset != "folder":
-        raise UsageError(f"--image_size is for --dataset=folder; got --dataset={FLAGS.dataset}")
+def _wrong(*names):
+    """Registers a function of the values of some flags, which gives a line of what is wrong with them, or None."""
+
+    def register(function):
+        names_of_all = names or tuple(inspect.signature(function).parameters)
+
+        def validate(values):
+            line = function(*(values[name] for name in names_of_all)) if _is_asked else None
+            if line:
+                raise flags.ValidationError(line)
+            return True
+
+        flags.register_multi_flags_validator(names_of_all, validate)
+        return function
+
+    return register
+
+
+@_wrong()
+def _bits(method, w_bits, a_bits, g_bits):
     try:
-        choices.image_size(FLAGS.image_size)
+        METHODS[method].resolve(w_bits, a_bits, g_bits)
     except ValueError as error:
-        raise UsageError(f"--{error}") from error
+        return f"--{error}"
 
 
-def _check_network_flags():
-    if FLAGS.kmap and FLAGS.method != "xnor":
-        raise UsageError(f"--kmap is for --method=xnor; got --method={FLAGS.method}")
-    if FLAGS.bn_first is not None and FLAGS.model != "nin":
-        raise UsageError(f"--bn_first is for --model=nin; got --model={FLAGS.model}")
-    for name in ("width", "depth"):
-        if FLAGS[name].value is not None and FLAGS.model != "resnet20":
-            raise UsageError(f"--{name} is for --model=resnet20; got --model={FLAGS.model}")
-    if FLAGS.latent is False and FLAGS.method in ("float", "int8"):
-        raise UsageError(f"--nolatent is for low-bit methods; got --method={FLAGS.method}")
-    if FLAGS.bn_momentum is not None and not 0 <= FLAGS.bn_momentum < 1:
-        raise UsageError(f"--bn_momentum={FLAGS.bn_momentum} must be from 0 to below 1")
-    if FLAGS.width is not None and FLAGS.width < 1:
-        raise UsageError(f"--width={FLAGS.width} must be 1 or more")
-    if FLAGS.depth is not None and (FLAGS.depth < 8 or (FLAGS.depth - 2) % 6):
-        raise UsageError(f"--depth={FLAGS.depth} must be 6 n + 2 with n >= 1: 8, 14, 20, ...")
+def _option_of_a_method(option):
+    @_wrong("method", option.name)
+    def _(method, value):
+        if value != option.default and option.name not in METHODS[method].flags:
+            given = f"--{'' if value else 'no'}{option.name}"
+            return f"{given} is for --method={_either(METHODS, lambda each: option.name in each.flags)}; got --method={method}"
+
+
+def _option_of_a_network(name):
+    @_wrong("model", name)
+    def _(model, value):
+        if value is None:
+            return None
+        options = {option.name: option for option in NETWORKS[model].options}
+        if name not in options:
+            owners = _either(NETWORKS, lambda network: any(option.name == name for option in network.options))
+            return f"--{name} is for --model={owners}; got --model={model}"
+        refusal = options[name].refusal(value)
+        return refusal and f"--{name}={value} {refusal}"
+
+
+def _option_of_all(option):
+    @_wrong(option.name)
+    def _(value):
+        refusal = None if value is None else option.refusal(value)
+        return refusal and f"--{option.name}={value} {refusal}"
+
+
+def _either(table, fits):
+    return " or ".join(name for name, entry in table.items() if fits(entry))
+
+
+for _option in OF_METHODS:
+    _option_of_a_method(_option)
+for _option in COMMON:
+    _option_of_all(_option)
+for _name in _OPTIONS:
+    _option_of_a_network(_name)
+
+
+@_wrong()
+def _own_data(dataset, data_dir):
+    if dataset in choices.OWN_DATA and not data_dir:
+        return f"--dataset={dataset} needs --data_dir={choices.OWN_DATA[dataset]}"
+
+
+@_wrong()
+def _image_size(image_size, dataset):
+    if image_size is None:
+        return None
+    if dataset != "folder":
+        return f"--image_size is for --dataset=folder; got --dataset={dataset}"
+    try:
+        choices.image_size(image_size)
+    except ValueError as error:
+        return f"--{error}"
+
+
+@_wrong()
+def _lr(lr):
+    return None if lr > 0 else f"--lr={lr} must be above 0"  # NaN neither
+
+
+@_wrong()
+def _milestones(milestones):
+    if not all(epoch.isdecimal() and int(epoch) > 0 for epoch in milestones):
+        return f"--milestones={','.join(milestones)} must be epochs with commas between, such as 50,75"
+
+
+@_wrong()
+def _export(export, method):
+    for name in export:
+        refusal = METHODS[method].refusal(FORMATS[name]) if name in FORMATS else f"is unknown; known are {', '.join(FORMATS)}"
+        if refusal:
+            return f"--export={name} {refusal}"
+
+
+@_wrong()
+def _init_from(init_from, evaluate):
+    if init_from and not evaluate and not Path(init_from).exists():
+        return f"--init_from={init_from}: there is no such file or directory"
+
+
+@_wrong()
+def _init_skip(init_skip, init_from):
+    if init_skip and not init_from:
+        return f"--init_skip={','.join(init_skip)} leaves out layers of --init_from, which is not given"
 
 
 def choose_backend(log=print):
@@ -181,13 +298,14 @@ def choose_backend(log=print):
     backend = _wanted_backend(log)
     if FLAGS.latent is False and backend == "tf_keras":
         raise UsageError("--nolatent needs Keras 3, which lets a variable get a constraint; got tf_keras")
-    of_int8 = [("tensorflow_model_optimization", "--method=int8")] if FLAGS.method == "int8" else []
-    for package, flag in [*of_int8, (backend, f"--backend={backend}")]:  # the extra of the former brings tf_keras too
+    own = METHODS[FLAGS.method].package
+    of_method = [(own, f"--method={FLAGS.method}")] if own else []
+    for package, flag in [*of_method, (backend, f"--backend={backend}")]:  # the extra of the former brings tf_keras too
         if importlib.util.find_spec(package) is None:
             raise UsageError(optional.missing(package, flag))
-    of_tensorflow = [name for name in FLAGS.export if name not in choices.ANY_BACKEND_EXPORTS]
-    if of_tensorflow and backend not in ("tensorflow", "tf_keras"):
-        raise UsageError(f"--export={','.join(of_tensorflow)} needs --backend=tensorflow or tf_keras; got {backend}")
+    for needed, names in unfit(FLAGS.export, "tensorflow" if backend == "tf_keras" else backend).items():
+        also = " or tf_keras" if "tensorflow" in needed else ""
+        raise UsageError(f"--export={','.join(names)} needs --backend={' or '.join(needed)}{also}; got {backend}")
     if FLAGS.steps_per_execution > 1 and backend == "torch":
         raise UsageError(f"--steps_per_execution={FLAGS.steps_per_execution}: Keras knows 1 alone on --backend=torch")
     os.environ.pop("TF_USE_LEGACY_KERAS", None)
@@ -199,10 +317,11 @@ def choose_backend(log=print):
 
 
 def _wanted_backend(log):
-    if FLAGS.method == "int8":
-        if FLAGS.backend not in (None, "tf_keras"):
-            raise UsageError(f"--method=int8 is tfmot's, which knows --backend=tf_keras alone; got --backend={FLAGS.backend}")
-        return "tf_keras"
+    alone = METHODS[FLAGS.method].backend
+    if alone:
+        if FLAGS.backend not in (None, alone):
+            raise UsageError(f"--method={FLAGS.method} runs on --backend={alone} alone; got --backend={FLAGS.backend}")
+        return alone
     if FLAGS.backend:
         return FLAGS.backend
     if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):
@@ -219,12 +338,9 @@ def _wanted_backend(log):
 
 def run_directory():
     """The directory that the flags mean."""
-    quantization = FLAGS.method
-    if FLAGS.method in ("dorefa", "lsq"):
-        quantization += "_" + "".join(f"{name[0]}{FLAGS[name].value or 32}" for name in ("a_bits", "w_bits", "g_bits"))
-    path = FLAGS.run_dir or f"runs/{FLAGS.dataset}_{FLAGS.model}_{quantization}"
-    # A model inside tfmot's wrappers cannot be read back from .keras.
-    return RunDirectory(path, suffix=".h5" if FLAGS.method == "int8" else ".keras")
+    method = METHODS[FLAGS.method]
+    path = FLAGS.run_dir or f"runs/{FLAGS.dataset}_{FLAGS.model}_{method.label(FLAGS.w_bits, FLAGS.a_bits, FLAGS.g_bits)}"
+    return RunDirectory(path, suffix=method.checkpoint)
 
 
 def claim(directory, backend):
@@ -270,7 +386,8 @@ def _way_out(name, directory):
 def parse(argv):
     """Read the flags; with `--evaluate`, those of the run stand behind the ones given, but for its exports, which are done."""
     try:
-        rest = FLAGS(argv)
+        with _unasked():  # those of the run may be needed too
+            rest = FLAGS(argv)
         if len(rest) > 1:
             raise UsageError(f"unexpected argument {rest[1]!r}: flags are written --name=value")
         earlier = run_directory().flags
@@ -278,15 +395,20 @@ def parse(argv):
             FLAGS.unparse_flags()
             given = [argument for argument in argv[1:] if not _names(argument, earlier)]
             FLAGS([argv[0], f"--flagfile={earlier}", "--export=", *given])
-        check_flags()
+        FLAGS.validate_all_flags()
     except (flags.Error, UsageError) as error:
-        die(error)
+        die(_said(error))
     return argv[:1]
 
 
 def _names(argument, flagfile):
     name, _, path = argument.partition("=")
     return name.lstrip("-") == "flagfile" and Path(path).resolve() == flagfile.resolve()
+
+
+def _said(error):
+    """The lines of the functions above, without the values of all flags that absl puts in front of each."""
+    return "; ".join(re.sub(r"^flags .*?: (?=--)", "", line) for line in str(error).splitlines())
 
 
 def die(error, status=2):
@@ -318,7 +440,7 @@ def _run(directory):
         die(error)
     try:
         with models.reading(FLAGS.method):
-            program.run(FLAGS, backend, directory, models.build)
+            program.run(config(), backend, directory, models.build)
     except RunDirectoryError as error:  # as above: the directory is another run's
         die(error)
     except program.ERRORS as error:

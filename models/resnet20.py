@@ -20,10 +20,6 @@ def build(scheme, input_shape=(32, 32, 3), num_classes=10, depth=20, width=4):
         width: output channels of a block over its inner ones. 4 is the seed's network; 1 gives the 16, 32 and 64 channels of
             He et al. (arXiv:1512.03385, section 4.2), 272 k parameters.
     """
-    if depth < 8 or (depth - 2) % 6:
-        raise ValueError(f"resnet20: depth must be 6 n + 2 with n >= 1 (8, 14, 20, ...); got depth={depth}")
-    if width < 1:
-        raise ValueError(f"resnet20: width must be 1 or more; got width={width}")
     inputs = keras.Input(input_shape)
     x = float_conv(inputs, 16, 3, name="conv")
     for stage, inner in enumerate(STAGES, start=1):

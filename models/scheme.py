@@ -1,9 +1,9 @@
-"""The layers that the networks are written with: each method says what a quantized convolution and its activation are."""
+"""The layers that the networks are written with: what the table of methods says of a convolution and its activation."""
 
+from models.methods import FULL_PRECISION, Bits, Method, Operand
+from models.networks import BN_MOMENTUM
 from tfq import layers, quantizers, walk
 from tfq.backend.keras import is_legacy, keras
-
-FULL_PRECISION = 32
 
 # Of each convolution, in float or not; the data format whatever the user's Keras is set to.
 _CONVOLUTION = {"padding": "same", "data_format": "channels_last", "kernel_initializer": "he_normal"}
@@ -16,8 +16,7 @@ def batch_norm(x, name):
 
 def set_bn_momentum(model, momentum):
     """Let the batch normalization of a network that is not compiled yet keep another share of its moving statistics at a step."""
-    if not 0 <= momentum < 1:
-        raise ValueError(f"bn_momentum must be from 0 to below 1; got bn_momentum={momentum}")
+    BN_MOMENTUM.check(momentum)
     for _, layer in walk.layers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = momentum
@@ -43,16 +42,16 @@ def float_conv(x, filters, kernel_size, name, strides=1, use_bias=False):
 
 
 class Scheme:
-    """Quantizes weights, activations and gradients of a network with the quantizers of one method.
+    """Quantizes weights, activations and gradients of a network as a method says.
 
     Args:
-        bits: `models.bits.Bits`.
+        method: `models.methods.Method`.
+        bits: `models.methods.Bits`.
         kmap: multiply each quantized convolution by the scale K of its inputs (XNOR-Net).
     """
 
-    kernel_constraint = None
-
-    def __init__(self, bits, kmap=False):
+    def __init__(self, method: Method, bits: Bits, kmap: bool = False) -> None:
+        self.method = method
         self.bits = bits
         self.kmap = kmap
 
@@ -61,96 +60,40 @@ class Scheme:
 
         A ReLU in front of a sign would make every input +1; DoReFa's inputs are clipped to [0, 1] by their quantizer.
         """
-        return x if self.bits.activations < FULL_PRECISION else keras.layers.ReLU(name=name)(x)
+        return keras.layers.ReLU(name=name)(x) if self.input_quantizer() is None else x
 
     def conv(self, x, filters, kernel_size, name, strides=1, use_bias=False):
-        """A quantized convolution."""
+        """A quantized convolution; one of Keras where the method leaves kernels in float."""
+        if not self.method.is_low_bit:
+            return float_conv(x, filters, kernel_size, name, strides, use_bias)
         return layers.QuantConv2D(
             filters,
             kernel_size,
             strides,
             use_bias=use_bias,
             input_quantizer=self.input_quantizer(),
-            kernel_quantizer=self.kernel_quantizer(),
+            kernel_quantizer=_made(self.method.weights, self.bits.weights),
             gradient_quantizer=self.gradient_quantizer(),
-            kernel_constraint=self.kernel_constraint,
+            kernel_constraint=self.method.kernel_constraint,
             kmap=self.kmap,
             name=name,
             **_CONVOLUTION,
         )(x)
 
     def input_quantizer(self):
-        """Quantizer of the activations."""
-        return quantizers.XnorInputs() if self.bits.activations == 1 else None
-
-    def kernel_quantizer(self):
-        """Quantizer of the weights."""
-        raise NotImplementedError
+        """A new quantizer of the activations; None where they are float."""
+        return _of_low_bits(self.method.activations, self.bits.activations)
 
     def gradient_quantizer(self):
-        """Quantizer of the gradients."""
-        return None
+        """A new quantizer of the gradients; None where they are float."""
+        return _of_low_bits(self.method.gradients, self.bits.gradients)
 
 
-class Float(Scheme):
-    """The network as it is, of Keras' own layers."""
-
-    def activation(self, x, name):
-        """A ReLU, whatever is made of the network afterwards: int8 has bits too."""
-        return keras.layers.ReLU(name=name)(x)
-
-    def conv(self, x, filters, kernel_size, name, strides=1, use_bias=False):
-        """A convolution of Keras."""
-        return float_conv(x, filters, kernel_size, name, strides, use_bias)
+def _of_low_bits(operand: Operand, bits: int):
+    return None if operand.quantizer is None or bits == FULL_PRECISION else _made(operand, bits)
 
 
-class Xnor(Scheme):
-    """XNOR-Net: signs with one scale per filter; latent weights are kept where their gradient is not zero."""
-
-    kernel_constraint = "weight_clip"
-
-    def kernel_quantizer(self):
-        """Binary weights."""
-        return quantizers.XnorWeights()
-
-
-class Ternary(Scheme):
-    """Ternary Weight Networks, with float inputs or signs."""
-
-    def kernel_quantizer(self):
-        """Ternary weights."""
-        return quantizers.TernaryWeights()
-
-
-class DoReFa(Scheme):
-    """DoReFa-Net: k bits for weights, activations and gradients."""
-
-    def input_quantizer(self):
-        """Activations in [0, 1]."""
-        bits = self.bits.activations
-        return quantizers.DoReFaInputs(bits) if bits < FULL_PRECISION else None
-
-    def kernel_quantizer(self):
-        """Weights of k bits."""
-        return quantizers.DoReFaWeights(self.bits.weights)
-
-    def gradient_quantizer(self):
-        """Gradients of k bits."""
-        bits = self.bits.gradients
-        return quantizers.DoReFaGradients(bits) if bits < FULL_PRECISION else None
-
-
-class LSQ(Scheme):
-    """Learned Step Size Quantization: k bits for weights and activations."""
-
-    def input_quantizer(self):
-        """Activations from 0 on."""
-        bits = self.bits.activations
-        return quantizers.LSQInputs(bits) if bits < FULL_PRECISION else None
-
-    def kernel_quantizer(self):
-        """Weights of k bits."""
-        return quantizers.LSQWeights(self.bits.weights)
-
-
-BY_METHOD = {"float": Float, "int8": Float, "xnor": Xnor, "ternary": Ternary, "ternary_a1": Ternary, "dorefa": DoReFa, "lsq": LSQ}
+def _made(operand: Operand, bits: int):
+    """The quantizer of an operand: a new one for each layer, whose variables it may own."""
+    kind = getattr(quantizers, operand.quantizer)
+    return kind(bits) if operand.takes_bits else kind()

@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from lab import trained
+from models.methods import METHODS
+from models.networks import NETWORKS, network
 from tfq import data, export
 from tfq.backend.keras import keras
 from tfq.backend.settings import plain_settings
 from tfq.data import DataError
 from tfq.export.run import RunError
 
+# Flags of the benchmark that make a network.
+_OPTIONS = tuple(option.name for entry in NETWORKS.values() for option in entry.options)
 # What a user can come upon; each is one line.
 ERRORS = (*trained.ERRORS, DataError, ImportError, ValueError)
 
@@ -56,7 +60,8 @@ def make(options, directory, build):
     files |= _export(
         plain, directory / "float", {"tflite_float32": "tflite", "tflite_int8": "tflite_int8", "keras": "keras"}, images
     )
-    method = flags["method"] + (f"_a{flags['a_bits']}w{flags['w_bits']}" if flags["method"] == "dorefa" else "")
+    has_own = METHODS[flags["method"]].has_bits_of_its_own
+    method = flags["method"] + ("" if has_own else f"_a{flags['a_bits']}w{flags['w_bits']}")
     return Artifacts(flags["model"], method, files, directory / "images.npy", directory / "labels.npy")
 
 
@@ -66,7 +71,7 @@ def _flags(options):
         if not found:
             raise RunError(f"there is no run in {options.run}: it has no flags.cfg")
         return {name: int(value) if name.endswith("_bits") else value for name, value in found.items()}
-    given = {name: getattr(options, name) for name in ("model", "method", "w_bits", "a_bits", "depth", "width")}
+    given = {name: getattr(options, name) for name in ("model", "method", "w_bits", "a_bits", *_OPTIONS)}
     return {**{name: value for name, value in given.items() if value is not None}, "dataset": "digits"}
 
 
@@ -103,7 +108,7 @@ def _network(directory, flags, dataset, build):
     if directory:
         return trained.network(directory)[0]
     bits = {name: flags.get(name) for name in ("w_bits", "a_bits", "g_bits")}
-    sizes = {name: int(flags[name]) for name in ("width", "depth") if name in flags}
+    sizes = {option.name: option.parsed(flags[option.name]) for option in network(flags["model"]).options if option.name in flags}
     model = build(flags["model"], flags["method"], **bits, **sizes, num_classes=dataset.num_classes)
     model.compile(keras.optimizers.Adam(0.003), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     print(f"{flags['method']}: trained here for an epoch; speed and size are real, its top-1 says nothing (give a run)")

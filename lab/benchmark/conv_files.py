@@ -64,13 +64,13 @@ def _write(directory, model, formats, images):
     expected = np.asarray(model(images)).reshape(len(images), -1)
     files = {}
     for engine, name in formats.items():
-        module, path = FORMATS[name], directory / FORMATS[name].FILENAME
+        format, path = FORMATS[name], directory / FORMATS[name].filename
         with quiet(passing=(ImportError,)):
-            module.write(model, path, Sample(images))
-            results = np.asarray(module.load(path)(images)).reshape(expected.shape)
+            format.save(model, path, Sample(images))
+            results = np.asarray(format.load(path)(images)).reshape(expected.shape)
         agreement = verify.agree(results, expected)
         # Of int8: what its export allows in logits.
-        allowed = getattr(module, "LOSSY", (None, verify.TOLERANCE))[1]
+        allowed = verify.TOLERANCE if format.lossy is None else format.lossy.most_difference
         if not agreement.median_difference <= allowed:
             raise verify.ExportMismatch(f"{name}: {agreement}; allowed are {allowed:.1e} in the median")
         files[engine] = path

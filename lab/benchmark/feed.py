@@ -12,19 +12,22 @@ from pathlib import Path
 
 import numpy as np
 
+from models.methods import METHODS
 from tfq import callbacks, data
 from tfq.arguments import integer, output_file
 from tfq.backend.devices import accelerators
 from tfq.backend.keras import backend, keras
 
 WAYS = ("host", "device")
+# Those that need no further flag.
+_METHODS = [name for name, method in METHODS.items() if method.has_bits_of_its_own and not method.wrapper]
 
 
 def main(arguments):
     """Measure, print a line a way, and write the figures where `--json` says."""
     parser = argparse.ArgumentParser(prog="python -m lab.benchmark feed", description=__doc__.splitlines()[0])
     parser.add_argument("--json", metavar="PATH", type=output_file, help="write the figures here")
-    parser.add_argument("--method", default="xnor", choices=("float", "xnor", "ternary", "ternary_a1"), help="default: xnor")
+    parser.add_argument("--method", default="xnor", choices=_METHODS, help="default: xnor")
     parser.add_argument("--repetitions", type=integer(), default=3, help="turns of each way (default 3)")
     parser.add_argument("--images", type=integer(), default=50000, help="images an epoch (default 50000)")
     parser.add_argument("--batch_size", type=integer(), default=128, help="images a step (default 128)")

@@ -14,6 +14,7 @@ import numpy as np
 
 from lab.benchmark import needs
 from lab.benchmark.worker import Worker
+from models.networks import NETWORKS
 from tfq.arguments import integer, output_file, picture_file, thread_count
 
 # Batch sizes, and calls of each engine a turn.
@@ -64,8 +65,10 @@ def _options(arguments):
     parser.add_argument("--method", default="xnor", help="likewise its quantization (default xnor)")
     parser.add_argument("--w_bits", type=int, help="likewise, for dorefa")
     parser.add_argument("--a_bits", type=int, help="likewise, for dorefa")
-    parser.add_argument("--depth", type=int, help="likewise, of resnet20")
-    parser.add_argument("--width", type=int, help="likewise, of resnet20")
+    for network in NETWORKS.values():
+        for option in network.options:
+            as_flag = {"action": argparse.BooleanOptionalAction} if option.kind is bool else {"type": option.kind}
+            parser.add_argument(f"--{option.name}", **as_flag, help=f"likewise, of {network.name}")
     parser.add_argument("--threads", type=thread_count, nargs="+", default=[1, 2], help="numbers of threads (default 1 2)")
     parser.add_argument("--repetitions", type=integer(), default=10, help="turns of each engine (default 10)")
     parser.add_argument("--images", type=integer(), default=1000, help="test images for top-1 (default 1000)")

@@ -79,15 +79,15 @@ def _tfq(path, threads):
 
 
 def _tflite(path, threads):
-    from tfq.export.formats import tflite
+    from tfq.export import FORMATS
 
-    return tflite.load(path, threads)
+    return FORMATS["tflite"].load(path, threads)
 
 
 def _lce(path, threads):
-    from tfq.export.formats import lce
+    from tfq.export import FORMATS
 
-    return lce.load(path, threads)
+    return FORMATS["lce"].load(path, threads)
 
 
 def _keras(path, threads):

@@ -24,7 +24,6 @@ from tfq.arguments import integer, output_file
 from tfq.backend.rounding import exact_products
 from tfq.backend.settings import plain_settings
 from tfq.convert.from_keras import from_keras
-from tfq.export.formats import lce, tflite
 from tfq.export.run import RunError
 from tfq.export.sample import Sample
 from tfq.graph import file
@@ -114,13 +113,14 @@ def _described(graph):
 def _others(model, options, directory):
     """Engines whose signs and levels cannot be read, and what is left out and why."""
     found, left_out = [], {}
-    for name, module, count in (("tflite_float32", tflite, options.tflite_images), ("lce", lce, options.lce_images)):
+    for name, format, count in (("tflite_float32", "tflite", options.tflite_images), ("lce", "lce", options.lce_images)):
         if not count:
             continue
         try:
             with quiet(passing=(export.Unsupported, ImportError)):
-                module.write(model, directory / module.FILENAME)
-                found.append((name, module.load(directory / module.FILENAME), count))
+                path = directory / export.FORMATS[format].filename
+                export.FORMATS[format].save(model, path, Sample())
+                found.append((name, export.FORMATS[format].load(path), count))
         except (export.Unsupported, ImportError) as error:
             left_out[name] = str(error)
     return found, left_out

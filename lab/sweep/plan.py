@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.sweep.recipes import RECIPES, Row
+from models.networks import NETWORKS
 
 # Flags that do not change what a run comes to: they need no tag, and go to every run.
 _NEUTRAL = ("data_dir", "deterministic", "diagnose", "steps_per_execution")
 
 # Flags that make another network of the same name.
-_SHAPES = ("depth", "width")
+_SHAPES = tuple(option.name for network in NETWORKS.values() for option in network.options)
 
 # Flags that the sweep gives itself.
 _OWN = ("backend", "evaluate", "flagfile", "holdout", "method", "model", "noresume", "resume", "run_dir", "seed")

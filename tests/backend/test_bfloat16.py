@@ -15,6 +15,7 @@ from tfq import callbacks
 from tfq.backend.keras import backend, keras, ops
 from tfq.backend.rounding import bfloat16_products, exact_products
 from tfq.cli import program
+from tfq.cli.config import TrainingConfig
 from tfq.export.run import RunError
 from tfq.layers import QuantConv2D
 from tfq.quantizers import DoReFaGradients
@@ -139,9 +140,7 @@ def test_products_are_exact_only_where_it_is_asked_for():
 def test_train_py_computes_in_float32(monkeypatch):
     seen = []
     monkeypatch.setattr(program, "evaluate", lambda *_: seen.append(is_exact()))
-    none = dict.fromkeys(("data_dir", "image_size", "labels"))
-    flags = SimpleNamespace(deterministic=False, seed=0, dataset="digits", export=[], evaluate=True, **none)
-    program.run(flags, backend, directory=None, build=None)
+    program.run(TrainingConfig(dataset="digits", evaluate=True), backend, directory=None, build=None)
     assert seen == [True]
 
 

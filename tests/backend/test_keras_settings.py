@@ -1,7 +1,5 @@
 """Keras' global settings, as a keras.json may have them, change nothing that tfq itself builds, trains and compares."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from conftest import array
@@ -11,6 +9,7 @@ from tfq import export
 from tfq.backend.keras import backend, is_legacy, keras
 from tfq.backend.settings import _settings, plain_settings
 from tfq.cli import program
+from tfq.cli.config import TrainingConfig
 from tfq.convert import to_keras
 from tfq.convert.from_keras import from_keras
 
@@ -90,9 +89,7 @@ def test_networks_have_their_channels_last(name, odd):
 def test_train_py_trains_with_the_settings_that_keras_comes_with(odd, monkeypatch, capsys):
     seen = []
     monkeypatch.setattr(program, "evaluate", lambda *_: seen.append(state()))
-    none = dict.fromkeys(("data_dir", "image_size", "labels"))
-    flags = SimpleNamespace(deterministic=False, seed=0, dataset="digits", export=[], evaluate=True, **none)
-    program.run(flags, backend, directory=None, build=None)
+    program.run(TrainingConfig(dataset="digits", evaluate=True), backend, directory=None, build=None)
     assert seen == [PLAIN]
     assert "Keras' settings floatx=float16, image_data_format=channels_first, " in capsys.readouterr().out.splitlines()[0]
 

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +10,9 @@ from exporting import QUANTIZERS, cifar10_slice, trained
 
 from tfq import export
 from tfq.backend.keras import backend, keras
-from tfq.export import formats, verify
-from tfq.export.formats import savedmodel, tflite
+from tfq.export import checks, verify
+from tfq.export.formats.savedmodel import SavedModel
+from tfq.export.formats.tflite import TFLite
 from tfq.layers import BatchNormalization, QuantActivation, QuantDense
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, XnorInputs
 
@@ -49,7 +49,7 @@ def test_exports_agree_with_the_model(method, data, tmp_path, capfd):
 
 @tensorflow_only
 def test_savedmodel_serves_without_this_library(dorefa, data, tmp_path):
-    savedmodel.write(dorefa, tmp_path / "saved")
+    SavedModel().save(dorefa, tmp_path / "saved")
     np.save(tmp_path / "images.npy", data[0][:3])
     script = (
         "import sys, numpy as np, tensorflow as tf\n"
@@ -64,29 +64,28 @@ def test_savedmodel_serves_without_this_library(dorefa, data, tmp_path):
 
 @tensorflow_only
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
-@pytest.mark.parametrize("module", [savedmodel, tflite])
-def test_batch_size_may_change_from_call_to_call(module, dorefa, data, tmp_path):
-    module.write(dorefa, tmp_path / "artifact")
-    predict = module.load(tmp_path / "artifact")
+@pytest.mark.parametrize("format", [SavedModel, TFLite])
+def test_batch_size_may_change_from_call_to_call(format, dorefa, data, tmp_path):
+    format().save(dorefa, tmp_path / "artifact")
+    predict = format().load(tmp_path / "artifact")
     assert [predict(data[0][:n]).shape for n in (5, 1, 8)] == [(5, 10), (1, 10), (8, 10)]
 
 
 # --- a wrong artifact
 
 
-def another_format(write):
-    """A format whose files are SavedModels that `write` fills."""
-    return SimpleNamespace(FILENAME="another", write=write, load=savedmodel.load)
-
-
-def write_with_a_scaled_kernel(model, path, sample):
+class ScaledKernel(SavedModel):
     """What a converter would do that computes one scale a little differently."""
-    weights = model.get_weights()
-    try:
-        model.set_weights([weights[0] * np.float32(1.05), *weights[1:]])
-        savedmodel.write(model, path)
-    finally:
-        model.set_weights(weights)
+
+    name = filename = "another"
+
+    def save(self, model, path, sample=None):
+        weights = model.get_weights()
+        try:
+            model.set_weights([weights[0] * np.float32(1.05), *weights[1:]])
+            super().save(model, path, sample)
+        finally:
+            model.set_weights(weights)
 
 
 @tensorflow_only
@@ -94,7 +93,7 @@ def write_with_a_scaled_kernel(model, path, sample):
 def test_wrong_artifact_is_found_and_gets_no_name(method, data, tmp_path, monkeypatch):
     model = trained(method, data)
     weights = model.get_weights()
-    monkeypatch.setitem(export.FORMATS, "another", another_format(write_with_a_scaled_kernel))
+    monkeypatch.setitem(export.FORMATS, "another", ScaledKernel())
     with pytest.raises(export.ExportMismatch, match="the exported another does not compute what the model computes"):
         export.save(model, tmp_path, ["another"], images=data[0])
     assert list(tmp_path.iterdir()) == []
@@ -107,13 +106,13 @@ def test_failed_export_keeps_the_earlier_one(dorefa, data, tmp_path, monkeypatch
     export.save(dorefa, tmp_path, ["savedmodel"], images=data[0][:16])
     before = (tmp_path / "savedmodel" / "saved_model.pb").read_bytes()
 
-    def write_half(model, path, sample):
-        savedmodel.write(model, path)
-        print("said before it failed")
-        raise OSError("disk full")
+    class Broken(SavedModel):
+        def save(self, model, path, sample=None):
+            super().save(model, path, sample)
+            print("said before it failed")
+            raise OSError("disk full")
 
-    broken = SimpleNamespace(FILENAME="savedmodel", write=write_half, load=savedmodel.load)
-    monkeypatch.setitem(export.FORMATS, "savedmodel", broken)
+    monkeypatch.setitem(export.FORMATS, "savedmodel", Broken())
     with pytest.raises(OSError, match="disk full"):
         export.save(dorefa, tmp_path, ["savedmodel"], images=data[0][:16])
     assert "said before it failed" in capfd.readouterr().err
@@ -135,7 +134,7 @@ def test_export_replaces_what_an_earlier_or_killed_one_left(dorefa, data, tmp_pa
 
 @pytest.mark.parametrize("name", ["keras", "tfq"])
 def test_a_directory_that_no_export_made_stays(name, tmp_path):
-    path = tmp_path / export.FORMATS[name].FILENAME
+    path = tmp_path / export.FORMATS[name].filename
     path.mkdir()
     (path / "precious.txt").touch()
     with pytest.raises(ValueError, match=f"{path.name} is a directory that no export made"):
@@ -151,10 +150,10 @@ def test_a_path_with_the_ending_of_its_format_is_the_file(tmp_path, monkeypatch)
         assert (str(report.path), report.path.is_file()) == (str(path), True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.keras", "new"]
     (tmp_path / "old.keras").mkdir()
-    assert formats.paths("old.keras", ["keras"]) == [Path("old.keras/model.keras")]
-    assert formats.paths("OWN.TFQ", ["tfq"]) == [Path("OWN.TFQ")]
-    assert formats.paths("v1.2", ["tfq"]) == [Path("v1.2/model.tfq")]
-    assert formats.paths("out", ["keras", "tfq"]) == [Path("out/model.keras"), Path("out/model.tfq")]
+    assert checks.paths("old.keras", ["keras"]) == [Path("old.keras/model.keras")]
+    assert checks.paths("OWN.TFQ", ["tfq"]) == [Path("OWN.TFQ")]
+    assert checks.paths("v1.2", ["tfq"]) == [Path("v1.2/model.tfq")]
+    assert checks.paths("out", ["keras", "tfq"]) == [Path("out/model.keras"), Path("out/model.tfq")]
 
 
 @pytest.mark.parametrize(

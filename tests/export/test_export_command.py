@@ -14,7 +14,7 @@ from tfq import export, optional, runtime
 from tfq.backend.keras import backend, keras
 from tfq.export import __main__ as program
 from tfq.export import label_file, run, table
-from tfq.export.formats import packed
+from tfq.export.formats import FORMATS
 from tfq.graph import file
 from tfq.training import checkpoint
 from tfq.training.history import History
@@ -239,7 +239,7 @@ def test_what_cannot_be_exported_is_said(given, message):
 
 @pytest.mark.parametrize(("format", "package"), [("tfq", "numba"), ("tfq", "safetensors"), ("lce", "larq_compute_engine")])
 def test_a_package_that_a_format_needs_is_named(format, package, monkeypatch):
-    monkeypatch.setattr("tfq.export.formats.backend", "tensorflow")
+    monkeypatch.setattr("tfq.export.checks.backend", "tensorflow")
     monkeypatch.setitem(sys.modules, "tensorflow", sys.modules.get("tensorflow", sys))  # it stands before that of the format
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=re.escape(optional.missing(package))):
@@ -363,10 +363,10 @@ def test_an_artifact_that_prepares_pixels_otherwise_is_refused(tmp_path, monkeyp
     export.export_model(model, tmp_path, images=pixels, **STATISTICS)
 
     def one_step_brighter(path):
-        predict = packed.load(path)
+        predict = FORMATS["tfq"].load(path)
         return lambda images: predict(np.minimum(images, 254) + np.uint8(1))
 
-    monkeypatch.setattr(packed, "load_uint8", one_step_brighter)
+    monkeypatch.setattr(FORMATS["tfq"], "load_uint8", one_step_brighter)
     with pytest.raises(export.ExportMismatch, match="the exported tfq on uint8 images does not compute"):
         export.export_model(model, tmp_path, images=pixels, **STATISTICS)
 

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,13 +14,15 @@ from running import trained as run_of
 
 import models
 import tfq
-from tfq import choices, export
+from tfq import export
 from tfq.backend.keras import backend, is_legacy, keras
 from tfq.backend.keras import ops as keras_ops
+from tfq.cli.config import TrainingConfig
 from tfq.convert.from_keras import from_keras
 from tfq.export import __main__ as program
-from tfq.export import byte_kernels, table, verify
-from tfq.export.formats import lce, packed, savedmodel
+from tfq.export import binary_layers, byte_kernels, table, verify
+from tfq.export.formats import FORMATS
+from tfq.export.formats.lce import binary_convolutions
 from tfq.graph import file
 from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
@@ -141,7 +142,7 @@ def test_tflite_holds_quantized_kernels_as_numbers(name, data, tmp_path):
         assert layer.kernel_quantizer is not None
     assert report.in_float == (("eight",) if name == "tflite" else ())
     assert ("low-bit layers that stay in float: eight" in str(report)) == (name == "tflite")
-    binary = [row for row in export.FORMATS[name].sizes(report.path) if row[3] >= 4 * 18432]
+    binary = [row for row in FORMATS[name].sizes(report.path) if row[3] >= 4 * 18432]
     assert [(row[1], row[2] < 18432 + 64 * 4 + 1) for row in binary] == [
         ("CONV_2D int8" if name == "tflite" else "CONV_2D", True)
     ]
@@ -159,9 +160,9 @@ def test_an_export_leaves_convolutions_in_groups_as_they_are(data, tmp_path):
     weights = model.get_weights()
     model.set_weights([-values for values in weights])
     (report,) = saved(model, tmp_path, ["savedmodel"], images)
-    np.testing.assert_allclose(savedmodel.load(report.path)(images), -before, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(FORMATS["savedmodel"].load(report.path)(images), -before, rtol=1e-5, atol=1e-5)
     # tf_keras reads the latent kernel in front of what it compiles.
-    assert sum(row[2] for row in savedmodel.sizes(report.path)) == 4 * (model.count_params() + 72 * is_legacy)
+    assert sum(row[2] for row in FORMATS["savedmodel"].sizes(report.path)) == 4 * (model.count_params() + 72 * is_legacy)
     model.set_weights(weights)
     np.testing.assert_allclose(model.predict(images, verbose=0), before, rtol=1e-5, atol=1e-5)
     traced = keras.Model(model.inputs, model.outputs)  # anew, with the same layers
@@ -243,43 +244,14 @@ def test_savedmodel_takes_uint8_images_and_prepares_them(floating, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
     (report,) = saved(floating, tmp_path, ["savedmodel"], images, pixel_mean=MEAN, pixel_std=STD)
     prepared = ((images / 255 - MEAN) / STD).astype("float32")
-    expected = savedmodel.load(report.path)(prepared)
-    np.testing.assert_allclose(savedmodel.load(report.path, savedmodel.UINT8_SIGNATURE)(images), expected, rtol=1e-3, atol=1e-4)
+    expected = FORMATS["savedmodel"].load(report.path)(prepared)
+    np.testing.assert_allclose(FORMATS["savedmodel"].load_uint8(report.path)(images), expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(floating.predict(prepared, verbose=0), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_one_of_two_pixel_statistics_is_refused(floating, data, tmp_path):
     with pytest.raises(ValueError, match="of pixel_mean and pixel_std only one is given"):
         saved(floating, tmp_path, ["keras"], data[0][:16], pixel_mean=MEAN)
-
-
-# --- a file that is wrong
-
-
-@pytest.mark.parametrize("name", list(export.FORMATS))
-def test_a_wrong_file_of_any_format_is_found(name, xnor, data, tmp_path, monkeypatch):
-    """Written of a model whose last layer has lost its first row: no name, and one line that says which format and how far."""
-    if name not in choices.ANY_BACKEND_EXPORTS and backend != "tensorflow":
-        pytest.skip("needs TensorFlow")
-    if name == "lce":
-        pytest.importorskip("larq_compute_engine")
-    if name == "tfq":
-        runtime()
-    write = export.FORMATS[name].write
-
-    def write_another(model, path, sample):
-        weights = model.get_weights()
-        try:
-            model.set_weights([*weights[:-2], np.roll(weights[-2], 1, axis=1), weights[-1]])
-            write(model, path, sample)
-        finally:
-            model.set_weights(weights)
-
-    monkeypatch.setattr(export.FORMATS[name], "write", write_another)
-    with pytest.raises(export.ExportMismatch, match=f"the exported {name} .*: 128 images, same top-1 on ") as error:
-        saved(xnor, tmp_path, [name], data[0][:128])
-    assert "\n" not in str(error.value)
-    assert list(tmp_path.iterdir()) == []
 
 
 # --- larq-compute-engine
@@ -289,7 +261,7 @@ def test_a_wrong_file_of_any_format_is_found(name, xnor, data, tmp_path, monkeyp
 def test_lce_file_is_binary_and_agrees(data, tmp_path):
     model = trained("xnor", data)
     (report,) = saved(model, tmp_path, ["lce"], data[0][:64])
-    assert lce._count(report.path.read_bytes()) == lce.check(model) == 2
+    assert binary_convolutions(report.path.read_bytes()) == binary_layers.check(model) == 2
     assert report.agreement.top1_agreement >= 0.9
 
 
@@ -297,7 +269,7 @@ def test_lce_file_is_binary_and_agrees(data, tmp_path):
 @pytest.mark.slow
 def test_lce_file_of_the_full_network_is_small(tmp_path):
     """1/23 of the float32 TFLite file of the wide resnet20."""
-    lce.write(models.build("resnet20", "xnor"), tmp_path / "model.tflite")
+    FORMATS["lce"].save(models.build("resnet20", "xnor"), tmp_path / "model.tflite")
     assert (tmp_path / "model.tflite").stat().st_size <= 4_443_752 / 23
 
 
@@ -342,20 +314,20 @@ def with_a_zero_filter():
 )
 def test_convolutions_that_would_stay_float_are_refused_by_name(make, reason):
     with pytest.raises(export.Unsupported, match=f"layer 'inner' would silently stay a float convolution .*{reason}"):
-        lce.check(make())
+        binary_layers.check(make())
 
 
 @needs_lce
 @pytest.mark.parametrize("pad_values", [0, 1])
 def test_what_is_not_refused_is_binary(pad_values, tmp_path):
-    lce.write(one_convolution(padding="same", pad_values=pad_values), tmp_path / "model.tflite")
-    assert lce._count((tmp_path / "model.tflite").read_bytes()) == 1
+    FORMATS["lce"].save(one_convolution(padding="same", pad_values=pad_values), tmp_path / "model.tflite")
+    assert binary_convolutions((tmp_path / "model.tflite").read_bytes()) == 1
 
 
 @needs_lce
 def test_a_file_that_its_interpreter_refuses_is_said_in_a_line(data, monkeypatch, tmp_path):
     """Whatever the reasons that are known."""
-    monkeypatch.setattr(lce, "_why_float", lambda layer, input_bits: None)
+    monkeypatch.setattr(binary_layers, "_why_float", lambda layer, input_bits: None)
     with pytest.raises(export.Unsupported, match="larq-compute-engine made a file that it cannot run itself"):
         saved(one_convolution(groups=2), tmp_path, ["lce"], data[0][:16, :8, :8])
     assert list(tmp_path.iterdir()) == []
@@ -364,9 +336,9 @@ def test_a_file_that_its_interpreter_refuses_is_said_in_a_line(data, monkeypatch
 @needs_lce
 def test_a_convolution_that_the_converter_leaves_in_float_is_found(monkeypatch, tmp_path):
     """Whatever the reasons that are known: the binary convolutions of the file are counted."""
-    monkeypatch.setattr(lce, "_why_float", lambda layer, input_bits: None)
+    monkeypatch.setattr(binary_layers, "_why_float", lambda layer, input_bits: None)
     with pytest.raises(export.Unsupported, match="made 0 of 1 quantized convolutions binary"):
-        lce.write(with_a_zero_filter(), tmp_path / "model.tflite")
+        FORMATS["lce"].save(with_a_zero_filter(), tmp_path / "model.tflite")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -378,7 +350,7 @@ def test_lce_names_the_low_bit_layers_that_it_keeps_in_float(data, tmp_path):
     y = BatchNormalization()(QuantConv2D(32, 3, kernel_quantizer=XnorWeights(), name="pixels")(x))
     y = BatchNormalization()(keras.layers.Flatten()(QuantConv2D(32, 3, **binary)(y)))
     model = keras.Model(x, keras.layers.Dense(4)(QuantDense(32, **binary, name="signs")(y)))
-    assert lce.check(model) == 1
+    assert binary_layers.check(model) == 1
     (report,) = saved(model, tmp_path, ["lce"], data[0][:16, :8, :8])
     assert report.in_float == ("pixels", "signs")
     assert str(report).endswith("low-bit layers that stay in float: pixels, signs")
@@ -389,7 +361,7 @@ def test_lce_names_every_layer_that_it_refuses():
     y = QuantConv2D(64, 3, name="four", input_quantizer=DoReFaInputs(4))(keras.layers.Conv2D(64, 1)(x))
     y = QuantConv2D(64, 3, name="three", input_quantizer=XnorInputs(), kernel_quantizer=TernaryWeights())(y)
     with pytest.raises(export.Unsupported, match=r"layer 'four' .* by DoReFaInputs, .*; layer 'three' .* exact zeros") as error:
-        lce.check(keras.Model(x, y))
+        binary_layers.check(keras.Model(x, y))
     assert "\n" not in str(error.value)
 
 
@@ -401,7 +373,7 @@ def test_lce_says_which_sizes_are_unknown():
     with pytest.raises(
         export.Unsupported, match=r"takes models of known sizes; layer '.*' has a tensor of shape \(None, None, No"
     ):
-        lce.check(keras.Model(x, QuantConv2D(32, 3, kernel_quantizer=XnorWeights())(x)))
+        binary_layers.check(keras.Model(x, QuantConv2D(32, 3, kernel_quantizer=XnorWeights())(x)))
 
 
 @tensorflow_only
@@ -410,7 +382,7 @@ def test_tflite_takes_images_of_any_size(data, tmp_path):
     y = BatchNormalization()(keras.layers.Conv2D(8, 3)(x))
     y = QuantConv2D(32, 3, input_quantizer=XnorInputs(), kernel_quantizer=XnorWeights())(y)
     (report,) = saved(keras.Model(x, keras.layers.GlobalAveragePooling2D()(y)), tmp_path, ["tflite"], data[0][:16])
-    predict = export.FORMATS["tflite"].load(report.path)
+    predict = FORMATS["tflite"].load(report.path)
     assert [predict(data[0][:2, :size, :8]).shape for size in (8, 9)] == [(2, 32), (2, 32)]
 
 
@@ -445,7 +417,7 @@ def test_every_layer_that_a_format_refuses_is_named_before_the_training(monkeypa
     monkeypatch.setattr(program, "build_model", lambda *arguments: keras.Model(x, y))
     monkeypatch.setattr(program.run_data, "claim", lambda directory, dataset, log: dataset)
     with pytest.raises(export.Unsupported, match="layer 'up'"):
-        program.train(SimpleNamespace(export=["tfq"]), backend, None, None, None)
+        program.train(TrainingConfig(export=("tfq",)), backend, None, None, None)
 
 
 # --- .tfq
@@ -478,7 +450,7 @@ def test_tfq_refuses_what_it_cannot_hold(data, tmp_path, capfd):
 def test_table_counts_each_byte(data, tmp_path):
     model = trained("xnor", data)
     file.write(from_keras(model), tmp_path / "model.tfq")
-    lines = table.by_layer(packed.sizes(tmp_path / "model.tfq")).splitlines()
+    lines = table.by_layer(FORMATS["tfq"].sizes(tmp_path / "model.tfq")).splitlines()
     # The second convolution: 2,304 bits, 16 scales and 16 biases.
     (line,) = [line for line in lines if line.split()[:3] == [model.layers[3].name, "binary", "1"]]
     assert line.split()[3:5] == [str(2304 // 8 + 4 * 32), f"{4 * (2304 + 16):,}"]
@@ -493,7 +465,7 @@ def test_every_format_says_the_bytes_of_each_layer(name, weight, xnor, data, tmp
     if name == "lce":
         pytest.importorskip("larq_compute_engine")
     (report,) = saved(xnor, tmp_path, [name], data[0][:128])
-    rows = export.FORMATS[name].sizes(report.path)
+    rows = FORMATS[name].sizes(report.path)
     assert (432 * weight + 16 * 4, 4 * (432 + 16)) in [row[2:] for row in rows]
     if name == "lce":
         assert (4 * 9 * 16 + 2 * 4 * 16, 4 * (9 * 16 * 32 + 2 * 16)) in [row[2:] for row in rows]
@@ -569,10 +541,6 @@ def test_a_run_of_the_other_keras_is_named(tmp_path, capsys):
     (tmp_path / "flags.cfg").write_text(f"--backend={'tensorflow' if is_legacy else 'tf_keras'}\n")
     assert program.main([str(tmp_path)]) == 1
     assert "TF_USE_LEGACY_KERAS" in capsys.readouterr().err
-
-
-def test_formats_are_those_of_the_training_program():
-    assert tuple(export.FORMATS) == choices.EXPORTS
 
 
 def test_images_are_needed_for_a_model(floating, tmp_path):

@@ -12,8 +12,7 @@ from tfq import export
 from tfq.backend.keras import backend, keras, ops
 from tfq.convert import layers as export_layers
 from tfq.convert.from_keras import from_keras
-from tfq.export import verify
-from tfq.export.formats import lce
+from tfq.export import binary_layers, verify
 from tfq.graph import nodes as g
 from tfq.layers import BatchNormalization, QuantConv2D, QuantDense
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, XnorInputs, XnorWeights
@@ -85,7 +84,7 @@ def test_binarynet_agrees(images, tmp_path):
 def test_lce_takes_binarynet(images, tmp_path):
     """A narrow one: on the full one its converter fails."""
     model = binarynet(images, width=32)
-    assert lce.check(model) == 5
+    assert binary_layers.check(model) == 5
     agrees(model, images[:32], tmp_path, ["lce"])
 
 
@@ -253,4 +252,4 @@ def test_lce_says_what_it_would_leave_in_float_in_a_nested_model():
     x = keras.Input((8, 8, 32))
     inner = keras.Sequential([keras.Input((8, 8, 32)), QuantConv2D(8, 3, kernel_quantizer=XnorWeights(), name="c")], name="inner")
     with pytest.raises(export.Unsupported, match="layer 'inner/c' would silently stay a float convolution"):
-        lce.check(keras.Model(x, inner(L.Conv2D(32, 1)(x))))
+        binary_layers.check(keras.Model(x, inner(L.Conv2D(32, 1)(x))))

@@ -93,9 +93,7 @@ def test_kernels_are_on_the_nearest_step_of_their_filter(model, report):
 @tensorflow_only
 def test_report_says_what_is_lost_on_labelled_images(model, report, data):
     images, targets = data[0][:128], data[1][:128]
-    from tfq.export.formats import tflite_int8
-
-    predict = tflite_int8.load(report.path)
+    predict = export.FORMATS["tflite_int8"].load(report.path)
     own = np.mean(predict(images).argmax(axis=1) == targets)
     theirs = np.mean(model.predict(images, verbose=0).argmax(axis=1) == targets)
     assert report.accuracy == accuracy.Accuracy(128, pytest.approx(own), pytest.approx(theirs))

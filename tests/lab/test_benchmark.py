@@ -223,7 +223,7 @@ def test_tensorflow_is_missed_before_the_work(module, capsys, monkeypatch):
 @pytest.mark.parametrize("module", [conv, infer])
 def test_another_backend_is_refused_before_the_work(module, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("tfq.export.formats.backend", "jax")
+    monkeypatch.setattr("tfq.export.checks.backend", "jax")
     with pytest.raises(SystemExit, match="1"):
         module.main([])
     (line,) = capsys.readouterr().err.splitlines()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import models
-from models import bits
+from models import methods, networks
 from tfq import layers, quantizers
 from tfq.backend.keras import keras, ops
 
@@ -185,6 +185,11 @@ def test_every_trainable_weight_gets_a_gradient(name, method, options):
         ({"method": "dorefa", "w_bits": 17, "a_bits": 2}, "w_bits=17 does not fit method='dorefa': it must be 1 to 16, or 32"),
         ({"method": "xnor", "w_bits": 2}, "w_bits=2 does not fit method='xnor': it must be 1"),
         ({"method": "float", "g_bits": 6}, "g_bits=6 does not fit method='float': it must be 32"),
+        ({"bn_first": True}, "network 'resnet20' has no option 'bn_first'; it has width, depth"),
+        ({"name": "nin", "depth": 8}, "network 'nin' has no option 'depth'; it has bn_first"),
+        ({"depth": 8.0}, "resnet20: depth must be an integer; got depth=8.0"),
+        ({"width": True}, "resnet20: width must be an integer; got width=True"),
+        ({"latent": False}, "latent=False is for low-bit methods; got method='float'"),
         ({"method": "ternary", "kmap": True}, "kmap=True scales the inputs of method 'xnor'; got method='ternary'"),
     ],
 )
@@ -194,7 +199,37 @@ def test_wrong_arguments_are_refused(arguments, message):
 
 
 def test_bits_of_the_methods():
-    assert bits.resolve("ternary") == (2, 32, 32)
-    assert bits.resolve("ternary", a_bits=1) == bits.resolve("ternary_a1") == (2, 1, 32)
-    assert bits.resolve("xnor") == (1, 1, 32)
-    assert bits.resolve("dorefa", 32, 32, 32) == (32, 32, 32)
+    assert methods.method("ternary").resolve() == (2, 32, 32)
+    assert methods.method("ternary").resolve(a_bits=1) == methods.method("ternary_a1").resolve() == (2, 1, 32)
+    assert methods.method("xnor").resolve() == (1, 1, 32)
+    assert methods.method("dorefa").resolve(32, 32, 32) == (32, 32, 32)
+
+
+def test_each_method_names_the_formats_that_it_can_be_exported_to():
+    every = ("savedmodel", "keras", "tflite", "tflite_int8", "lce", "tfq")
+    of = {name: method.formats for name, method in methods.METHODS.items()}
+    assert of["float"] == of["xnor"] == every
+    assert of["ternary_a1"] == of["dorefa"] == tuple(name for name in every if name != "lce")
+    assert of["int8"] == ("savedmodel", "tflite")
+
+
+def test_a_network_from_outside_is_built_like_one_of_ours(monkeypatch):
+    monkeypatch.setattr(networks, "NETWORKS", dict(networks.NETWORKS))
+
+    def mine(scheme, input_shape, num_classes, size=2):
+        x = inputs = keras.Input(input_shape)
+        for number in range(size):
+            x = scheme.conv(scheme.activation(x, name=f"relu{number}"), 4, 1, name=f"conv{number}")
+        return keras.Model(inputs, keras.layers.Dense(num_classes)(keras.layers.GlobalAveragePooling2D()(x)))
+
+    size = models.Option("size", int, "Layers.", "must be 1 or more", lambda size: size >= 1)
+    models.register_network(models.Network("mine", mine, (size,)))
+    model = models.build("mine", "dorefa", w_bits=2, a_bits=3, input_shape=(4, 4, 3), num_classes=5, size=3)
+    assert [layer.kernel_quantizer.bits for layer in of(model, layers.QuantConv2D)] == [2, 2, 2]
+    with pytest.raises(ValueError, match="mine: size must be 1 or more; got size=0"):
+        models.build("mine", size=0)
+    with pytest.raises(ValueError, match="there is a network 'nin' already"):
+        models.register_network(models.Network("nin", mine))
+    for option in (models.Option("kmap", bool, ""), models.Option("depth", float, "")):
+        with pytest.raises(ValueError, match=f"network 'other': there is another flag --{option.name} already"):
+            models.register_network(models.Network("other", mine, (option,)))

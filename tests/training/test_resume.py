@@ -52,13 +52,13 @@ def data(low=0, high=60, classes=3, size=6, source="from first.npz"):
 
 @pytest.fixture
 def flags():
-    """The function that gives the flags of train.py as the arguments say."""
+    """The function that gives what the training program takes, as the arguments of train.py say."""
     with flagsaver.flagsaver():
 
         def parsed(*arguments):
             train.FLAGS.unparse_flags()
             train.FLAGS(["train.py", *arguments])
-            return train.FLAGS
+            return train.config()
 
         yield parsed
 
@@ -101,7 +101,7 @@ def stop(monkeypatch):
 
 
 def test_a_run_that_is_stopped_in_a_validation_loses_nothing(flags, stop, tmp_path, capsys):
-    given = flags("--epochs=3", "--batch_size=8", "--optimizer=sgd", "--lr=0.1", "--dataset=npz")
+    given = flags("--epochs=3", "--batch_size=8", "--optimizer=sgd", "--lr=0.1", "--dataset=npz", "--data_dir=first.npz")
     stop(None)
     whole = trained(given, RunDirectory(tmp_path / "whole"))
     stopped = RunDirectory(tmp_path / "stopped")

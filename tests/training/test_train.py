@@ -3,12 +3,12 @@
 import json
 import re
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from running import BACKEND, TINY, arrays, history, train, train_and_kill, train_process, trained
 
+from tfq.cli.config import TrainingConfig
 from tfq.export import label_file
 from tfq.training.run_directory import RunDirectory
 
@@ -33,14 +33,14 @@ def test_evaluation_tests_the_last_checkpoint_too_where_it_is_of_another_epoch(t
     model.compile("sgd", loss, metrics=[keras.metrics.SparseCategoricalAccuracy(name="top1")])
     images, labels = np.zeros((4, 2, 2, 1), np.uint8), np.array([0, 0, 0, 1])
     dataset = datasets.make("npz", (images, labels, images, labels), 2, flip=False, source="from a test")
-    flags = SimpleNamespace(batch_size=4, eval_batch_size=None)
+    config = TrainingConfig(batch_size=4)
     directory = RunDirectory(tmp_path)
     directory.begin(run_data.describe(dataset))
 
     def tested(path, epochs, bias):
         model.layers[-1].bias.assign(bias)
         checkpoint.save(model, path, History([{"epoch": epoch} for epoch in range(epochs)]))
-        program.evaluate(flags, directory, dataset)
+        program.evaluate(config, directory, dataset)
         return capsys.readouterr().out.splitlines()
 
     best = f"==> Test top-1 of {directory.best} (epoch 0): 75.000%"
@@ -59,7 +59,6 @@ def test_crops_and_flips_are_those_of_the_flags_or_of_the_data_set():
     from tfq.data import dataset as datasets
 
     x = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3)).astype("uint8")
-    flags = {"holdout": 0, "limit_train": None, "batch_size": 8, "eval_batch_size": None, "seed": 0}
     for crop, flip, of_data, expected in (
         (True, None, True, (True, True)),
         (True, None, False, (True, False)),
@@ -69,7 +68,7 @@ def test_crops_and_flips_are_those_of_the_flags_or_of_the_data_set():
         (False, True, False, (False, True)),
     ):
         dataset = datasets.make("own", (x, np.arange(8), x, np.arange(8)), 8, flip=of_data, source="")
-        batches, _ = program.make_batches(SimpleNamespace(crop=crop, flip=flip, **flags), dataset)
+        batches, _ = program.make_batches(TrainingConfig(batch_size=8, crop=crop, flip=flip), dataset)
         assert isinstance(batches, data.Batches)
         assert (batches.crop, batches.flip) == expected
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from running import BACKEND, train
+from running import BACKEND, ROOT, train
 
 SLIPS = {
     "--method=nonsense": "--method",
@@ -19,16 +19,17 @@ SLIPS = {
     "--method=float --a_bits=1": "--a_bits=1",
     "--method=ternary --a_bits=4": "--a_bits=4",
     "--method=ternary --kmap": "--kmap",
-    "--model=resnet20 --bn_first": "--bn_first",
-    "--model=nin --width=2": "--width",
-    "--depth=21": "--depth=21",
-    "--method=float --nolatent": "--nolatent is for low-bit methods; got --method=float",
+    "--model=resnet20 --bn_first": "--bn_first is for --model=nin; got --model=resnet20",
+    "--model=nin --width=2": "--width is for --model=resnet20; got --model=nin",
+    "--method=ternary --kmap --model=nin --depth=8": "--kmap is for --method=xnor; got --method=ternary; --depth is for --model",
+    "--depth=21": "--depth=21 must be 6 n + 2 with n >= 1 (8, 14, 20, ...)",
+    "--method=float --nolatent": "--nolatent is for --method=xnor or ternary or ternary_a1 or dorefa; got --method=float",
     "--nolatent --backend=tf_keras": "--nolatent needs Keras 3",
-    "--width=0": "--width=0",
+    "--width=0": "--width=0 must be 1 or more",
     "--bn_momentum=1": "--bn_momentum=1.0 must be from 0 to below 1",
     "--epochs=0": "--epochs",
-    "--lr=0": "--lr",
-    "--lr=nan": "--lr",
+    "--lr=0": "error: --lr=0.0 must be above 0",
+    "--lr=nan": "error: --lr=nan must be above 0",
     "--weight_decay=-1": "--weight_decay",
     "--schedule=step --milestones=5,x": "--milestones",
     "--dataset=npz": "--dataset=npz needs --data_dir=FILE.npz",
@@ -117,3 +118,41 @@ def test_a_run_that_was_stopped_may_go_on(tmp_path):
     assert RunDirectory(tmp_path).read_flags()["stop_on_collapse"] == "false"
     with pytest.raises(train.UsageError, match="--kmap=true differs"):
         claim("--kmap")
+
+
+def test_flags_that_are_evaluated_with_a_run_are_checked_with_those_of_the_run(tmp_path):
+    """Not before: the method needs bits, and the data set its file, which only the run says."""
+    import train
+    from tfq.training.run_directory import RunDirectory
+
+    images = tmp_path / "images.npz"
+    images.touch()
+    RunDirectory(tmp_path).write_flags({"method": "dorefa", "w_bits": "2", "a_bits": "4", "data_dir": str(images)})
+    train.FLAGS.unparse_flags()
+    train.parse(["train.py", "--evaluate", "--method=dorefa", "--dataset=npz", f"--run_dir={tmp_path}"])
+    assert train.config().network == {"w_bits": 2, "a_bits": 4, "kmap": False, "latent": True}
+
+
+def test_a_network_from_outside_has_its_flags_in_train_py():
+    """In a process of its own, as a user's program: flags are defined when train.py is imported. No Keras is."""
+    code = (
+        "import sys, models\n"
+        "size = models.Option('size', int, 'Layers. Default: 2.', 'must be 1 or more', lambda size: size >= 1)\n"
+        "models.register_network(models.Network('mine', 'mine:build', (size,), counts_relu=True))\n"
+        "import train\n"
+        "train.parse(sys.argv)\n"
+        "config = train.config()\n"
+        "print(config.model, config.network, config.count_relu, 'keras' in sys.modules)\n"
+    )
+
+    def said(*given):
+        return subprocess.run([sys.executable, "-c", code, *given], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    given = "{'kmap': False, 'latent': True, 'size': 3}"
+    assert said("--model=mine", "--size=3").stdout == f"mine {given} True False\n", said("--model=mine", "--size=3").stderr
+    for slip, line in (
+        (["--model=mine", "--size=0"], "--size=0 must be 1 or more"),
+        (["--size=3"], "--size is for --model=mine; got --model=resnet20"),
+        (["--model=mine", "--depth=8"], "--depth is for --model=resnet20; got --model=mine"),
+    ):
+        assert said(*slip).stderr == f"train.py: error: {line}\n"

@@ -7,6 +7,7 @@ from tfq.backend.devices import accelerators, enable_determinism
 from tfq.backend.keras import keras
 from tfq.backend.rounding import exact_products
 from tfq.backend.settings import plain_settings
+from tfq.cli.config import TrainingConfig
 from tfq.summary import summarize
 from tfq.training import checkpoint, optimizers, run_data, transfer
 from tfq.training.history import History
@@ -39,11 +40,11 @@ log = Lines()
 
 @plain_settings(log)
 @exact_products()
-def run(flags, backend, directory, build):
-    """Train or test by the flags of train.py, in float32 but for what `--bfloat16` allows.
+def run(config: TrainingConfig, backend, directory, build):
+    """Train or test as the flags of train.py say, in float32 but for what `--bfloat16` allows.
 
     Args:
-        flags: their values.
+        config: what they say.
         backend: name of the backend in use.
         directory: the `RunDirectory`.
         build: the function that makes the network, `models.build`.
@@ -51,43 +52,43 @@ def run(flags, backend, directory, build):
     Raises:
         One of `ERRORS`, with a message for the user.
     """
-    if flags.deterministic:
+    if config.deterministic:
         enable_determinism()
-    keras.utils.set_random_seed(flags.seed)
-    dataset = data.load(flags.dataset, flags.data_dir, log, image_size=flags.image_size, labels=flags.labels)
+    keras.utils.set_random_seed(config.seed)
+    dataset = data.load(config.dataset, config.data_dir, log, image_size=config.image_size, labels=config.labels)
     log(f"==> Data: {dataset}")
-    if flags.export:
-        export.check(flags.export, directory.exports, len(dataset.x_test))
-    if flags.evaluate:
-        evaluate(flags, directory, dataset)
+    if config.export:
+        export.check(config.export, directory.exports, len(dataset.x_test))
+    if config.evaluate:
+        evaluate(config, directory, dataset)
     else:
         try:
-            train(flags, backend, directory, dataset, build)
+            train(config, backend, directory, dataset, build)
         finally:
             log.clear()
-    if flags.export:
-        export_best(directory, dataset, flags)
+    if config.export:
+        export_best(directory, dataset, config)
 
 
-def train(flags, backend, directory, dataset, build):
-    """Train by the flags, going on from the last checkpoint where there is one."""
+def train(config: TrainingConfig, backend, directory, dataset, build):
+    """Train, going on from the last checkpoint where there is one."""
     dataset = run_data.claim(directory, dataset, log)
-    batches, val_batches = make_batches(flags, dataset)
-    model = build_model(flags, build, dataset, len(batches))
-    if flags.export:
-        export.check_model(model, flags.export)
-    history = resume(model, directory, flags)
-    test_name = "Holdout" if flags.holdout else "Test"
+    batches, val_batches = make_batches(config, dataset)
+    model = build_model(config, build, dataset, len(batches))
+    if config.export:
+        export.check_model(model, config.export)
+    history = resume(model, directory, config)
+    test_name = "Holdout" if config.holdout else "Test"
     collapse = callbacks.StopOnCollapse(history, dataset.num_classes, batches.num_images)
-    stops = [callbacks.StopOnNaN(), *([collapse] if flags.stop_on_collapse else [])]
+    stops = [callbacks.StopOnNaN(), *([collapse] if config.stop_on_collapse else [])]
     # They must see what training has left before the validation begins, so that the checkpoint of that moment has it.
     figures = [
         callbacks.Speed(batches),
         callbacks.FlipRatio(),
-        *([callbacks.Diagnosis(batches, val_batches)] if flags.diagnose else []),
+        *([callbacks.Diagnosis(batches, val_batches)] if config.diagnose else []),
     ]
     record = callbacks.Record(history, directory.last, directory.best, directory.history, figures)
-    is_complete = history.epochs >= flags.epochs  # before what `complete` adds, which TensorBoard is to see too
+    is_complete = history.epochs >= config.epochs  # before what `complete` adds, which TensorBoard is to see too
     with data.feeding(model, batches, val_batches) as fed:
         complete(record, model, fed.val_images)
         if not is_complete:
@@ -95,85 +96,75 @@ def train(flags, backend, directory, dataset, build):
             model.fit(
                 fed.images,
                 validation_data=fed.val_images,
-                epochs=flags.epochs,
+                epochs=config.epochs,
                 initial_epoch=history.epochs,
                 shuffle=False,  # the batches do it, by seed and epoch
                 verbose=0,  # `Progress` says it, in the lines that `Report` ends
                 callbacks=[
                     callbacks.DataEpoch(batches),
-                    *([callbacks.Bfloat16Training()] if flags.bfloat16 else []),
-                    # The seed's figures for nin count its ReLUs, those for resnet20 do not.
-                    callbacks.Complexity(count_relu=flags.model == "nin", log=log),
+                    *([callbacks.Bfloat16Training()] if config.bfloat16 else []),
+                    callbacks.Complexity(count_relu=config.count_relu, log=log),
                     stops[0],
                     callbacks.Progress(*fed.steps, test_name, log.progress),
                     record,
-                    callbacks.Report(batches, val_batches, flags.epochs, test_name, log),
+                    callbacks.Report(batches, val_batches, config.epochs, test_name, log),
                     *stops[1:],  # behind the record, whose history it reads
                     *tensorboard(directory, history),
                 ],
             )
     reason = next((stop.reason for stop in stops if stop.reason), None)
     if history.epochs:
-        finish(flags, directory, dataset, model, history, reason)
+        finish(config, directory, dataset, model, history, reason)
     elif reason:
         directory.write_json(directory.summary, {"epochs": 0, "stopped": reason})
     if reason:
         raise TrainingStopped(reason)
 
 
-def make_batches(flags, dataset):
+def make_batches(config, dataset):
     """Training batches, and those that the best epoch is picked on: of the test set, or of held-out training images."""
     x, y, val_x, val_y = dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test
-    if flags.holdout:
-        x, y, val_x, val_y = data.hold_out(dataset, flags.holdout, flags.seed)
-    x, y = x[: flags.limit_train], y[: flags.limit_train]
-    flip = dataset.flip if flags.flip is None else flags.flip
+    if config.holdout:
+        x, y, val_x, val_y = data.hold_out(dataset, config.holdout, config.seed)
+    x, y = x[: config.limit_train], y[: config.limit_train]
+    flip = dataset.flip if config.flip is None else config.flip
     batches = data.Batches(
-        x, y, flags.batch_size, dataset.mean, dataset.std, crop=flags.crop, flip=flip, shuffle=True, seed=flags.seed
+        x, y, config.batch_size, dataset.mean, dataset.std, crop=config.crop, flip=flip, shuffle=True, seed=config.seed
     )
-    return batches, data.Batches(val_x, val_y, evaluation_batch(flags), dataset.mean, dataset.std)
+    return batches, data.Batches(val_x, val_y, evaluation_batch(config), dataset.mean, dataset.std)
 
 
-def evaluation_batch(flags):
+def evaluation_batch(config):
     """Images a step of a test: those of a training step, whose memory is known to suffice, unless the user says otherwise."""
-    return flags.eval_batch_size or flags.batch_size
+    return config.eval_batch_size or config.batch_size
 
 
-def build_model(flags, build, dataset, steps_per_epoch):
+def build_model(config, build, dataset, steps_per_epoch):
     """The compiled network, with weights of its own or of `--init_from`."""
-    options = {
-        name: getattr(flags, name) for name in ("width", "depth", "bn_first", "bn_momentum") if getattr(flags, name) is not None
-    }
     model = build(
-        flags.model,
-        method=flags.method,
-        w_bits=flags.w_bits,
-        a_bits=flags.a_bits,
-        g_bits=flags.g_bits,
-        kmap=flags.kmap,
-        latent=flags.latent is not False,
+        config.model,
+        method=config.method,
+        **config.network,
         input_shape=dataset.x_train.shape[1:],
         num_classes=dataset.num_classes,
-        **options,
     )
-    milestones = [int(epoch) for epoch in flags.milestones]
-    rate = optimizers.learning_rate(flags.schedule, flags.lr, flags.epochs, steps_per_epoch, milestones)
+    rate = optimizers.learning_rate(config.schedule, config.lr, config.epochs, steps_per_epoch, config.milestones)
     model.compile(
-        optimizers.build(flags.optimizer, rate, flags.weight_decay, model),
+        optimizers.build(config.optimizer, rate, config.weight_decay, model),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="top1")],
-        steps_per_execution=flags.steps_per_execution,
+        steps_per_execution=config.steps_per_execution,
     )
     return model
 
 
-def resume(model, directory, flags):
+def resume(model, directory, config):
     """Bring the model to where the run in the directory was; returns its `History`."""
     saved = checkpoint.load_latest(directory.last, log=log)
     if saved is None:
-        if flags.init_from:
-            kept = transfer.initialize(model, flags.init_from, flags.init_skip, log)
-            log(f"==> Weights from {flags.init_from}" + (f"; initial ones in {', '.join(kept)}" if kept else ""))
+        if config.init_from:
+            kept = transfer.initialize(model, config.init_from, config.init_skip, log)
+            log(f"==> Weights from {config.init_from}" + (f"; initial ones in {', '.join(kept)}" if kept else ""))
         return History()
     loaded, history = saved
     checkpoint.restore(model, loaded)
@@ -199,15 +190,15 @@ def tensorboard(directory, history):
     return [TensorBoard(directory.tensorboard, history)]
 
 
-def finish(flags, directory, dataset, model, history, stopped):
+def finish(config, directory, dataset, model, history, stopped):
     """Write summary and curves, and print the last line."""
     best = history.best_epoch()
-    picked_on = "held-out training images" if flags.holdout else "the test images"
+    picked_on = "held-out training images" if config.holdout else "the test images"
     seconds = sum(history.column("seconds"))
     cost = summarize(model)
     summary = {
-        "model": flags.model,
-        "method": flags.method,
+        "model": config.model,
+        "method": config.method,
         "dataset": dataset.name,
         "epochs": history.epochs,
         "final_top1": history.rows[-1]["val_top1"],
@@ -224,8 +215,8 @@ def finish(flags, directory, dataset, model, history, stopped):
         "pixel_std": [float(value) for value in dataset.std],
         "labels": list(dataset.labels),
     }
-    if flags.holdout and not stopped:
-        summary["test_top1"] = test_accuracy(flags, checkpoint.load(directory.best)[0], dataset)
+    if config.holdout and not stopped:
+        summary["test_top1"] = test_accuracy(config, checkpoint.load(directory.best)[0], dataset)
         log(f"==> Test top-1 of the best epoch: {summary['test_top1']:.3%}")
     directory.write_json(directory.summary, summary)
     plot.curves([directory.path], directory.curves)
@@ -235,7 +226,7 @@ def finish(flags, directory, dataset, model, history, stopped):
     )
 
 
-def evaluate(flags, directory, dataset):
+def evaluate(config, directory, dataset):
     """Print the test accuracy of the best checkpoint, and of the last where it is there and of another epoch.
 
     Images of another data set than the run's are prepared as those of the run, and the line says whose they are.
@@ -250,27 +241,27 @@ def evaluate(flags, directory, dataset):
         model, history = checkpoint.load(path)
         run_data.check_fits(model, path, dataset)
         if history.trained != tested:
-            log(f"==> Test top-1 of {path}{whose} (epoch {history.trained - 1}): {test_accuracy(flags, model, dataset):.3%}")
+            log(f"==> Test top-1 of {path}{whose} (epoch {history.trained - 1}): {test_accuracy(config, model, dataset):.3%}")
         tested = history.trained
 
 
-def test_accuracy(flags, model, dataset):
+def test_accuracy(config, model, dataset):
     """Top-1 share on the test set."""
-    batches = data.Batches(dataset.x_test, dataset.y_test, evaluation_batch(flags), dataset.mean, dataset.std)
+    batches = data.Batches(dataset.x_test, dataset.y_test, evaluation_batch(config), dataset.mean, dataset.std)
     return model.evaluate(data.feed(batches), verbose=0, return_dict=True)["top1"]
 
 
-def export_best(directory, dataset, flags):
+def export_best(directory, dataset, config):
     """Export the best checkpoint and print what each file holds."""
     model, _ = checkpoint.load(directory.best)
     known, labels = run_data.read(directory), dataset.labels
-    if run_data.difference(known, run_data.describe(dataset)) and flags.labels is None:
+    if run_data.difference(known, run_data.describe(dataset)) and config.labels is None:
         labels = directory.read_json(directory.summary).get("labels", ())  # those of other images are not the network's
     dataset = run_data.prepared(dataset, known)
     images, targets = dataset.x_test[:EXPORT_IMAGES], dataset.y_test[:EXPORT_IMAGES]
     known = {"pixel_mean": dataset.mean, "pixel_std": dataset.std, "labels": labels}
     try:
-        export.save(model, directory.exports, flags.export, images=images, targets=targets, **known, log=_log_report)
+        export.save(model, directory.exports, config.export, images=images, targets=targets, **known, log=_log_report)
     except OSError as error:  # such as a full disk
         raise export.ExportError(f"the export to {directory.exports} failed: {error}") from error
 

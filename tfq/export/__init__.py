@@ -11,11 +11,14 @@ _PUBLIC = {
     "ExportError": "tfq.export.errors",
     "ExportMismatch": "tfq.export.verify",
     "FORMATS": "tfq.export.formats",
+    "Format": "tfq.export.format",
+    "Lossy": "tfq.export.format",
     "Report": "tfq.export.exporter",
     "Unsupported": "tfq.convert.layers",
-    "check": "tfq.export.formats",
-    "check_model": "tfq.export.formats",
+    "check": "tfq.export.checks",
+    "check_model": "tfq.export.checks",
     "export_model": "tfq.export.exporter",
+    "register_format": "tfq.export.formats",
     "save": "tfq.export.exporter",
 }
 

@@ -13,8 +13,10 @@ from tfq.convert.from_keras import check_graph
 from tfq.convert.layers import Unsupported
 from tfq.export import accuracy, label_file, pixels, table
 from tfq.export.accuracy import Accuracy
+from tfq.export.checks import check, check_precision, paths
 from tfq.export.errors import ExportError
-from tfq.export.formats import FORMATS, check, check_precision, paths
+from tfq.export.format import Format
+from tfq.export.formats import FORMATS
 from tfq.export.sample import Sample
 from tfq.export.verify import Agreement, ExportMismatch, check_images, compare, keras_logits
 from tfq.quiet import quiet
@@ -42,7 +44,8 @@ class Report:
 
     def by_layer(self):
         """Table of the bytes of each layer, against float32."""
-        return table.by_layer(FORMATS[self.format].sizes(self.path))
+        rows = FORMATS[self.format].sizes(self.path)
+        return table.by_layer(rows) if rows else f"{self.format} does not say the bytes of each layer"
 
     def __str__(self):
         # A model without weights has no bytes to compare with.
@@ -173,7 +176,7 @@ def save(
         notes = _doubts(job, given)
     places = paths(directory, formats)
     places[0].parent.mkdir(parents=True, exist_ok=True)
-    return [_save_one(job, name, path, notes, log or _no_log) for name, path in zip(formats, places, strict=True)]
+    return [_save_one(job, FORMATS[name], path, notes, log or _no_log) for name, path in zip(formats, places, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -210,39 +213,41 @@ def _no_log(report):
 
 
 @exact_products()
-def _save_one(job, name, path, notes, log):
-    module, model, sample = FORMATS[name], job.model, job.sample
+def _save_one(job, format: Format, path, notes, log):
+    model, sample = job.model, job.sample
     partial = path.parent / f".partial-{path.name}"
     _remove(partial)  # of an export that was killed
     try:
-        lossy = getattr(module, "LOSSY", None)
-        with quiet(passing=(Unsupported, ImportError, ExportMismatch)):
-            module.write(model, partial, sample)
-            if sample.labels and not getattr(module, "HOLDS_LABELS", False):
-                label_file.add(partial, sample.labels)
-            predict = module.load(partial)
-            agreement = compare(name, model, predict, sample.images, lossy=lossy, expected=job.expected)
-            if sample.takes_uint8 and hasattr(module, "load_uint8"):
-                _compare_uint8(name, model, module.load_uint8(partial), sample)
-        is_rounded = lossy and job.targets is not None
+        with quiet(passing=(Unsupported, ImportError, ExportError, ExportMismatch)):
+            _write(format, model, partial, sample)
+            predict = format.load(partial)
+            agreement = compare(format.name, model, predict, sample.images, lossy=format.lossy, expected=job.expected)
+            if sample.takes_uint8 and format.takes_uint8:
+                _compare_uint8(format.name, model, format.load_uint8(partial), sample)
+        is_rounded = format.lossy and job.targets is not None
         cost = accuracy.measure(job.expected, predict, sample.images, job.targets) if is_rounded else None
         _replace(partial, path)
     finally:
         _remove(partial)
-    if job.own_preparation is not None and hasattr(module, "load_uint8"):
+    if job.own_preparation is not None and format.takes_uint8:
         notes = (
             f"takes float32 images from 0 to 255, which layer {job.own_preparation.name!r} prepares; with pixel_mean 0 and "
             "pixel_std 1/255 it would take uint8 ones too",
             *notes,
         )
-    in_float = getattr(module, "in_float", _none)(model)
-    report = Report(name, path, _size(path), 4 * model.count_params(), agreement, cost, in_float, notes)
+    size, in_float = _size(path), tuple(format.in_float(model))
+    report = Report(format.name, path, size, 4 * model.count_params(), agreement, cost, in_float, notes)
     log(report)
     return report
 
 
-def _none(model):
-    return ()
+def _write(format, model, path, sample):
+    format.save(model, path, sample)
+    if not format.is_own(path):
+        wanted = "no file" if format.marker is None else f"no directory with {format.marker} in it"
+        raise ExportError(f"export format {format.name!r} wrote {wanted} where it was to")
+    if sample.labels and not format.holds_labels:
+        label_file.add(path, sample.labels)
 
 
 def _compare_uint8(name, model, predict, sample):
@@ -252,9 +257,20 @@ def _compare_uint8(name, model, predict, sample):
 
 
 def _replace(source, target):
-    if target.is_dir():  # which os.replace refuses to replace by another
-        _remove(target)
-    os.replace(source, target)
+    """Put `source` in the place of `target`, which stays until then."""
+    if not target.is_dir():
+        os.replace(source, target)
+        return
+    # No directory replaces another one that is not empty.
+    old = target.with_name(f".replaced-{target.name}")
+    _remove(old)
+    os.replace(target, old)
+    try:
+        os.replace(source, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+    _remove(old)
 
 
 def _remove(path):

@@ -53,7 +53,7 @@ def read(path, images=None, pixel_mean=None, pixel_std=None, count=None):
     if not directory.best.exists():
         raise RunError(f"there is no run in {path}: it has no {directory.best.name}")
     flags = directory.read_flags() or {}
-    _check_keras(flags, path)
+    _check_keras(flags, directory.best)
     with _reading(directory.best):
         model, _ = checkpoint.load(directory.best)
     said = [file for file in (directory.data, directory.summary) if file.exists()]
@@ -92,12 +92,12 @@ def _pixel_statistics(file):
         raise RunError(f"{file} is no {file.stem} of a run: {error}") from error
 
 
-def _check_keras(flags, path):
+def _check_keras(flags, file):
     """Raise where the run is of the other Keras, whose files this one cannot read."""
-    of_legacy = flags.get("backend") == "tf_keras" or flags.get("method") == "int8"
+    of_legacy = flags.get("backend") == "tf_keras" or file.suffix == ".h5"
     if of_legacy != is_legacy:
         needed = "set TF_USE_LEGACY_KERAS=1" if of_legacy else "unset TF_USE_LEGACY_KERAS"
-        raise RunError(f"the run in {path} is of {'tf_keras' if of_legacy else 'Keras 3'}: {needed}")
+        raise RunError(f"the run in {file.parent} is of {'tf_keras' if of_legacy else 'Keras 3'}: {needed}")
 
 
 def _reading(path):

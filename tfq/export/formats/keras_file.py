@@ -1,49 +1,65 @@
 """Keras' own `.keras` file, without the state of the optimizer."""
 
 import textwrap
+import zipfile
+from pathlib import Path
 
-from tfq.backend.keras import keras, load_model
-from tfq.convert.layers import Unsupported
-from tfq.export import low_bit
+from tfq.export.errors import ExportError
+from tfq.export.format import Format
 
-FILENAME = "model.keras"
-in_float = low_bit.names
 _BATCH_SIZE = 128
 
 
-def write(model, path, sample=None):
-    """Write `model` with its latent kernels, to be trained on or loaded where tfq is installed.
+class KerasFile(Format):
+    """A model with its latent kernels, to be trained on, or to be loaded where tfq is installed."""
 
-    Args:
-        model: functional or Sequential Keras model.
-        path: file to write; ends with `.keras`.
-        sample: not used.
-    """
-    # A model of the same layers that was never compiled: the optimizer of a trained one takes twice as much as its weights.
-    keras.Model(model.inputs, model.outputs, name=model.name).save(str(path))
+    name = "keras"
+    filename = "model.keras"
+    float32_only = False
 
+    def save(self, model, path, sample=None):
+        """Write a functional or Sequential model; `sample` is not used."""
+        from tfq.backend.keras import keras
 
-def load(path):
-    """The function from a batch of images (float32 array) to logits that the model in the file computes.
+        # A model of the same layers that was never compiled: the optimizer of a trained one takes twice as much as its weights.
+        keras.Model(model.inputs, model.outputs, name=model.name).save(str(path))
 
-    Raises:
-        Unsupported: Keras cannot load what it saved, such as layers of a class that is not registered.
-    """
-    try:
-        model = load_model(path)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        # Of an error within a layer, Keras tells all about the model first.
-        reason = textwrap.shorten(str(error).split("Exception encountered: ")[-1], 300, placeholder=" ...")
-        raise Unsupported(f"Keras cannot load the model that it saved: {reason}") from error
-    return lambda images: model.predict(images, batch_size=_BATCH_SIZE, verbose=0)
+    def load(self, path):
+        """What the model in the file computes.
 
+        Raises:
+            ExportError: it is no such file, or a damaged one.
+            Unsupported: Keras cannot load what it saved, such as layers of a class that is not registered.
+        """
+        from tfq.backend.keras import load_model
+        from tfq.convert.layers import Unsupported
 
-def sizes(path):
-    """(name, kind of layer, bytes, bytes in float32) of each layer with weights."""
-    return list(_sizes(load_model(path), ""))
+        if not zipfile.is_zipfile(path):
+            raise ExportError(f"{path} is no model of Keras: it is no zip file, or one that is cut off")
+        try:
+            model = load_model(path)
+        except (NotImplementedError, TypeError, ValueError) as error:
+            # Of an error within a layer, Keras tells all about the model first.
+            reason = textwrap.shorten(str(error).split("Exception encountered: ")[-1], 300, placeholder=" ...")
+            raise Unsupported(f"Keras cannot load the model that it saved: {reason}") from error
+        return lambda images: model.predict(images, batch_size=_BATCH_SIZE, verbose=0)
+
+    def in_float(self, model):
+        """All low-bit layers: their latent kernels are float32."""
+        from tfq.export import low_bit
+
+        return low_bit.names(model)
+
+    def sizes(self, path):
+        """(name, kind of layer, bytes, bytes in float32) of each layer with weights."""
+        from tfq.backend.keras import load_model
+
+        return list(_sizes(load_model(Path(path)), ""))
 
 
 def _sizes(model, prefix):
+    from tfq.backend.keras import keras
+
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _sizes(layer, f"{prefix}{layer.name}/")

@@ -3,49 +3,49 @@
 import importlib
 import math
 
-from tfq.convert.from_keras import from_keras
-from tfq.graph import file
-from tfq.graph import nodes as g
-
-FILENAME = "model.tfq"
-NEEDS = ("safetensors", "numba")
-HOLDS_LABELS = True
+from tfq.export.format import Format
 
 
-def write(model, path, sample):
-    """Write `model` as a `.tfq` file.
+class Packed(Format):
+    """A `.tfq` file of a functional or Sequential model."""
 
-    Args:
-        model: functional or Sequential Keras model.
-        path: file to write.
-        sample: `Sample`, for its pixel statistics and labels.
+    name = "tfq"
+    filename = "model.tfq"
+    needs = ("safetensors", "numba")
+    holds_labels = True
 
-    Raises:
-        Unsupported: a layer, or an option of one, has no packed form; the message names it.
-    """
-    file.write(from_keras(model, sample.pixel_mean, sample.pixel_std, sample.labels), path)
+    def save(self, model, path, sample):
+        """Write the file, with the pixel statistics and labels of `sample`."""
+        from tfq.convert.from_keras import from_keras
+        from tfq.graph import file
 
+        file.write(from_keras(model, sample.pixel_mean, sample.pixel_std, sample.labels), path)
 
-def check(model):
-    """Raise Unsupported, which names each, where layers of a model have no packed form."""
-    from_keras(model)
+    def load(self, path):
+        """What `tfq.runtime` computes, from float32 or uint8 images: the engine looks at their type."""
+        return importlib.import_module("tfq.runtime").load(path).predict
 
+    def load_uint8(self, path):
+        """The same function."""
+        return self.load(path)
 
-def load(path):
-    """The function from a batch of images (float32 or uint8 array) to logits that `tfq.runtime` computes."""
-    return importlib.import_module("tfq.runtime").load(path).predict
+    def check(self, model):
+        """Raise Unsupported, which names each, where layers of a model have no packed form."""
+        from tfq.convert.from_keras import from_keras
 
+        from_keras(model)
 
-load_uint8 = load  # the engine looks at the type of the images
+    def sizes(self, path):
+        """(name, kind and bits of the kernel, bytes, bytes in float32) of each operation that holds weights."""
+        from tfq.graph import file
 
-
-def sizes(path):
-    """(name, kind and bits of the kernel, bytes, bytes in float32) of each operation that holds weights."""
-    rows = [_row(node) for node in file.read(path).nodes]
-    return [row for row in rows if row[2]]
+        rows = [_row(node) for node in file.read(path).nodes]
+        return [row for row in rows if row[2]]
 
 
 def _row(node):
+    from tfq.graph import nodes as g
+
     kernel = getattr(node, "kernel", None)
     kind, own, full = "", 0, 0
     if isinstance(kernel, g.PackedKernel):

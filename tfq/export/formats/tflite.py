@@ -4,54 +4,70 @@ import re
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from tfq import walk
-from tfq.convert.kernels import array
-from tfq.convert.layers import Unsupported
-from tfq.export import byte_kernels, flatbuffer, low_bit
-from tfq.export.formats import savedmodel
+from tfq.export import flatbuffer
+from tfq.export.format import Format, reading
+from tfq.export.formats.savedmodel import SavedModel
 from tfq.optional import require
 
-FILENAME = "model.tflite"
-sizes = flatbuffer.sizes
 # What the converter says of an operation that it has no form for: where that comes from, and why.
 _REFUSED = re.compile(r"error: loc\((.*)\): (.*)")
 
 
-def write(model, path, sample=None):
-    """Write `model` as a TFLite flatbuffer; quantized kernels are stored as the numbers they stand for.
+class TFLite(Format):
+    """A flatbuffer; quantized kernels are stored as the numbers they stand for.
 
     In 8 bits and a scale a filter where that is exact: one bit, ternary, levels of up to 7 bits; see `byte_kernels`. Others, and
     small ones, in float32. The converter folds a batch normalization behind a kernel into it, which scales its filters.
-
-    Args:
-        model: built Keras model of one input and one output, on TensorFlow.
-        path: file to write.
-        sample: not used.
-
-    Raises:
-        Unsupported: the converter does not take an operation of the model; the message names its layer.
     """
-    Path(path).write_bytes(byte_kernels.packed(converted(model, lambda converter: None)))
 
+    name = "tflite"
+    filename = "model.tflite"
+    needs = ("tensorflow",)
+    backends = ("tensorflow",)
+    takes_tfmot = True
 
-def in_float(model):
-    """Names of the low-bit layers whose kernels the file holds in float32."""
-    kernels = {name: np.moveaxis(array(layer.quantized_kernel), -1, 0) for name, layer in low_bit.quantized(model)}
-    return tuple(name for name in low_bit.names(model) if not _takes_bytes(kernels[name]))
+    def save(self, model, path, sample=None):
+        """Write the file; `sample` is not used.
+
+        Raises:
+            Unsupported: the converter does not take an operation of the model; the message names its layer.
+        """
+        from tfq.export import byte_kernels
+
+        Path(path).write_bytes(byte_kernels.packed(converted(model, lambda converter: None)))
+
+    def load(self, path, threads=None):
+        """What the file computes, on so many threads; None for the interpreter's own choice."""
+        return interpreted(path, threads)
+
+    def in_float(self, model):
+        """Low-bit layers whose kernels do not fit into 8 bits, or are small."""
+        from tfq.convert.kernels import array
+        from tfq.export import low_bit
+
+        kernels = {name: array(layer.quantized_kernel) for name, layer in low_bit.quantized(model)}
+        return tuple(name for name in low_bit.names(model) if not _takes_bytes(kernels[name]))
+
+    def sizes(self, path):
+        """(name, operator, bytes, bytes in float32) of each operator with constants."""
+        return flatbuffer.sizes(path)
 
 
 def _takes_bytes(kernel):
+    from tfq.export import byte_kernels
+
+    kernel = kernel.transpose(-1, *range(kernel.ndim - 1))
     return byte_kernels.is_smaller(kernel) and byte_kernels.codes(kernel) is not None
 
 
 def converted(model, configure):
     """The flatbuffer of a model; `configure` gets the converter first, to set what it wants."""
+    from tfq.convert.layers import Unsupported
+
     tf = require("tensorflow")
     # By way of a SavedModel: the converter's own `from_keras_model` does not know Keras 3.
     with tempfile.TemporaryDirectory() as directory:
-        savedmodel.write(model, directory)
+        SavedModel().save(model, directory)
         converter = tf.lite.TFLiteConverter.from_saved_model(directory)
         configure(converter)
         try:
@@ -76,13 +92,15 @@ def _reason(model, text):
 
 def _layer(model, where):
     """The layer whose operation stands at a place such as "functional_1/conv_1/Relu@function", which TensorFlow numbers."""
+    from tfq import walk
+
     for name in sorted((name for name, _ in walk.layers(model)), key=len, reverse=True):
         if re.search("/" + "/".join(rf"{re.escape(part)}(_\d+)?" for part in name.split("/")) + "/", where):
             return name
     return None
 
 
-def load(path, threads=None):
+def interpreted(path, threads=None):
     """The function from a batch of images (float32 array) to logits that the TFLite file at `path` computes.
 
     Args:
@@ -90,9 +108,11 @@ def load(path, threads=None):
         threads: number of threads; None for the interpreter's own choice.
     """
     tf = require("tensorflow")
-    interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
-    (input_details,) = interpreter.get_input_details()
-    (output_details,) = interpreter.get_output_details()
+    with reading(path, "TensorFlow Lite file"):
+        flatbuffer.check(path)
+        interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
+        (input_details,) = interpreter.get_input_details()
+        (output_details,) = interpreter.get_output_details()
     allocated = None  # images of any size have none before they come
 
     def predict(images):
