@@ -15,8 +15,8 @@ REQUIRE_PYTHON = @"$(or $(PYTHON),false)" -c '$(CHECK)' 2>/dev/null || \
 
 VENV = .venv/bin/python
 VENV_JAX = .venv-jax/bin/python
-EXTRAS = --extra tensorflow --extra larq --extra tfmot --extra export --extra runtime --extra train --extra dev
-EXTRAS_JAX = --extra jax --extra runtime --extra train --extra dev
+EXTRAS = --extra tensorflow --extra larq --extra tfmot --extra export --extra runtime --extra train --extra test --extra dev
+EXTRAS_JAX = --extra jax --extra runtime --extra train --extra test
 
 demo: setup
 	$(VENV) train.py --flagfile=configs/demo.cfg
@@ -70,9 +70,13 @@ format: setup
 	$(VENV) -m ruff check --fix .
 	$(VENV) -m ruff format .
 
+# What is locked stays where it fits; `make lock UPGRADE=--upgrade` takes the newest of everything.
+UPGRADE =
+LOCK = -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
+
 lock: setup
-	$(VENV) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header $(EXTRAS) -o locks/tensorflow.txt
-	$(VENV) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header $(EXTRAS_JAX) -o locks/jax.txt
+	$(VENV) $(LOCK) $(EXTRAS) -o locks/tensorflow.txt
+	$(VENV) $(LOCK) $(EXTRAS_JAX) -o locks/jax.txt
 
 wheel: setup
 	$(VENV) -m build --wheel --no-isolation
