@@ -10,6 +10,7 @@ from tfq import walk
 from tfq.backend.keras import keras, ops
 from tfq.keras_graph import has_graph
 from tfq.layers import QuantConv2D, QuantDense
+from tfq.terminal import one_line
 
 _PLAIN = {QuantConv2D: keras.layers.Conv2D, QuantDense: keras.layers.Dense}
 _OWN_OPTIONS = ("input_quantizer", "kernel_quantizer", "gradient_quantizer", "pad_values", "kmap")
@@ -60,7 +61,7 @@ def load(model, path, skip=()):
         try:
             copies.append(_copy(model, convert, path))
         except Exception as error:  # Keras raises what it comes upon, of many classes
-            errors.append(" ".join(str(error).split())[:300])
+            errors.append(one_line(error)[:300])
     if not copies:
         raise StructureError(f"{_NEITHER}: {errors[-1]}; {_SAVE_WHOLE}")
     # The right one of the two leaves out the layers of other shapes alone, the other the quantized ones too.
