@@ -78,8 +78,9 @@ lock: setup
 	$(VENV) $(LOCK) $(EXTRAS) -o locks/tensorflow.txt
 	$(VENV) $(LOCK) $(EXTRAS_JAX) -o locks/jax.txt
 
+# Two from one tree, with no file in both: tfq-runtime, which installs no Keras, and tfq, which requires it.
 wheel: setup
-	$(VENV) -m build --wheel --no-isolation
+	$(VENV) tools/wheels.py
 
 clean:
 	rm -rf .venv .venv-jax .venv-313 .venv-jax-313 build dist *.egg-info

@@ -1,9 +1,12 @@
 """What commands show: errors of one line, tables, and how far a long work is."""
 
 import contextlib
+import importlib.util
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from tfq.optional import require
 
 # rich wraps what is wider than the terminal, and a table that goes into a file or a pipe has none.
 _WIDEST = 10_000
@@ -23,10 +26,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], align: str =
         align: a letter a column, `l` for a text, which starts at the left, and `r` for a number, which ends at the right; by
             default the first one is a text, and the others are numbers.
     """
-    from rich.console import Console
-    from rich.table import Table
-
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    console, rich_table = require("rich.console"), require("rich.table")
+    made = rich_table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, letter in zip(columns, align or "l" + "r" * (len(columns) - 1), strict=True):
         made.add_column(name, justify={"l": "left", "r": "right"}[letter], no_wrap=True)
     for row in rows:
@@ -34,13 +35,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], align: str =
     output = io.StringIO()
     # No colours, no [markup], no :emoji:, so that names come through as they are.
     plain = {"color_system": None, "force_jupyter": False, "markup": False, "emoji": False, "highlight": False}
-    Console(file=output, width=_WIDEST, **plain).print(made)
+    console.Console(file=output, width=_WIDEST, **plain).print(made)
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines())
 
 
 @contextlib.contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while the body runs; where that is no terminal, nothing.
+    """A bar on standard error while the body runs; nothing where that is no terminal, or rich is not installed.
 
     Args:
         what: the text in front of it.
@@ -49,7 +50,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     Yields:
         The function that is told how much more is done.
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or importlib.util.find_spec("rich") is None:
         yield lambda done: None
         return
     from rich.console import Console
