@@ -55,11 +55,16 @@ test-313: .venv-313/.complete .venv-jax-313/.complete
 WORKERS = 2
 PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 
+# What needs no Keras runs once, and imports none.
+WITHOUT_KERAS = tests/cli tests/graph tests/runtime
+REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS))
+
 .PHONY: suites
 suites:
-	@echo "== Keras 3 on TensorFlow" && $(VENV) $(PYTEST)
-	@echo "== tf_keras" && TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST)
-	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(QUICK) $(VENV_JAX) $(PYTEST)
+	@echo "== Without Keras" && $(VENV) $(PYTEST) $(WITHOUT_KERAS)
+	@echo "== Keras 3 on TensorFlow" && $(VENV) $(PYTEST) $(REST)
+	@echo "== tf_keras" && TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST) $(REST)
+	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(QUICK) $(VENV_JAX) $(PYTEST) $(REST)
 
 lint: setup
 	$(VENV) -m ruff check .

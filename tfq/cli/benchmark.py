@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfq import runtime
 from tfq.arguments import integer, output_file, thread_count
+from tfq.graph import file
+from tfq.optional import require_installed
 from tfq.speed.subject import engine_of
 from tfq.speed.turns import in_turns
 from tfq.speed.worker import Worker
@@ -24,6 +25,7 @@ def main(arguments: list[str], prog: str = "tfq benchmark") -> int:
     """Measure, print a table, and write the rows where `--json` says; returns the exit status."""
     options = _parser(prog).parse_args(arguments)
     try:
+        require_installed("rich")  # for the table, which comes last
         rows = _measure(options)
     except (ValueError, RuntimeError, ImportError, OSError) as error:
         print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
@@ -60,7 +62,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 def _measure(options: argparse.Namespace) -> list[dict]:
     files = _files([options.model, *options.against])
-    shape = runtime.load(options.model).graph.input_shape
+    shape = _input_shape([path for engine, path in files.values() if engine == "tfq"])
     calls = {1: _CALLS_OF_ONE, options.batch: _CALLS_OF_MANY}
     total = len(options.threads) * len(files) * len(calls) * options.repetitions
     rows = []
@@ -82,12 +84,24 @@ def _files(paths: list[Path]) -> dict[str, tuple[str, Path]]:
     """(engine, path) of each file, by a name that no other one has."""
     names = [path.name for path in paths]
     short = len(set(names)) == len(names)
+    for path in paths:
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}")
     found = {path.name if short else str(path): (engine_of(path), path) for path in paths}
     if len(found) < len(paths):
         raise ValueError(f"each file must be named once; got {', '.join(map(str, paths))}")
     if found[next(iter(found))][0] != "tfq":
         raise ValueError(f"{paths[0]} must end with .tfq")
     return found
+
+
+def _input_shape(paths: list[Path]) -> tuple[int, ...]:
+    """What an image is, of packed networks that must agree."""
+    shapes = {path: file.read(path).input_shape for path in paths}
+    if len(set(shapes.values())) > 1:
+        taken = "; ".join(f"{path} {shape}" for path, shape in shapes.items())
+        raise ValueError(f"the networks must take images of one shape; they take: {taken}")
+    return shapes[paths[0]]
 
 
 def _start(files: dict[str, tuple[str, Path]], images: Path, threads: int) -> dict[str, Worker]:
