@@ -1,4 +1,7 @@
-"""Data sets that Keras fetches, and keeps in its own cache folder."""
+"""Data sets that Keras fetches, and keeps in its own cache folder.
+
+Keras, not pooch: it checks the same hashes, and finds what is in its folder already.
+"""
 
 import contextlib
 import socket
