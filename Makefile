@@ -15,8 +15,8 @@ REQUIRE_PYTHON = @"$(or $(PYTHON),false)" -c '$(CHECK)' 2>/dev/null || \
 
 VENV = .venv/bin/python
 VENV_JAX = .venv-jax/bin/python
-EXTRAS = --extra tensorflow --extra larq --extra tfmot --extra export --extra runtime --extra train --extra dev
-EXTRAS_JAX = --extra jax --extra runtime --extra train --extra dev
+EXTRAS = --extra tensorflow --extra larq --extra tfmot --extra export --extra runtime --extra train --extra test --extra dev
+EXTRAS_JAX = --extra jax --extra runtime --extra train --extra test
 
 demo: setup
 	$(VENV) train.py --flagfile=configs/demo.cfg
@@ -55,11 +55,16 @@ test-313: .venv-313/.complete .venv-jax-313/.complete
 WORKERS = 2
 PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 
+# What needs no Keras runs once, and imports none.
+WITHOUT_KERAS = tests/cli tests/graph tests/runtime
+REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS))
+
 .PHONY: suites
 suites:
-	@echo "== Keras 3 on TensorFlow" && $(VENV) $(PYTEST)
-	@echo "== tf_keras" && TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST)
-	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(QUICK) $(VENV_JAX) $(PYTEST)
+	@echo "== Without Keras" && $(VENV) $(PYTEST) $(WITHOUT_KERAS)
+	@echo "== Keras 3 on TensorFlow" && $(VENV) $(PYTEST) $(REST)
+	@echo "== tf_keras" && TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST) $(REST)
+	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(QUICK) $(VENV_JAX) $(PYTEST) $(REST)
 
 lint: setup
 	$(VENV) -m ruff check .
@@ -70,12 +75,17 @@ format: setup
 	$(VENV) -m ruff check --fix .
 	$(VENV) -m ruff format .
 
-lock: setup
-	$(VENV) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header $(EXTRAS) -o locks/tensorflow.txt
-	$(VENV) -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header $(EXTRAS_JAX) -o locks/jax.txt
+# What is locked stays where it fits; `make lock UPGRADE=--upgrade` takes the newest of everything.
+UPGRADE =
+LOCK = -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
 
+lock: setup
+	$(VENV) $(LOCK) $(EXTRAS) -o locks/tensorflow.txt
+	$(VENV) $(LOCK) $(EXTRAS_JAX) -o locks/jax.txt
+
+# Two from one tree, with no file in both: tfq-runtime, which installs no Keras, and tfq, which requires it.
 wheel: setup
-	$(VENV) -m build --wheel --no-isolation
+	$(VENV) tools/wheels.py
 
 clean:
 	rm -rf .venv .venv-jax .venv-313 .venv-jax-313 build dist *.egg-info

@@ -1,5 +1,6 @@
 """Shared by all tests: which of them apply to the environment at hand, and gradients on any backend."""
 
+import ctypes
 import gc
 import importlib.util
 import os
@@ -17,6 +18,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_COMPILED))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import numpy as np  # noqa: E402
+import psutil  # noqa: E402
 import pytest  # noqa: E402
 
 # Keras is imported where it is used: the process that hands the tests out needs none of it, and the others wait for it.
@@ -29,7 +31,9 @@ _MARKS = {
 
 # Modules with tests of many seconds. They come first: the last test of a run leaves the other worker idle.
 _LONG = {"test_sweep.py", "test_train.py", "test_configs.py", "test_diagnosis.py", "test_runtime_compiled.py", "test_saving.py"}
-_MEMORY = 1.5 * 2**30
+_MEMORY = 1.2 * 2**30
+# What is in these folders needs no Keras: `make test` runs it once, in processes that do not import it.
+_WITHOUT_KERAS = ("cli", "graph", "runtime")
 
 # On Python 3.13 there are neither larq nor tfmot.
 _LEGACY = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
@@ -44,6 +48,10 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda item: item.path.name not in _LONG)
+    config.without_keras = all(item.path.parent.name in _WITHOUT_KERAS for item in items)
+    if config.without_keras:  # whose marks say that once is enough, which is now
+        return
     from tfq.backend.keras import backend, is_legacy
 
     applies = {
@@ -57,21 +65,24 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item not in deselected]
     if deselected:
         config.hook.pytest_deselected(items=deselected)
-    items.sort(key=lambda item: item.path.name not in _LONG)
 
 
 @pytest.fixture(scope="module", autouse=True)
+def _keras_stays_out(request):
+    yield
+    loaded = {"keras", "tf_keras", "tensorflow", "jax"} & set(sys.modules)
+    assert not (request.config.without_keras and loaded), f"what needs no Keras has imported {', '.join(sorted(loaded))}"
+
+
+@pytest.fixture(autouse=True)
 def _memory():
     """What JAX keeps of each function that it compiled goes, once it is much."""
     yield
-    from tfq.backend.keras import backend
-
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    if backend == "jax" and pages * os.sysconf("SC_PAGE_SIZE") > _MEMORY:
-        import jax
-
-        jax.clear_caches()
+    if "jax" in sys.modules and psutil.Process().memory_info().rss > _MEMORY:
+        sys.modules["jax"].clear_caches()
         gc.collect()
+        if sys.platform == "linux":  # whose C library keeps what was freed
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def tensor(x, dtype="float32"):

@@ -5,23 +5,46 @@ than it is needed, since `tfq.runtime` runs without.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from tfq import registration
 
+if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
+    from tfq import callbacks, constraints, data, export, graph, layers, plot, quantizers, runtime, summary, training
+    from tfq.convert.to_keras import load_packed
+    from tfq.export.exporter import export_model
+
 __version__ = "0.1.0"
 
-_MODULES = ("callbacks", "constraints", "data", "export", "layers", "quantizers", "runtime")
+__all__ = [
+    "callbacks",
+    "constraints",
+    "data",
+    "export",
+    "export_model",
+    "graph",
+    "layers",
+    "load_packed",
+    "plot",
+    "quantizers",
+    "runtime",
+    "summary",
+    "training",
+]
 
-__all__ = [*_MODULES, "export_model", "load_packed"]
+_FUNCTIONS = {"export_model": "tfq.export", "load_packed": "tfq.convert.to_keras"}
+_FORMER_NAMES = ("complexity",)
 
 registration.with_keras()
 
 
-def __getattr__(name):
-    if name in _MODULES:
+def __getattr__(name: str) -> object:
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+    if name in __all__ or name in _FORMER_NAMES:
         return importlib.import_module(f"tfq.{name}")
-    if name == "export_model":
-        return importlib.import_module("tfq.export").export_model
-    if name == "load_packed":
-        return importlib.import_module("tfq.convert.to_keras").load_packed
     raise AttributeError(f"module 'tfq' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

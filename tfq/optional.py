@@ -23,6 +23,7 @@ _EXTRAS = {
     "absl": "train",
     "sklearn": "train",
     "PIL": "train",
+    "rich": "runtime",
     "matplotlib": "train",
 }
 
@@ -39,12 +40,19 @@ def missing(package, who="this", extra=None):
         extra: the extra of tfq to name; by default the one that is known to bring it.
     """
     extra = extra or _EXTRAS.get(package)
-    install = f"pip install 'tfq[{extra}]'" if extra else f"pip install {package}"
+    install = f"pip install '{_with_extra(extra)}'" if extra else f"pip install {package}"
     reason = "is not installed"
     if package in _NOT_FOR_3_13 and sys.version_info >= (3, 13):
         reason = f"is not to be had for Python 3.{sys.version_info.minor}"
         install = f"with Python 3.12, {install}"
     return f"{who} needs `{package}`, which {reason}: {install}"
+
+
+def _with_extra(extra):
+    """What is installed with an extra: tfq, unless this is tfq-runtime alone, whose commands have an extra of their own."""
+    if extra == "runtime" and importlib.util.find_spec("tfq.layers") is None:
+        return "tfq-runtime[commands]"
+    return f"tfq[{extra}]"
 
 
 def require(module, extra=None):

@@ -1,4 +1,4 @@
-"""Train and test top-1 of runs, as curves: `python -m tfq.plot --out=curves.png RUN_DIR [RUN_DIR ...]`."""
+"""Train and test top-1 of runs, as curves: `tfq plot --out=curves.png RUN_DIR [RUN_DIR ...]`."""
 
 import argparse
 import csv
@@ -64,9 +64,9 @@ def panels(lines, out):
     _write(figure, Path(out))
 
 
-def main(arguments=None):
+def main(arguments=None, prog="python -m tfq.plot"):
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tfq.plot", description="Draw train and test top-1 of training runs.")
+    parser = argparse.ArgumentParser(prog=prog, description="Draw train and test top-1 of training runs.")
     parser.add_argument("run_dirs", nargs="+", metavar="RUN_DIR", help="directory that train.py wrote")
     parser.add_argument("--out", default="curves.png", help="picture to write: .png, .svg or .pdf (default: %(default)s)")
     options = parser.parse_args(arguments)

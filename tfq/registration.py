@@ -19,7 +19,9 @@ def with_keras():
 
 
 def _register():
-    importlib.import_module("tfq.layers")  # each class registers itself where it is defined
+    # Of tfq-runtime alone there are no layers, and another program's Keras is none of its business.
+    if importlib.util.find_spec("tfq.layers"):
+        importlib.import_module("tfq.layers")  # each class registers itself where it is defined
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):

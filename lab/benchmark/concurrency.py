@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from tfq.arguments import output_file, thread_count
+from tfq.terminal import one_line
 
 LARGEST_BATCH = 33
 # What the peak of the resident set may grow by after the warm-up. A call that leaves 1 KiB behind is over it within 4,096 calls.
@@ -25,6 +27,7 @@ _WARM_UP = 0.2
 _SAMPLE_SECONDS = 0.05
 # After the end, how long a call may still take before it counts as hanging.
 _PATIENCE_SECONDS = 60
+_PROCESS = psutil.Process()
 
 
 @dataclass
@@ -67,9 +70,8 @@ def main(arguments):
 
     try:
         engines = [runtime.load(options.model, threads) for threads in options.threads]
-        resident_mib()
     except (ValueError, ImportError, OSError) as error:
-        print(f"python -m lab.benchmark concurrency: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"python -m lab.benchmark concurrency: error: {one_line(error)}", file=sys.stderr)
         return 1
     outcomes = [hammer(engine, options.seconds, options.callers) for engine in engines]
     for outcome in outcomes:
@@ -180,13 +182,8 @@ def _watch(outcome, end):
 
 
 def resident_mib():
-    """Resident set of this process in MiB.
-
-    Raises:
-        OSError: the system has no /proc.
-    """
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+    """Resident set of this process in MiB."""
+    return _PROCESS.memory_info().rss / 2**20
 
 
 def _print(outcome):

@@ -15,8 +15,9 @@ import numpy as np
 
 from lab.benchmark import needs
 from lab.benchmark.conv_shapes import SHAPES, Shape
-from lab.benchmark.worker import Worker
 from tfq.arguments import integer, output_file, picture_file
+from tfq.speed.worker import Worker
+from tfq.terminal import one_line, progress, table
 
 ENGINES = ("tfq", "lce", "tflite_float32", "tflite_int8", "keras")
 PACKED = "tfq_packed"
@@ -39,7 +40,7 @@ def main(arguments):
         try:
             made = {shape: conv_files.make(Path(directory) / str(index), shape) for index, shape in enumerate(options.shapes)}
         except (ExportMismatch, ImportError, ValueError) as error:
-            print(f"python -m lab.benchmark conv: error: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"python -m lab.benchmark conv: error: {one_line(error)}", file=sys.stderr)
             return 1
         rows = _measure(made, options.repetitions)
     _print(rows)
@@ -78,19 +79,21 @@ def _shape(text):
 
 
 def _measure(made, repetitions):
-    workers = {engine: Worker("lab.benchmark.infer_worker", engine, 1) for engine in ENGINES}
-    limit = Worker("lab.benchmark.popcount")
+    workers = {engine: Worker("lab.benchmark.infer_worker:Measured", engine, 1) for engine in ENGINES}
+    limit = Worker("lab.benchmark.popcount:Limit")
     rows = []
-    for shape, files in made.items():
-        for engine, worker in workers.items():
-            worker.call("load", files.files[engine], files.images)
-        times, rates = {engine: [] for engine in (*ENGINES, PACKED)}, []
-        for _ in range(repetitions):
-            rates += limit.ask(_CALLS)
+    with progress("measuring", len(made) * repetitions) as done:
+        for shape, files in made.items():
             for engine, worker in workers.items():
-                times[engine] += worker.call("time", 1, _CALLS)
-            times[PACKED] += workers["tfq"].call("convolution", _CALLS)
-        rows += [_row(engine, shape, np.median(taken), np.median(rates)) for engine, taken in times.items()]
+                worker.call("load", files.files[engine], files.images)
+            times, rates = {engine: [] for engine in (*ENGINES, PACKED)}, []
+            for _ in range(repetitions):
+                rates += limit.call("rates", _CALLS)
+                for engine, worker in workers.items():
+                    times[engine] += worker.call("time", 1, _CALLS)
+                times[PACKED] += workers["tfq"].call("convolution", _CALLS)
+                done(1)
+            rows += [_row(engine, shape, np.median(taken), np.median(rates)) for engine, taken in times.items()]
     for worker in (*workers.values(), limit):
         worker.close()
     return rows
@@ -103,13 +106,11 @@ def _row(engine, shape, p50_ms, limit):
 
 
 def _print(rows):
-    print(f"{'convolution':<28}{'engine':<16}{'p50 ms':>9}{'GMAC/s':>9}{'of the limit':>14}")
-    shape = None
+    cells, shape = [], None
     for row in rows:
         before, shape = shape, Shape(*(row[name] for name in Shape._fields))
-        print(
-            f"{'' if shape == before else str(shape):<28}{row['engine']:<16}{row['p50_ms']:>9.3f}{row['gmac_s']:>9.1f}"
-            f"{row['share_of_popcount_limit']:>14.1%}"
-        )
+        figures = f"{row['p50_ms']:.3f}", f"{row['gmac_s']:.1f}", f"{row['share_of_popcount_limit']:.1%}"
+        cells.append(("" if shape == before else shape, row["engine"], *figures))
+    print(table(("convolution", "engine", "p50 ms", "GMAC/s", "of the limit"), cells, align="llrrr"))
     limits = [row["popcount_limit_gmac_s"] for row in rows]
     print(f"the limit: {np.median(limits):.0f} GMAC/s of xor, popcount and add in registers, one core")

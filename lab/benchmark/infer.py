@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from lab.benchmark import needs
-from lab.benchmark.worker import Worker
 from models.networks import NETWORKS
 from tfq.arguments import integer, output_file, picture_file, thread_count
+from tfq.speed.turns import in_turns
+from tfq.speed.worker import Worker
+from tfq.terminal import one_line, progress, table
 
 # Batch sizes, and calls of each engine a turn.
 CALLS = {1: 60, 128: 2}
@@ -35,7 +37,7 @@ def main(arguments):
         try:
             made = artifacts.make(options, Path(directory), models.build)
         except artifacts.ERRORS as error:
-            parser.exit(1, f"python -m lab.benchmark infer: error: {' '.join(str(error).split())}\n")
+            parser.exit(1, f"python -m lab.benchmark infer: error: {one_line(error)}\n")
         rows = [row for threads in options.threads for row in _measure(options, made, threads)]
         steps = _profile(made)
         starts = _starts(made, Path(directory) / "code")
@@ -80,7 +82,7 @@ def _options(arguments):
 def _start(made, engine, threads, **environment):
     """A process that has given its first result, and the seconds from its start to that."""
     begin = time.perf_counter()
-    worker = Worker("lab.benchmark.infer_worker", engine, threads, environment=environment)
+    worker = Worker("lab.benchmark.infer_worker:Measured", engine, threads, environment=environment)
     worker.call("load", made.files[engine], made.images)
     return worker, time.perf_counter() - begin
 
@@ -105,11 +107,8 @@ def _profile(made):
 def _measure(options, made, threads):
     started = {engine: _start(made, engine, threads) for engine in made.files}
     workers = {engine: worker for engine, (worker, _) in started.items()}
-    times = {(engine, batch): [] for engine in workers for batch in CALLS}
-    for _ in range(options.repetitions):
-        for engine, worker in workers.items():
-            for batch, calls in CALLS.items():
-                times[engine, batch] += worker.call("time", batch, calls)
+    with progress("measuring", options.repetitions * len(workers) * len(CALLS)) as done:
+        times = in_turns(workers, CALLS, options.repetitions, done)
     rest = {
         engine: {"top1": worker.call("top1", made.labels), "peak_mib": worker.call("memory"), "start_s": started[engine][1]}
         for engine, worker in workers.items()
@@ -129,13 +128,10 @@ def _row(made, engine, threads, batch, taken, top1, **others):
 
 
 def _print(rows):
-    heads = (("engine", -16), ("threads", 8), ("batch", 7), ("p50 ms", 10), ("p95 ms", 10), ("images/s", 11), ("bytes", 12))
-    print("".join(f"{name:<{-width}}" if width < 0 else f"{name:>{width}}" for name, width in heads) + "    top-1  peak MiB")
-    for row in rows:
-        print(
-            f"{row['engine']:<16}{row['threads']:>8}{row['batch']:>7}{row['p50_ms']:>10.3f}{row['p95_ms']:>10.3f}"
-            f"{row['images_per_s']:>11.0f}{row['bytes']:>12,}{row['top1']:>9.2%}{row['peak_mib']:>10.0f}"
-        )
+    heads = ("engine", "threads", "batch", "p50 ms", "p95 ms", "images/s", "bytes", "top-1", "peak MiB")
+    keys = ("engine", "threads", "batch", "p50_ms", "p95_ms", "images_per_s", "bytes", "top1", "peak_mib")
+    formats = ("", "", "", ".3f", ".3f", ".0f", ",", ".2%", ".0f")
+    print(table(heads, [[format(row[key], how) for key, how in zip(keys, formats, strict=True)] for row in rows]))
     base = {(row["threads"], row["batch"]): row["p50_ms"] for row in rows if row["engine"] == "tfq"}
     for row in rows:
         if row["engine"] != "tfq":
@@ -144,7 +140,6 @@ def _print(rows):
 
 
 def _print_steps(steps):
-    print(f"\n{'step of tfq':<28}{'us':>9}  by")
-    for name, path, seconds in steps:
-        print(f"{name:<28}{1e6 * seconds:>9.1f}  {path}")
-    print(f"{'sum':<28}{1e6 * sum(seconds for *_, seconds in steps):>9.1f}")
+    total = ("sum", "", sum(seconds for *_, seconds in steps))
+    cells = [(name, f"{1e6 * seconds:.1f}", path) for name, path, seconds in (*steps, total)]
+    print("\n" + table(("step of tfq", "us", "by"), cells, align="lrl"))

@@ -1,47 +1,26 @@
-"""Runs files on one engine for the benchmarks of inference; each line on standard input is a list in JSON that says what to do.
+"""What the benchmarks of inference ask of a file on an engine, within the process that measures it."""
 
-The first is always a "load". See the methods of `Subject` for the names and what follows them.
-"""
-
-import json
-import sys
-import time
+import re
 from pathlib import Path
 
 import numpy as np
 
+from tfq.speed.subject import Subject
 
-def main():
-    """Answer each line."""
-    engine, threads = sys.argv[1:]
-    subject = Subject(engine, int(threads))
-    for line in sys.stdin:
-        what, *arguments = json.loads(line)
-        print(json.dumps(getattr(subject, what)(*arguments)), flush=True)
+# Names of the engines in the rows, and of those that run the files.
+ENGINES = {"tfq": "tfq", "lce": "lce", "tflite_float32": "tflite", "tflite_int8": "tflite", "keras": "keras"}
 
 
-class Subject:
-    """What is measured: a file on an engine.
+class Measured(Subject):
+    """A file on an engine, with what these benchmarks measure beside its time.
 
     Args:
-        engine: a key of `_LOADERS`.
+        engine: a key of `ENGINES`.
         threads: that it may use.
     """
 
     def __init__(self, engine, threads):
-        self._load, self._threads = _LOADERS[engine], threads
-
-    def load(self, path, images):
-        """Take a file, and images for it (`.npy`); ends with the first result."""
-        self._images = np.load(images)
-        self._predict = self._load(path, self._threads)
-        self._predict(self._images[:1])
-
-    def time(self, batch, calls):
-        """Milliseconds of each call."""
-        images = np.ascontiguousarray(self._images[:batch])
-        self._predict(images)
-        return [1e3 * _seconds(self._predict, images) for _ in range(calls)]
+        super().__init__(ENGINES[engine], threads)
 
     def top1(self, labels):
         """Share of right answers, by the labels (`.npy`) of the images."""
@@ -61,49 +40,6 @@ class Subject:
 
     def memory(self):
         """Peak of this process in MiB."""
-        # Not `ru_maxrss`: a process takes that over from the one that started it.
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-
-
-def _seconds(predict, images):
-    begin = time.perf_counter()
-    predict(images)
-    return time.perf_counter() - begin
-
-
-def _tfq(path, threads):
-    from tfq import runtime
-
-    return runtime.load(path, threads).predict
-
-
-def _tflite(path, threads):
-    from tfq.export import FORMATS
-
-    return FORMATS["tflite"].load(path, threads)
-
-
-def _lce(path, threads):
-    from tfq.export import FORMATS
-
-    return FORMATS["lce"].load(path, threads)
-
-
-def _keras(path, threads):
-    from tfq.backend.keras import keras
-    from tfq.optional import require
-
-    threading = require("tensorflow").config.threading
-    # Fixed by the first file.
-    if threading.get_intra_op_parallelism_threads() != threads:
-        threading.set_intra_op_parallelism_threads(threads)
-        threading.set_inter_op_parallelism_threads(1)
-    return keras.models.load_model(path).predict_on_batch
-
-
-_LOADERS = {"tfq": _tfq, "lce": _lce, "tflite_float32": _tflite, "tflite_int8": _tflite, "keras": _keras}
-
-
-if __name__ == "__main__":
-    main()
+        # By hand: psutil tells a peak on Windows alone, and `ru_maxrss` a process takes over from the one that started it.
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)[1]) / 1024

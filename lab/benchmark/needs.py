@@ -3,6 +3,7 @@
 import importlib.util
 
 from tfq import optional
+from tfq.terminal import one_line
 
 
 def installed_tensorflow(parser):
@@ -31,4 +32,4 @@ def tensorflow(parser):
 
 
 def _end(parser, reason):
-    parser.exit(1, f"{parser.prog}: error: {' '.join(str(reason).split())}\n")
+    parser.exit(1, f"{parser.prog}: error: {one_line(reason)}\n")

@@ -1,10 +1,5 @@
-"""How many binary products a second the processor can make at all: xor, popcount and add, and next to nothing else.
+"""How many binary products a second the processor can make at all: xor, popcount and add, and next to nothing else."""
 
-As a process (`python -m lab.benchmark.popcount`) it answers each line on standard input with some measurements, in GMAC/s.
-"""
-
-import json
-import sys
 import time
 
 import numpy as np
@@ -20,12 +15,16 @@ _ROUNDS = 5000
 _BITS = 32
 
 
-def main():
-    """Answer each line with the rates of as many calls as it says."""
-    words, sums = arrays()
-    count(words, 1, sums)  # compiles
-    for line in sys.stdin:
-        print(json.dumps([_rate(words, sums) for _ in range(int(line))]), flush=True)
+class Limit:
+    """What the benchmark asks, within the process that measures it."""
+
+    def __init__(self):
+        self._words, self._sums = arrays()
+        count(self._words, 1, self._sums)  # compiles
+
+    def rates(self, calls):
+        """GMAC/s of each of some calls."""
+        return [_rate(self._words, self._sums) for _ in range(calls)]
 
 
 def arrays():
@@ -95,7 +94,3 @@ def _emit(context, builder, signature, args):
 
 def _index(value):
     return ir.Constant(ir.IntType(64), value)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,8 +11,9 @@ import statistics
 from pathlib import Path
 
 from lab.benchmark import needs
-from lab.benchmark.worker import Worker
 from tfq.arguments import integer, output_file
+from tfq.speed.worker import Worker
+from tfq.terminal import progress, table
 
 BASELINE = "keras3_float_stock"
 
@@ -35,8 +36,8 @@ TARGETS = (("tfq_xnor", BASELINE, 1.5), ("tfq_xnor", "larq_xnor", 0.95), ("tfq_d
 
 def _worker(name, batch_size, steps):
     environment = {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "1" if NETWORKS[name] else "0"}
-    worker = Worker("lab.benchmark.train_worker", name, batch_size, steps, environment=environment)
-    worker.ask()  # the first turn compiles
+    worker = Worker("lab.benchmark.train_worker:Trainer", name, batch_size, steps, environment=environment)
+    worker.call("turn")  # the first turn compiles
     return worker
 
 
@@ -54,8 +55,8 @@ def main(arguments):
     needs.installed_tensorflow(parser)
     medians = _measure(options)
     rows = [{"name": name, "samples_per_s": rate, "ratio": rate / medians[options.only[0]]} for name, rate in medians.items()]
-    for row in rows:
-        print(f"{row['name']:<20} {row['samples_per_s']:8.1f} images/s {row['ratio']:7.3f}x")
+    cells = [(row["name"], f"{row['samples_per_s']:.1f}", f"{row['ratio']:.3f}x") for row in rows]
+    print(table(("network", "images/s", "ratio"), cells))
     _print_targets(medians)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
@@ -65,9 +66,11 @@ def main(arguments):
 def _measure(options):
     workers = {name: _worker(name, options.batch_size, options.steps) for name in options.only}
     rates = {name: [] for name in workers}
-    for _ in range(options.repetitions):
-        for name, worker in workers.items():
-            rates[name].append(worker.ask())
+    with progress("training", options.repetitions * len(workers)) as done:
+        for _ in range(options.repetitions):
+            for name, worker in workers.items():
+                rates[name].append(worker.call("turn"))
+                done(1)
     for worker in workers.values():
         worker.close()
     return {name: statistics.median(values) for name, values in rates.items()}

@@ -1,6 +1,5 @@
-"""Trains one network of the training benchmark; each line on standard input asks for one turn."""
+"""One network of the training benchmark, within the process that measures it."""
 
-import sys
 import time
 
 import numpy as np
@@ -11,22 +10,33 @@ from tfq.callbacks import Bfloat16Training
 from tfq.optional import require
 
 
-def main():
-    """Answer each line with the images per second of some steps."""
-    import models
+class Trainer:
+    """A network that trains some steps each time it is asked to.
 
-    name, batch_size, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    model = _network(name, models)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.001), loss, metrics=["accuracy"])
-    generator = np.random.default_rng(0)
-    images = generator.standard_normal((batch_size * steps, 32, 32, 3)).astype("float32")
-    labels = generator.integers(0, 10, batch_size * steps)
-    timer = Timer()
-    callbacks = [timer, *([Bfloat16Training()] if name.endswith("_bfloat16") else [])]
-    for _ in sys.stdin:
-        model.fit(images, labels, batch_size=batch_size, epochs=1, verbose=0, callbacks=callbacks)
-        print(batch_size * (len(timer.ends) - 1) / (timer.ends[-1] - timer.ends[0]), flush=True)
+    Args:
+        name: one of `lab.benchmark.train.NETWORKS`.
+        batch_size: images a step.
+        steps: of a turn.
+    """
+
+    def __init__(self, name, batch_size, steps):
+        import models
+
+        self._model = _network(name, models)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self._model.compile(keras.optimizers.Adam(0.001), loss, metrics=["accuracy"])
+        generator = np.random.default_rng(0)
+        self._images = generator.standard_normal((batch_size * steps, 32, 32, 3)).astype("float32")
+        self._labels = generator.integers(0, 10, batch_size * steps)
+        self._batch_size, self._timer = batch_size, Timer()
+        self._callbacks = [self._timer, *([Bfloat16Training()] if name.endswith("_bfloat16") else [])]
+
+    def turn(self):
+        """Images per second of the steps of a turn."""
+        options = {"batch_size": self._batch_size, "epochs": 1, "verbose": 0, "callbacks": self._callbacks}
+        self._model.fit(self._images, self._labels, **options)
+        ends = self._timer.ends
+        return self._batch_size * (len(ends) - 1) / (ends[-1] - ends[0])
 
 
 class Timer(keras.callbacks.Callback):
@@ -77,7 +87,3 @@ def _as_larq(layer, kernel_quantizer):
         kernel_constraint="weight_clip",
         name=layer.name,
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -28,6 +28,7 @@ from tfq.export.run import RunError
 from tfq.export.sample import Sample
 from tfq.graph import file
 from tfq.quiet import quiet
+from tfq.terminal import one_line
 
 # What a user can come upon; each is one line.
 ERRORS = (*trained.ERRORS, data.DataError, export.Unsupported, ImportError, ValueError, OSError)
@@ -39,7 +40,7 @@ def main(arguments):
     try:
         report = compare(options)
     except ERRORS as error:
-        return _fail([" ".join(str(error).split())])
+        return _fail([one_line(error)])
     print(table.text(report))
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

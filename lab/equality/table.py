@@ -2,6 +2,7 @@
 
 from lab.equality import network
 from tfq.convert.boundary import NEAR
+from tfq.terminal import table
 
 
 def text(report):
@@ -15,24 +16,21 @@ def text(report):
 
 
 def _layers(rows):
-    width = max(len(row["layer"]) for row in rows)
-    yield f"{'layer':{width}}  {'accumulators':>15} {'differing':>10} {'results differ by':>18}  path"
+    cells = []
     for row in rows:
         counts = ("-", "-") if row["accumulators"] is None else (f"{row['accumulators']:,}", f"{row['wrong_accumulators']:,}")
-        yield f"{row['layer']:{width}}  {counts[0]:>15} {counts[1]:>10} {row['largest_difference']:>18.1e}  {row['path']}"
+        cells.append((row["layer"], *counts, f"{row['largest_difference']:.1e}", row["path"]))
+    return table(("layer", "accumulators", "differing", "results differ by", "path"), cells, align="lrrrl").splitlines()
 
 
 def _sites(rows):
-    width = max(len(row["site"]) for row in rows)
-    heads = ("values", f"within {NEAR:g}", "differing", "beyond", "farthest")
-    yield f"{'inputs of':{width}}" + "".join(f"{head:>14}" for head in heads) + "  behind"
+    cells = []
     for row in rows:
-        counts = (row["values"], row["near"], row["differing"], row["beyond"])
+        counts = (f"{row[name]:,}" for name in ("values", "near", "differing", "beyond"))
         other = "" if row["same_path"] else " (on another path than in the network)"
-        yield (
-            f"{row['site']:{width}}" + "".join(f"{count:>14,}" for count in counts) + f"{row['farthest']:>14.1e}"
-            f"  {row['behind'] or '-'}{other}"
-        )
+        cells.append((row["site"], *counts, f"{row['farthest']:.1e}", f"{row['behind'] or '-'}{other}"))
+    heads = ("inputs of", "values", f"within {NEAR:g}", "differing", "beyond", "farthest", "behind")
+    return table(heads, cells, align="lrrrrrl").splitlines()
 
 
 def _engine(row):

@@ -148,7 +148,8 @@ def _pack_weights(parent, limits):
         made,
         f"the weights of {parent.name} cannot be packed",
         limits,
-        "tfq.training.weights",
+        "tfq.cli",
+        "weights",
         str(checkpoint),
         str(parent.weights),
     )

@@ -380,3 +380,12 @@ def test_a_process_killed_while_caching_leaves_nothing_that_is_trusted(real, own
     assert process.wait() == -signal.SIGKILL
     assert list(own_cache.parent.glob(".writing-*"))
     assert not own_cache.exists()
+
+
+def test_the_cache_stays_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.delenv("TFQ_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "of_the_system"))
+    assert cache.folder() == tmp_path / "of_the_system" / "tfq"
+    (tmp_path / ".cache" / "tfq").mkdir(parents=True)
+    assert cache.folder() == tmp_path / ".cache" / "tfq"

@@ -14,12 +14,12 @@ import models
 from lab.benchmark import __main__ as command
 from lab.benchmark import artifacts, concurrency, conv, conv_plot, infer, infer_worker, popcount
 from lab.benchmark import train as train_benchmark
-from lab.benchmark.worker import Worker
 from lab.equality import command as equality
 from tfq.backend.keras import keras
 from tfq.export.run import RunError
 from tfq.graph import file
 from tfq.graph import nodes as g
+from tfq.speed.worker import Worker
 from tfq.training.run_directory import RunDirectory
 
 # They measure Keras 3 on TensorFlow, and the exports of that.
@@ -39,18 +39,11 @@ def test_the_popcount_limit_counts_the_products_that_it_says():
     assert popcount.products(3) == 3 * differ.size * 32
 
 
-def test_a_worker_answers_each_line():
-    worker = Worker("lab.benchmark.popcount")
-    assert len(worker.ask(3)) == 3
-    assert all(rate > 1 for rate in worker.ask(2))
+def test_the_popcount_limit_is_measured_in_a_process_of_its_own():
+    worker = Worker("lab.benchmark.popcount:Limit")
+    assert len(worker.call("rates", 3)) == 3
+    assert all(rate > 1 for rate in worker.call("rates", 2))
     worker.close()
-    assert worker.process.returncode == 0
-
-
-def test_a_worker_that_fails_says_why(capsys):
-    with pytest.raises(RuntimeError, match=r"-m lab\.benchmark\.infer_worker nothing 1 ended with status 1"):
-        Worker("lab.benchmark.infer_worker", "nothing", 1).ask()
-    assert "KeyError: 'nothing'" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -70,7 +63,7 @@ def packed(tmp_path):
 
 
 def test_what_a_worker_measures_of_a_file(packed):
-    subject = infer_worker.Subject("tfq", 1)
+    subject = infer_worker.Measured("tfq", 1)
     subject.load(packed / "model.tfq", packed / "images.npy")
     assert subject.top1(packed / "labels.npy") == pytest.approx(6 / 9)
     assert len(subject.time(5, 4)) == 4

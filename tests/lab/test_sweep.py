@@ -236,7 +236,7 @@ def test_a_run_of_another_machine_is_packed_with_what_is_installed(tmp_path, mon
     if foreign is None:
         pytest.skip("every backend is installed")
     missing = tmp_path / "last.keras"
-    arguments = "tfq.training.weights", str(missing), str(tmp_path / "out.npz")
+    arguments = "tfq.cli", "weights", str(missing), str(tmp_path / "out.npz")
     with pytest.raises(run.JobError, match=f"^cannot: error: .*{missing}"):  # and not that the backend is missing
         run._call(made(backend=foreign), "cannot", process.Limits(), *arguments)
 

@@ -1,8 +1,6 @@
 """A run goes on where it was stopped, with its own data and flags, and is tested as it was trained: in process, tiny."""
 
 import json
-import runpy
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +15,7 @@ from tfq.cli import program
 from tfq.data import dataset as datasets
 from tfq.export import run as export_run
 from tfq.quantizers import DoReFaGradients
-from tfq.training import checkpoint, run_data, run_directory
+from tfq.training import checkpoint, run_data
 from tfq.training.history import History
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
 
@@ -404,9 +402,3 @@ def test_an_interrupted_run_promises_what_is_there(left, arguments, said, flags,
         train.main(None)
     assert caught.value.code == 130
     assert capsys.readouterr().err == f"train.py: error: {said.format(tmp_path)}\n"
-
-
-def test_a_run_is_read_where_a_system_has_no_locks_of_unix(monkeypatch):
-    monkeypatch.setitem(sys.modules, "fcntl", None)
-    module = runpy.run_path(run_directory.__file__)
-    assert module["RunDirectory"]("nowhere").read_flags() is None

@@ -7,6 +7,7 @@ import pytest
 from conftest import array
 
 from tfq.backend.keras import keras
+from tfq.cli import weights as pack
 from tfq.training import hardware, transfer, weights
 from tfq.training.run_directory import RunDirectory, versions
 
@@ -63,7 +64,7 @@ def test_the_file_has_half_the_size(tmp_path):
 def test_a_network_starts_from_it(tmp_path):
     donor = network()
     donor.save(tmp_path / "last.keras")
-    assert weights.main([str(tmp_path / "last.keras"), str(tmp_path / "w.npz")]) == 0
+    assert pack.main([str(tmp_path / "last.keras"), str(tmp_path / "w.npz")]) == 0
     model = network()
     for weight in model.weights:
         weight.assign(np.zeros(weight.shape, "float32"))
@@ -75,7 +76,7 @@ def test_a_network_starts_from_it(tmp_path):
 
 def test_another_shape_is_named(tmp_path):
     network(units=5).save(tmp_path / "last.keras")
-    weights.main([str(tmp_path / "last.keras"), str(tmp_path / "w.npz")])
+    pack.main([str(tmp_path / "last.keras"), str(tmp_path / "w.npz")])
     with pytest.raises(transfer.TransferError, match=r"first has a kernel of shape \(3, 5\) there, \(3, 4\) in this network"):
         transfer.initialize(network(), tmp_path / "w.npz")
 

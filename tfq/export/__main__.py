@@ -1,19 +1,20 @@
-"""`python -m tfq.export`: sets up Keras' backend, then runs the command of `tfq.export.command`."""
+"""`tfq export`: sets up Keras' backend, then runs the command of `tfq.export.command`."""
 
 import sys
 
 from tfq import backends
+from tfq.terminal import one_line
 
 
-def main(arguments):
+def main(arguments, prog="python -m tfq.export"):
     """Export by the command line; returns the exit status."""
     backends.choose()
     try:
         from tfq.export import command
     except (ImportError, ValueError) as error:  # no backend, one that is not installed, or none at all
-        print(f"python -m tfq.export: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
         return 1
-    return command.main(arguments)
+    return command.main(arguments, prog)
 
 
 if __name__ == "__main__":

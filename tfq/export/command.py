@@ -12,6 +12,7 @@ from tfq.arguments import integer
 from tfq.data import names, npz
 from tfq.export import run
 from tfq.graph.file import FileError
+from tfq.terminal import one_line
 from tfq.training.checkpoint import CheckpointError
 
 # What a user can come upon; each is one line.
@@ -28,9 +29,9 @@ _ERRORS = (
 )
 
 
-def main(arguments):
+def main(arguments, prog="python -m tfq.export"):
     """Export by the command line; returns the exit status."""
-    parser = _parser()
+    parser = _parser(prog)
     options = parser.parse_args(arguments)
     source = Path(options.source)
     if source.is_file() and options.images is None:
@@ -40,7 +41,7 @@ def main(arguments):
     try:
         export.export_model(source, out, formats, **_images(source, options), log=_print)
     except _ERRORS as error:
-        print(f"python -m tfq.export: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -81,8 +82,8 @@ def _numbers(text):
         raise argparse.ArgumentTypeError(f"must be numbers with commas between, such as 0.49,0.48,1/255; got {text!r}") from error
 
 
-def _parser():
-    parser = argparse.ArgumentParser(prog="python -m tfq.export", description=__doc__)
+def _parser(prog):
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("source", metavar="RUN_OR_MODEL", help="directory of a run of train.py, or a .keras file")
     parser.add_argument("--formats", default="tfq", help=f"with commas between: {', '.join(export.FORMATS)} (default: tfq)")
     parser.add_argument("--out", help="directory, or of one format the file, to write to (default: export/ beside the model)")

@@ -1,5 +1,7 @@
 """How many bytes each layer of an exported file takes, against float32."""
 
+from tfq.terminal import table
+
 
 def by_layer(rows):
     """Table of (name, kind, bytes, bytes in float32) of whatever holds weights; their totals last.
@@ -7,10 +9,8 @@ def by_layer(rows):
     Bytes of the graph itself and of the container are not among them.
     """
     rows = [*rows, ("total", "", sum(row[2] for row in rows), sum(row[3] for row in rows))]
-    width, kinds = (max(len(row[column]) for row in rows) for column in (0, 1))
-    lines = [f"{'':{width}}  {'':{kinds}} {'bytes':>10} {'float32':>10} {'ratio':>7}"]
-    lines += [f"{name:{width}}  {kind:{kinds}} {own:>10,} {full:>10,} {_ratio(own, full):>7}" for name, kind, own, full in rows]
-    return "\n".join(lines)
+    cells = [(name, kind, f"{own:,}", f"{full:,}", _ratio(own, full)) for name, kind, own, full in rows]
+    return table(("", "", "bytes", "float32", "ratio"), cells, align="llrrr")
 
 
 def _ratio(own, full):

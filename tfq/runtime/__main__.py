@@ -1,4 +1,4 @@
-"""`python -m tfq.runtime MODEL.tfq IMAGES`: names what a packed network sees on an image file, or on each of a folder.
+"""`tfq run MODEL.tfq IMAGES`: names what a packed network sees on an image file, or on each of a folder.
 
 A line a file: its name, then class and score, the best first. The score is the softmax of the network's results. What cannot be
 read is said in a line each, and makes the exit status 1 once the rest is done.
@@ -8,6 +8,7 @@ import argparse
 import csv
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from tfq.arguments import output_file, thread_count
 from tfq.runtime.labels import read as read_labels
 from tfq.runtime.pictures import PictureError, Reader
+from tfq.terminal import one_line, progress
 
 # Images in memory at a time.
 _BATCH = 64
@@ -23,9 +25,9 @@ _ENDS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 KEYS = ("file", "rank", "index", "label", "score", "error")
 
 
-def main(arguments):
+def main(arguments, prog="python -m tfq.runtime"):
     """Run by the command line; returns the exit status."""
-    parser = _parser()
+    parser = _parser(prog)
     options = parser.parse_args(arguments)
     _check_outputs(parser, options)
     try:
@@ -36,11 +38,15 @@ def main(arguments):
             raise PictureError(f"there are no image files in {options.images}")
         _print_start(engine)
         rows = []
-        for first in range(0, len(paths), _BATCH):
-            rows += _classify(engine, reader, paths[first : first + _BATCH], options.top, labels)
+        # Where the lines go to the terminal themselves, they are what shows how far it is.
+        with progress("images", len(paths)) if not sys.stdout.isatty() else nullcontext(lambda done: None) as done:
+            for first in range(0, len(paths), _BATCH):
+                part = paths[first : first + _BATCH]
+                rows += _classify(engine, reader, part, options.top, labels)
+                done(len(part))
         _write(options, rows)
     except (ValueError, ImportError, OSError) as error:
-        print(f"python -m tfq.runtime: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
         return 1
     failed = sum(row["error"] is not None for row in rows)
     if failed:
@@ -48,10 +54,8 @@ def main(arguments):
     return 1 if failed else 0
 
 
-def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m tfq.runtime", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser(prog):
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", metavar="MODEL.tfq", type=Path, help="packed network")
     parser.add_argument("images", metavar="IMAGES", type=Path, help="folder of image files, or one, of any format that PIL reads")
     parser.add_argument("--threads", type=thread_count, default=1, metavar="N", help="threads that share the images (default 1)")

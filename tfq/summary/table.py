@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from tfq.terminal import table
+
 _HEADER = ("layer", "type", "output", "in bits", "w bits", "params", "memory", "MACs")
-_TEXT_COLUMNS = 3  # to the left; numbers to the right
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,7 @@ class Summary:
 
     def table(self):
         """The summary as text: one row a layer, then the totals."""
-        rows = [_HEADER, *map(_cells, self.layers)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        header, *lines = [_line(cells, widths) for cells in rows]
+        header, *lines = table(_HEADER, map(_cells, self.layers), align="lll" + "r" * 5).splitlines()
         rule = "-" * len(header)
         return "\n".join([header, rule, *lines, rule, *self._totals()])
 
@@ -77,14 +76,6 @@ def _cells(cost):
     memory = _kib(sum(cost.weight_memory_bits.values()) / 8) if cost.params else "-"
     macs = _millions(cost.macs) if cost.has_macs else "-"
     return cost.name, cost.layer_type, shape, *bits, f"{cost.params:,}", memory, macs if cost.counted else "?"
-
-
-def _line(cells, widths):
-    aligned = [
-        cell.ljust(width) if column < _TEXT_COLUMNS else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(aligned)
 
 
 def _millions(count):

@@ -22,7 +22,7 @@ def describe(accelerators=()):
 
 
 def _processor():
-    """Its model as Linux knows it; elsewhere its architecture."""
+    """Its model as Linux knows it; elsewhere its architecture. By hand: psutil does not tell a model."""
     lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines() if _CPU_INFO.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import filelock
+
 from tfq import files
 from tfq.training import hardware
 
@@ -49,17 +51,15 @@ class RunDirectory:
 
     def open(self):
         """Make the directory, see that it can be written, and hold it against a second process until this one ends."""
+        # The object keeps the lock, which ends with it, or with the process, however that ends.
+        self._lock = filelock.FileLock(self.path / ".lock", blocking=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / ".lock").open("w")
+            self._lock.acquire()
+        except filelock.Timeout as error:
+            raise RunDirectoryError(f"another process is training in --run_dir={self.path}") from error
         except OSError as error:
             raise RunDirectoryError(f"cannot write to --run_dir={self.path}: {error.strerror}") from error
-        import fcntl  # Windows has none, and reads runs without
-
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunDirectoryError(f"another process is training in --run_dir={self.path}") from error
 
     def clear(self):
         """Remove what an earlier run left: checkpoints, curves, logs. Files of others stay."""

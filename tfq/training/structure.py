@@ -10,6 +10,7 @@ from tfq import walk
 from tfq.backend.keras import keras, ops
 from tfq.keras_graph import has_graph
 from tfq.layers import QuantizedLayer
+from tfq.terminal import one_line
 
 MANY = 5  # layers that do not fit: it is another network then, not one with another head
 _SAVE_WHOLE = "another network has to be saved as .keras"
@@ -56,7 +57,7 @@ def load(model, path, skip=()):
         try:
             copies.append(_copy(model, convert, path))
         except Exception as error:  # Keras raises what it comes upon, of many classes
-            errors.append(" ".join(str(error).split())[:300])
+            errors.append(one_line(error)[:300])
     if not copies:
         raise StructureError(f"{_NEITHER}: {errors[-1]}; {_SAVE_WHOLE}")
     # The right one of the two leaves out the layers of other shapes alone, the other the quantized ones too.

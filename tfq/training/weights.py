@@ -1,12 +1,12 @@
-"""Weights by name in a small .npz file: `python -m tfq.training.weights RUN_DIR OUT.npz`.
+"""Weights by name in a small .npz file, which `tfq weights RUN_DIR OUT.npz` writes.
 
 Kernels are stored in float16, which halves the file and moves a weight by at most 2^-11 of its size; biases and the weights of
 batch normalization are few and stay float32. Every array goes by `layer/weight`, such as `stage1_block1_conv1/kernel`, so that
 the file is read without the network, and on any version of Keras. `about` is a JSON text on where the weights come from.
 """
 
-import argparse
 import csv
+import importlib
 import json
 import sys
 import zipfile
@@ -84,24 +84,6 @@ def epochs_behind(source):
     return None if before is None else own + before
 
 
-def main(arguments=None):
-    """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tfq.training.weights", description="Pack the weights of a run as .npz.")
-    parser.add_argument("source", type=Path, help="checkpoint, or run directory: its best one, as --init_from takes it")
-    parser.add_argument("out", type=Path, help="the .npz file to write")
-    options = parser.parse_args(arguments)
-    from tfq.training import transfer  # it needs Keras
-
-    try:
-        layers = transfer.read(options.source)
-        write(options.out, layers, {"epochs": epochs_behind(options.source)})
-    except (transfer.TransferError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB")
-    return 0
-
-
 def _narrow(array):
     """A kernel as float16, anything else as it is; bfloat16 is no type of NumPy's files."""
     array = np.asarray(array)
@@ -124,5 +106,5 @@ def _load(path):
     return arrays
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__":  # the former name of the command; by text, as a command stands above what it calls
+    sys.exit(importlib.import_module("tfq.cli.weights").main())

@@ -1,0 +1,1 @@
+"""Latency and throughput of network files, each engine in a process of its own, all of them in turns."""
