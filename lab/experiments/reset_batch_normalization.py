@@ -16,7 +16,9 @@ _START = {"gamma": ops.ones_like, "beta": ops.zeros_like}
 
 def main(arguments=None):
     """Write the copy; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m lab.experiments.reset_batch_normalization", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.experiments.reset_batch_normalization", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("run", metavar="RUN_DIR", help="directory that train.py wrote: its last checkpoint is taken")
     parser.add_argument("out", metavar="OUT_DIR", help="directory to write to, which must not be there yet")
     options = parser.parse_args(arguments)

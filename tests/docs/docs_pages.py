@@ -20,9 +20,7 @@ def name(page):
 def blocks(page, language):
     """(number of its first line, text) of each fenced block in a language."""
     text = page.read_text(encoding="utf-8")
-    return [
-        (text[: found.start(2)].count("\n") + 1, found[2]) for found in _FENCE.finditer(text) if found[1] == language
-    ]
+    return [(text[: found.start(2)].count("\n") + 1, found[2]) for found in _FENCE.finditer(text) if found[1] == language]
 
 
 def prose(page):
@@ -39,3 +37,8 @@ def commands(page):
     text = "\n".join([*_INDENTED.findall(_FENCE.sub("\n", text)), *shells]).replace("\\\n", " ")
     lines = [" ".join(re.sub(r"(^|\s)#.*", "", line).split()) for line in text.splitlines()]
     return [line for line in lines if _SET.sub("", line).split(" ")[0] in PROGRAMS]
+
+
+def spans(page):
+    """The commands that stand as code within a sentence; they may be cut short."""
+    return re.findall(r"`((?:make|tfq|python -m) [a-z][^`]*)`", prose(page))

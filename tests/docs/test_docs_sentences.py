@@ -26,7 +26,9 @@ def test_no_sentence_has_more_than_thirty_words(page):
 
 def test_words_are_counted(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("# One two three\n\nOne [two](x y) `a b c`. Four\nfive!\n\n| a b c |\n\n    code here\n\n- six\n- seven eight\n")
+    page.write_text(
+        "# One two three\n\nOne [two](x y) `a b c`. Four\nfive!\n\n| a b c |\n\n    code here\n\n- six\n- seven eight\n"
+    )
     assert [words for words, _ in sentences(page) if words] == [3, 2, 1, 2]
 
 
