@@ -1,7 +1,7 @@
 """Every command of README, BUILD and docs: its program is there and takes its flags; it runs, or it is said here why it cannot.
 
-`SHORT` and `CANNOT_RUN` name the commands as the pages write them. A command of the pages that neither names is an error, and so is
-one that the pages no longer have.
+`SHORT` and `CANNOT_RUN` name the commands as the pages write them. A command of the pages that neither names is an error, and so
+is one that the pages no longer have.
 """
 
 import argparse
@@ -39,8 +39,8 @@ _ONE_BIT = (
     "--bfloat16 --diagnose --holdout=5000"
 )
 
-# What shortens a command: flags behind it (those of a sweep itself stand before `--`), in the order in which the commands run, since
-# some need what others leave.
+# What shortens a command: flags behind it (`--list` of a sweep stands before its `--`). They run in this order, since some need
+# what others leave.
 SHORT = {
     f"{_TRAIN} --flagfile=configs/xnor.cfg --epochs=3": f"{_DATA} {_NETWORK} --run_dir=runs/three",
     f"{_TRAIN} --flagfile=configs/xnor.cfg": f"{_DATA} {_NETWORK} --run_dir={_XNOR}",
@@ -80,13 +80,17 @@ SHORT = {
     f"{_SGD}_a4w4_sgd_0.1 --tag=rate1 -- --lr=1": "--list",
     f".venv/bin/python -m lab.experiments.one_bit --scaled_gradient {_ONE_BIT}": f"{_DATA} --depth=8 --run_dir=runs/scaled",
     f".venv/bin/python -m lab.experiments.one_bit --l2=5e-4 {_ONE_BIT}": f"{_DATA} --depth=8 --run_dir=runs/l2",
-    f"{_TRAIN} --flagfile=configs/int8.cfg --width=1 --epochs=2 --bfloat16 --holdout=5000": f"{_DATA} --depth=8 --run_dir=runs/int8",
+    f"{_TRAIN} --flagfile=configs/int8.cfg --width=1 --epochs=2 --bfloat16 --holdout=5000": (
+        f"{_DATA} --depth=8 --run_dir=runs/int8"
+    ),
     ".venv/bin/python -m lab.benchmark infer --run=results/sweep/short/resnet20_xnor_seed0.json "
     "--float_run=results/sweep/short/resnet20_float_seed0.json --json=results/benchmark_infer_xnor.json": (
         "--repetitions=1 --threads=1 --images=16"
     ),
     ".venv/bin/python -m lab.benchmark conv": "--shapes 8x32x32x3 --repetitions=1",
-    ".venv/bin/python -m lab.benchmark concurrency results/sweep/short/networks/resnet20_xnor_seed0.tfq": "--seconds=1 --callers=2",
+    ".venv/bin/python -m lab.benchmark concurrency results/sweep/short/networks/resnet20_xnor_seed0.tfq": (
+        "--seconds=1 --callers=2"
+    ),
     ".venv/bin/python -m lab.benchmark train --json=results/benchmark_train.json": (
         "--repetitions=1 --steps=1 --batch_size=8 --only stock float"
     ),
@@ -141,9 +145,7 @@ CANNOT_RUN = {
     ".venv/bin/python -m pytest tests/layers": _ITSELF,
     "TF_USE_LEGACY_KERAS=1 .venv/bin/python -m pytest tests/layers": _ITSELF,
     "KERAS_BACKEND=jax .venv-jax/bin/python -m pytest tests/layers": _ITSELF,
-    "KERAS_BACKEND=torch python -m pytest tests/backend/test_backends.py tests/layers/test_types.py tests/layers/test_layers.py": (
-        "PyTorch is in neither environment"
-    ),
+    "KERAS_BACKEND=torch python -m pytest tests/backend/test_backends.py tests/layers": ("PyTorch is in neither environment"),
     "python -m lab.benchmark feed --bfloat16": "JAX on an accelerator; test_data_on_device.py runs it in small, on JAX",
     f"{_TRAIN} --evaluate --backend=tensorflow --run_dir=runs/sweep/full/resnet20_xnor_seed0": (
         "its run of 100 epochs is on another machine; that of train.md is tested instead"
@@ -178,7 +180,7 @@ def test_programs_named_in_sentences_are_there(page):
     for command in pages.spans(page):
         words = words_of(command)
         if words[0] == "make":
-            assert set(word for word in words[1:] if "=" not in word and not word.startswith("-")) <= targets(), command
+            assert {word for word in words[1:] if "=" not in word and not word.startswith("-")} <= targets(), command
         elif words[0] == "tfq":
             assert words[1] in importlib.import_module("tfq.cli.main").COMMANDS, command
         elif words[1] == "-m":

@@ -2,9 +2,8 @@
 
 import re
 
-import pytest
-
 import docs_pages as pages
+import pytest
 
 LONGEST = 30
 GUIDES = [page for page in pages.PAGES if "research" not in page.parts]
