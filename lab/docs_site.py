@@ -1,7 +1,7 @@
 """Hook of mkdocs: the pages that GitHub shows, README, BUILD, CHANGELOG and docs/, become a site whose links hold too.
 
-On GitHub a page links relative to its place in the repository. The site has docs/ at its root and README.md as its first page. Beside
-them lies a copy of each other file that a page links to, such as a picture or a JSON file in results/.
+On GitHub a page links relative to its place in the repository. The site has docs/ at its root and README.md as its first page.
+Beside them lies a copy of each other file that a page links to, such as a picture or a JSON file in results/.
 """
 
 import posixpath
