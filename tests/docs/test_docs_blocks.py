@@ -1,4 +1,4 @@
-"""Every Python block of README and guides runs, those of a page one after another, as a reader would paste them."""
+"""Every Python block of the pages runs, those of a page one after another, as a reader would paste them."""
 
 import docs_pages as pages
 import pytest
@@ -6,11 +6,12 @@ from running import ROOT
 
 from tfq.backend.keras import is_legacy
 
-# Those of docs/research need the whole of CIFAR-10.
-PAGES = [page for page in pages.PAGES if "research" not in page.parts and pages.blocks(page, "python")]
+PAGES = [page for page in pages.PAGES if pages.blocks(page, "python")]
+# Those of docs/research take the whole of CIFAR-10.
+PARAMETERS = [pytest.param(page, marks=[pytest.mark.slow] if "research" in page.parts else []) for page in PAGES]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=pages.name)
+@pytest.mark.parametrize("page", PARAMETERS, ids=pages.name)
 def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").symlink_to(ROOT / "results")
