@@ -148,7 +148,7 @@ CANNOT_RUN = {
     "KERAS_BACKEND=torch python -m pytest tests/backend/test_backends.py tests/layers": ("PyTorch is in neither environment"),
     "python -m lab.benchmark feed --bfloat16": "JAX on an accelerator; test_data_on_device.py runs it in small, on JAX",
     f"{_TRAIN} --evaluate --backend=tensorflow --run_dir=runs/sweep/full/resnet20_xnor_seed0": (
-        "its run of 100 epochs is on another machine; that of train.md is tested instead"
+        "its run of 100 epochs is on another machine; that of docs/training.md is run instead"
     ),
 }
 
