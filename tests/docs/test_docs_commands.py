@@ -28,7 +28,8 @@ pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
 PYTHON = (".venv/bin/python", ".venv-jax/bin/python", "python")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-_DATA = "--dataset=npz --data_dir=tests/data/cifar10_slice.npz --limit_train=64 --batch_size=32 --holdout=0 --epochs=1"
+_FEW = "--dataset=npz --data_dir=tests/data/cifar10_slice.npz --limit_train=64 --batch_size=32 --epochs=1"
+_DATA = f"{_FEW} --holdout=0"
 _NETWORK = "--depth=8 --width=1"
 _XNOR, _FLOAT = "runs/cifar10_resnet20_xnor", "runs/cifar10_resnet20_float"
 _HIGH = "runs/sweep/questions_holdout5000_high/resnet20_272k_dorefa_a4w4_sgd_0.1_seed0"
@@ -61,15 +62,17 @@ SHORT = {
     f"{_SWEEP} table": "",
     f"{_SWEEP} questions": "",
     f"{_SWEEP} zoo": "--runtime_only --dataset=npz --data_dir=tests/data/cifar10_slice.npz",
-    f"{_SWEEP} --recipe=short --hours=8": f"--rows=resnet20/float --tag=tiny -- {_DATA} {_NETWORK}",
-    f"{_SWEEP} --recipe=full": f"--rows=nin/xnor --tag=tiny -- {_DATA}",
+    f"{_SWEEP} --recipe=short --hours=8": f"--rows=resnet20/float --tag=tiny -- {_FEW} {_NETWORK}",
+    f"{_SWEEP} --recipe=full": f"--rows=nin/xnor --tag=tiny -- {_FEW}",
     f"{_SWEEP} --recipe=full --list": "",
     "python -m lab.sweep --recipe=full --at_once=4 --backend=jax -- --data_dir=cifar10.npz --steps_per_execution=30": "--list",
-    f"{_SWEEP} --recipe=questions --holdout=5000": f"--rows=resnet20_272k/dorefa_a1w1 --tag=tiny -- {_DATA} --depth=8",
-    f"{_SGD}_a4w4_sgd_0.1 --tag=high -- --lr=1 --epochs=7": f"{_DATA} --depth=8 --nostop_on_collapse",
+    f"{_SWEEP} --recipe=questions --holdout=5000": (
+        f"--holdout=16 --rows=resnet20_272k/dorefa_a1w1 --tag=tiny -- {_FEW} --depth=8"
+    ),
+    f"{_SGD}_a4w4_sgd_0.1 --tag=high -- --lr=1 --epochs=7": "--list",
     f".venv/bin/python -m lab.experiments.reset_batch_normalization {_HIGH} runs/reset": "",
     "python -m lab.experiments.reset_batch_normalization RUN_DIR COPY": "",
-    f"{_SGD}_a4w4_sgd_0.1 --tag=high_then_0_reset -- --lr=0.1 --epochs=3 --init_from=runs/reset/last.keras": f"{_DATA} --depth=8",
+    f"{_SGD}_a4w4_sgd_0.1 --tag=high_then_0_reset -- --lr=0.1 --epochs=3 --init_from=runs/reset/last.keras": "--list",
     f"{_SGD}_a4w4_sgd_0.1 --tag=high_then_0 -- --lr=0.1 --epochs=3 --init_from={_HIGH}/last.keras": "--list",
     f"{_SGD}_a4w4_sgd_0.1 --tag=high_then_3 -- --lr=0.3 --epochs=3 --init_from={_HIGH}/last.keras": "--list",
     f"{_SGD}_a4w4_sgd_0.1 --tag=momentum99 -- --bn_momentum=0.99": "--list",
@@ -347,5 +350,7 @@ def prepare(folder):
     }.items():
         if (folder / _XNOR / source).is_file() and not (folder / copy).exists():
             shutil.copy(folder / _XNOR / source, folder / copy)
-    if (folder / _XNOR).is_dir() and not (folder / "RUN_DIR").exists():
-        (folder / "RUN_DIR").symlink_to(folder / _XNOR)
+    for copy in (folder / "RUN_DIR", folder / _HIGH):
+        if (folder / _XNOR).is_dir() and not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.symlink_to(folder / _XNOR)
