@@ -174,8 +174,10 @@ class Parsed(Exception):
 
 @pytest.mark.parametrize("command", COMMANDS, ids=IDS)
 def test_a_command_has_its_program_and_takes_its_flags(command, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    check(words_of(command), monkeypatch)
+    for words in (words_of(command), shortened(command)):
+        with monkeypatch.context() as patched:
+            patched.chdir(ROOT)
+            check(words, patched)
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=pages.name)
@@ -302,18 +304,22 @@ def test_commands_run(tmp_path):
     failed = []
     for command in (command for command in SHORT if command in COMMANDS):
         prepare(tmp_path)
-        line = shortened(command, SHORT[command])
+        line = runnable(shortened(command))
         ran = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=600)
         if ran.returncode:
             failed.append(f"{shlex.join(line)}\n{ran.stdout[-1000:]}{ran.stderr[-2000:]}")
     assert not failed, "\n\n".join([f"{len(failed)} failed", *failed])
 
 
-def shortened(command, short):
+def shortened(command):
     """The words of a command with what shortens it behind; `--list` is a flag of a sweep itself, which stands before its `--`."""
-    words = words_of(command)
+    words, short = words_of(command), SHORT.get(command, "")
     place = words.index("--") if short == "--list" and "--" in words else len(words)
     words[place:place] = short.split()
+    return words
+
+
+def runnable(words):
     if words[0] == "tfq":
         return [sys.executable, "-c", "import sys; from tfq.cli.main import main; sys.exit(main())", *words[1:]]
     return [sys.executable, *words[1:]]
