@@ -95,7 +95,7 @@ SHORT = {
         "--seconds=1 --callers=2"
     ),
     ".venv/bin/python -m lab.benchmark train --json=results/benchmark_train.json": (
-        "--repetitions=1 --steps=1 --batch_size=8 --only stock float"
+        "--repetitions=1 --steps=1 --batch_size=8 --only keras3_float_stock tfq_float"
     ),
     ".venv/bin/python -m lab.equality --run_dir=results/sweep/short/resnet20_xnor_seed0.json": (
         "--images=16 --layer_images=2 --tflite_images=0 --lce_images=0"
