@@ -61,13 +61,13 @@ SHORT = {
     f"{_TRAIN} --dataset=folder --data_dir=DIR --image_size=32": f"--epochs=1 --batch_size=8 {_NETWORK} --run_dir=runs/folder",
     f"{_SWEEP} table": "",
     f"{_SWEEP} questions": "",
-    f"{_SWEEP} --recipe=short --hours=8": f"--results=results/tiny --rows=resnet20/float -- {_FEW} {_NETWORK}",
+    f"{_SWEEP} --recipe=short --hours=8": f"--results=results/tiny --tag=tiny --rows=resnet20/float -- {_FEW} {_NETWORK}",
     f"{_SWEEP} zoo": "--results=results/tiny --dataset=npz --data_dir=tests/data/cifar10_slice.npz",
-    f"{_SWEEP} --recipe=full": f"--results=results/tiny --rows=nin/xnor -- {_FEW}",
+    f"{_SWEEP} --recipe=full": f"--results=results/tiny --tag=tiny --rows=nin/xnor -- {_FEW}",
     f"{_SWEEP} --recipe=full --list": "",
     "python -m lab.sweep --recipe=full --at_once=4 --backend=jax -- --data_dir=cifar10.npz --steps_per_execution=30": "--list",
     f"{_SWEEP} --recipe=questions --holdout=5000": (
-        f"--holdout=16 --results=results/tiny --rows=resnet20_272k/dorefa_a1w1 -- {_FEW} --depth=8"
+        f"--holdout=16 --results=results/tiny --tag=tiny --rows=resnet20_272k/dorefa_a1w1 -- {_FEW} --depth=8"
     ),
     f"{_SGD}_a4w4_sgd_0.1 --tag=high -- --lr=1 --epochs=7": "--list",
     f".venv/bin/python -m lab.experiments.reset_batch_normalization {_HIGH} runs/reset": "",
@@ -95,7 +95,7 @@ SHORT = {
         "--seconds=1 --callers=2"
     ),
     ".venv/bin/python -m lab.benchmark train --json=results/benchmark_train.json": (
-        "--repetitions=1 --steps=1 --batch_size=8 --only keras3_float_stock tfq_float"
+        "--repetitions=1 --steps=3 --batch_size=8 --only keras3_float_stock tfq_float"
     ),
     ".venv/bin/python -m lab.equality --run_dir=results/sweep/short/resnet20_xnor_seed0.json": (
         "--images=16 --layer_images=2 --tflite_images=0 --lce_images=0"
