@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 
 class Goal(NamedTuple):
-    """The figure of the seed's author after 100 epochs, as published, and the goals of the two recipes; None where there is none.
+    """The published figure of the PyTorch experiment that tfq began from, after 100 epochs, and the goals of the two recipes.
 
-    In brackets: the author's figure with batch normalization in front of the convolutions.
+    None where there is none. In brackets: its figure with batch normalization in front of the convolutions.
     """
 
-    seed: str | None = None
+    pytorch: str | None = None
     short: float | None = None
     full: float | str | None = None
 

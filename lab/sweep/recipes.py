@@ -14,7 +14,7 @@ _METHODS = (
 _PAIR = ("dorefa_a1w2g32", "dorefa_a1w2g6")
 _VARIED = {"dorefa_a1w2g32": ("dorefa_g", "--g_bits=32"), "dorefa_a1w2g6": ("dorefa_g", "--g_bits=6")}
 
-# The settings that the seed's author found not to train, beside those of the config: a rate of 0.1 that falls to 0.01, SGD.
+# The settings with which the PyTorch experiment did not train, beside those of the config: a rate of 0.1 that falls to 0.01, SGD.
 _SGD = ("--optimizer=sgd", "--schedule=step", "--milestones=7")
 _VARIED |= {
     f"dorefa_{bits}_sgd_{lr}": (f"dorefa_{bits}", *_SGD, f"--lr={lr}")
@@ -91,5 +91,5 @@ RECIPES = {
     ),
 }
 
-# Those of the README's table.
+# Those of the accuracy table.
 TABLE = ("short", "full")

@@ -10,12 +10,13 @@ from lab.sweep.goals import GOALS, Goal
 from lab.sweep.recipes import NETWORKS, RECIPES, TABLE
 from tfq import files, plot
 
+PAGE = Path("docs/results.md")
 BEGIN, END = "<!-- accuracy -->", "<!-- /accuracy -->"
 
 _HEADER = (
     "network",
     "method",
-    "seed's author, 100 epochs",
+    "PyTorch, 100 epochs",
     "goal",
     "final",
     "best",
@@ -35,7 +36,7 @@ class TableError(ValueError):
 def main(arguments=None):
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m lab.sweep table", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("file", nargs="?", type=Path, default=Path("README.md"), help=f"has the lines {BEGIN} and {END}")
+    parser.add_argument("file", nargs="?", type=Path, default=PAGE, help=f"has the lines {BEGIN} and {END}")
     parser.add_argument("--results", type=Path, default=Path("results/sweep"), help="JSON files, and where the pictures go")
     options = parser.parse_args(arguments)
     try:
@@ -90,8 +91,8 @@ def markdown(results, packed=()):
                 lines.append(_row(row, name, of_tag, tag, [one for one in packed if _key(one) == _key(of_tag[0])]))
         parts.append(f"Recipe `{name}`, {recipe.epochs} epochs:\n\n" + "\n".join(lines) + "\n")
     note = (
-        "CIFAR-10 test top-1 in %. *final* is that of the last epoch, bold where it reaches the goal; *best* is that of the\n"
-        "best epoch, which is picked on the test images, and whose network is kept packed: *top-1 of the file* is that of\n"
+        "CIFAR-10 test top-1 in %. *final* is that of the last epoch, bold where it reaches the goal. *best* is that of the\n"
+        "best epoch, which is picked on the test images. Its network is kept packed, and *top-1 of the file* is that of\n"
         "tfq.runtime on it. *epochs before* are those of the float run that a row starts from. Several seeds: mean ± standard\n"
         "deviation.\n"
     )
@@ -162,7 +163,7 @@ def _row(row, recipe, made, tag, packed):
         (
             row.network,
             _label(row.method, tag),
-            goal.seed or "-",
+            goal.pytorch or "-",
             aim or "-",
             final,
             _figure([one["best_top1"] for one in made]),

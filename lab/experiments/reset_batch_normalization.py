@@ -1,6 +1,6 @@
 """Sets the scale and shift of a run's batch normalizations back to 1 and 0, which brings the inputs of its quantizers back.
 
-python docs/experiments/reset_batch_normalization.py RUN_DIR OUT_DIR    # then train.py --init_from=OUT_DIR/last.keras ...
+python -m lab.experiments.reset_batch_normalization RUN_DIR OUT_DIR    # then train.py --init_from=OUT_DIR/last.keras ...
 """
 
 import argparse
@@ -14,12 +14,14 @@ from tfq.training.run_directory import RunDirectory
 _START = {"gamma": ops.ones_like, "beta": ops.zeros_like}
 
 
-def main():
+def main(arguments=None):
     """Write the copy; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.experiments.reset_batch_normalization", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("run", metavar="RUN_DIR", help="directory that train.py wrote: its last checkpoint is taken")
     parser.add_argument("out", metavar="OUT_DIR", help="directory to write to, which must not be there yet")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     source, target = RunDirectory(options.run), RunDirectory(options.out)
     try:
         model, history = checkpoint.load(source.last)

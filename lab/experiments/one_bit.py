@@ -1,13 +1,8 @@
-"""train.py with one thing changed in its layers of one-bit weights: two suspects of docs/training.md, tried.
+"""train.py with one thing changed in its layers of one-bit weights: two suspects of docs/research/low-bit-training.md, tried.
 
-python docs/experiments/one_bit.py --l2=5e-4 FLAG_OF_TRAIN ...              # l2 W is added to the gradient of the latent weights
-python docs/experiments/one_bit.py --scaled_gradient FLAG_OF_TRAIN ...      # dC/dW := E|W| g, where DoReFa has g
+python -m lab.experiments.one_bit --l2=5e-4 FLAG_OF_TRAIN ...              # l2 W is added to the gradient of the latent weights
+python -m lab.experiments.one_bit --scaled_gradient FLAG_OF_TRAIN ...      # dC/dW := E|W| g, where DoReFa has g
 """
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # train.py and models/ are not installed
 
 from absl import app, flags
 

@@ -1,0 +1,26 @@
+"""Every Python block of the pages runs, those of a page one after another, as a reader would paste them."""
+
+import docs_pages as pages
+import pytest
+from running import ROOT
+
+from tfq.backend.keras import is_legacy
+
+PAGES = [page for page in pages.PAGES if pages.blocks(page, "python")]
+# Those of docs/research take the whole of CIFAR-10.
+PARAMETERS = [pytest.param(page, marks=[pytest.mark.slow] if "research" in page.parts else []) for page in PAGES]
+
+
+@pytest.mark.parametrize("page", PARAMETERS, ids=pages.name)
+def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    names = {"__name__": "__main__"}
+    for line, code in pages.blocks(page, "python"):
+        if is_legacy:  # as the README says
+            code = code.replace("import keras\n", "import tf_keras as keras\n")
+        exec(compile("\n" * (line - 1) + code, page, "exec"), names)
+
+
+def test_pages_with_blocks_are_found():
+    assert {"README.md", "docs/layers.md", "docs/running.md"} <= {pages.name(page) for page in PAGES}
