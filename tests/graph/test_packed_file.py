@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import random
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -15,6 +16,7 @@ from conftest import ROOT
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from tfq.graph import kernels, reference
 from tfq.graph import nodes as g
 from tfq.graph.check import GraphError
 from tfq.graph.file import MAX_GRAPH_BYTES, FileError, read, write
@@ -141,6 +143,15 @@ def test_layout_is_the_documented_one(tmp_path):
                 {"op": "Dense", "name": "d", "kernel": {"coding": "binary", "shape": [3, 3], "scale": 3}, "bias": 3},
             ],
         }
+
+
+def test_the_documented_file_computes_the_documented_result(tmp_path):
+    page = (ROOT / "docs" / "packed-format.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^[0-9a-f]{8}  ((?:[0-9a-f]{2} ?){1,16})", page, re.MULTILINE)
+    (tmp_path / "m.tfq").write_bytes(bytes.fromhex("".join(rows)))
+    graph = read(tmp_path / "m.tfq")
+    assert kernels.integers(graph.nodes[0].kernel).T.tolist() == [[1, -1, 1], [-1, -1, 1]]
+    assert reference.run(graph, np.array([[1, -1, 1]], "float32")).tolist() == [[1.5, 2]]
 
 
 def test_the_same_network_gives_the_same_bytes(tmp_path):
