@@ -20,14 +20,11 @@ from tfq.export.sample import Sample
 from tfq.layers import BatchNormalization, QuantConv2D
 from tfq.quantizers import XnorInputs, XnorWeights
 from tfq.quiet import quiet
+from tfq.testing.errors import ContractError
 
 _CLASSES = 4
 # Of real pixels, to the last bit of float32.
 _STATISTICS = {"pixel_mean": [0.5, 0.25, 0.5], "pixel_std": [0.25, 0.5, 0.25]}
-
-
-class ContractError(AssertionError):
-    """Something does not keep its contract; the message says what it did, and what was expected."""
 
 
 @plain_settings()
