@@ -31,6 +31,8 @@ def drop_latent_weights(model):
         raise ValueError("latent=False needs Keras 3, which lets a variable get a constraint; got tf_keras")
     for _, layer in walk.layers(model):
         if getattr(layer, "kernel_quantizer", None):
+            if layer.kernel_arguments.keys() - {"channel_axis"}:
+                raise ValueError(f"latent=False is for quantizers that learn nothing; got {layer.kernel_quantizer!r}")
             layer.kernel.constraint = layer.kernel_quantizer
 
 

@@ -3,50 +3,17 @@
 import numpy as np
 
 from tfq.graph import nodes as g
-
-_LEVELS = "levels"
-
-
-def pack(values, coding, bits=1, scale=1.0):
-    """`PackedKernel` of whole numbers (…, in, out): -1 and 1, or -1, 0 and 1, or 2 q - n with n = 2^bits - 1."""
-    values = np.asarray(values, np.int64)
-    order = np.moveaxis(values, -1, 0).reshape(-1)
-    if coding == "binary":
-        planes = [order > 0]
-    elif coding == "ternary":
-        planes = [order != 0, order > 0]
-    else:
-        planes = [((order + 2**bits - 1) // 2 >> bit) & 1 for bit in range(bits)]
-    packed = np.packbits(np.array(planes).astype(np.uint8), axis=1, bitorder="little")
-    scale = np.atleast_1d(np.asarray(scale, np.float32))
-    return g.PackedKernel(coding, {"binary": 1, "ternary": 2}.get(coding, bits), values.shape, packed, scale)
+from tfq.graph.kernels import pack  # noqa: F401
+from tfq.graph.kernels import values as kernel_values
 
 
 def random_values(rng, shape, coding, bits=1):
     """Whole numbers that `pack` takes."""
+    if coding == "integer":
+        return rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), shape)
     if coding == "levels":
         return 2 * rng.integers(0, 2**bits, shape) - (2**bits - 1)
     return rng.choice([-1, 1] if coding == "binary" else [-1, 0, 1], shape)
-
-
-def kernel_values(kernel):
-    """A kernel as numbers, float64, weight by weight from its bits."""
-    if isinstance(kernel, g.FloatKernel):
-        return kernel.values.astype(np.float64)
-    *inner, filters = kernel.shape
-    codes = []
-    for plane in kernel.planes:
-        codes.append([plane[i // 8] >> (i % 8) & 1 for i in range(int(np.prod(kernel.shape)))])
-    codes = np.array(codes, np.int64)
-    if kernel.coding == "binary":
-        values = 2 * codes[0] - 1
-    elif kernel.coding == "ternary":
-        values = codes[0] * (2 * codes[1] - 1)
-    else:
-        n = 2**kernel.bits - 1
-        values = (2 * sum(plane << i for i, plane in enumerate(codes)) - n) / n
-    values = np.moveaxis(np.asarray(values, np.float64).reshape(filters, *inner), 0, -1)
-    return values * kernel.scale.astype(np.float64)
 
 
 def quantize(x, quantizer):

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from tfq.backend.keras import keras
-from tfq.quantizers import DoReFaInputs
 from tfq.quantizers.base import FULL_PRECISION
 
 _SIZES = ("1D", "2D", "3D")
@@ -85,8 +84,7 @@ def bits_of(quantizer):
 
 def bits_behind(function, input_bits):
     """Bits of what a quantizer, or any other function, makes of values of `input_bits`."""
-    is_off = isinstance(function, DoReFaInputs) and function.bits == FULL_PRECISION
-    if function is None or function is keras.activations.linear or is_off:
+    if function is None or function is keras.activations.linear or getattr(function, "is_off", False):
         return input_bits
     bits = bits_of(function)
     return min(input_bits, bits) if bits < FULL_PRECISION else FULL_PRECISION

@@ -3,11 +3,13 @@
 import numpy as np
 
 from tfq.backend.keras import keras, ops
+from tfq.convert import kernels
 from tfq.convert.boundary import highest
+from tfq.convert.layers import input_rule
 from tfq.graph import nodes as g
 from tfq.graph import shapes
 from tfq.keras_graph import has_graph, layer_of, nodes, outputs_of
-from tfq.quantizers import DoReFaWeights
+from tfq.quantizers.grids import Levels
 
 
 class Reference:
@@ -47,8 +49,10 @@ class Reference:
 
     def quantized(self, name, quantizer, values):
         """Inputs of the layer `name`, quantized by Keras, as integers: -1 and 1, or 0 ... 2^bits - 1."""
-        levels = ops.convert_to_numpy(self.layers[name].input_quantizer(ops.convert_to_tensor(values)))
-        return np.rint(levels * np.float32(highest(quantizer))).astype(np.int32)
+        layer = self.layers[name]
+        levels = ops.convert_to_numpy(layer.input_quantizer(ops.convert_to_tensor(values), **layer.input_arguments))
+        factor = input_rule(layer.input_quantizer, **layer.input_arguments).factor
+        return np.rint(levels * np.float32(highest(quantizer) / factor)).astype(np.int32)
 
     def accumulators(self, node, inputs):
         """Accumulators of the operation `node` in float64, of Keras' quantized inputs and kernel as integers."""
@@ -68,12 +72,12 @@ class Reference:
 
 
 def integer_kernel(layer):
-    """The quantized kernel of a layer as integers in float64: signs, signs and 0, or 2 q - n of n + 1 levels."""
-    values = ops.convert_to_numpy(layer.quantized_kernel).astype(np.float64)
-    quantizer = layer.kernel_quantizer
-    if isinstance(quantizer, DoReFaWeights) and quantizer.bits > 1:
-        return np.rint(values * (2**quantizer.bits - 1))
-    return np.sign(values)
+    """The quantized kernel of a layer as integers in float64: signs, signs and 0, 2 q - n of n + 1 levels, or steps."""
+    found = kernels.codes(layer)
+    if found is None:
+        return np.sign(ops.convert_to_numpy(layer.quantized_kernel).astype(np.float64))
+    whole = found.codes.astype(np.float64)
+    return 2 * whole - (2**found.grid.bits - 1) if isinstance(found.grid, Levels) else whole * (found.scale != 0)
 
 
 def _convolve(layer, x, kernel, pad):

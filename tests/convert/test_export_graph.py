@@ -10,7 +10,7 @@ from tfq.convert.from_keras import Unsupported, from_keras
 from tfq.graph import file
 from tfq.graph import nodes as g
 from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
-from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
+from tfq.quantizers import DoReFaInputs, DoReFaWeights, LSQWeights, TernaryWeights, XnorInputs, XnorWeights
 
 RNG = np.random.default_rng(0)
 
@@ -129,6 +129,7 @@ def assert_same(model, count=4):
         (TernaryWeights(per_filter=True), "ternary", 5),
         (DoReFaWeights(1), "binary", 1),
         *[(DoReFaWeights(bits), "levels", 1) for bits in (2, 3, 8, 16)],
+        *[(LSQWeights(bits), "integer", 1) for bits in (2, 5)],
     ],
 )
 @pytest.mark.parametrize("zeros", [False, True])
@@ -139,7 +140,7 @@ def test_codes_and_scales_give_the_quantized_kernel(quantizer, coding, scales, z
     kernel = RNG.normal(size=(3, 2, 3, 5)).astype("float32")
     if zeros:
         kernel[..., 2] = 0
-    layer.set_weights([kernel])
+    layer.kernel.assign(kernel)
     (node,) = from_keras(model).nodes
     assert (node.kernel.coding, len(node.kernel.scale)) == (coding, scales)
     expected = array(layer.quantized_kernel)

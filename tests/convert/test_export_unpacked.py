@@ -41,6 +41,7 @@ def same(a, b):
         ("ternary_a1", {}),
         ("dorefa", {"w_bits": 2, "a_bits": 2}),
         ("dorefa", {"w_bits": 4, "a_bits": 4}),
+        ("lsq", {"w_bits": 2, "a_bits": 2}),
     ],
 )
 def test_a_network_is_the_same_again(network, method, bits, tmp_path):

@@ -226,10 +226,28 @@ def test_overlapping_offsets_are_refused(original, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("version", "message"), [("2", "upgrade tfq"), ("1000", "upgrade"), ("x", "'x'"), ("1" * 5000, "version")]
+    ("version", "message"), [("3", "upgrade tfq"), ("1000", "upgrade"), ("x", "'x'"), ("1" * 5000, "version")]
 )
 def test_other_versions_are_refused(version, message, parts, tmp_path):
     assert message in refused(assemble(tmp_path / "m", *parts, version=version))
+
+
+def test_a_file_is_of_the_oldest_version_that_holds_its_network(original, tmp_path):
+    def version(path):
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata()["version"]
+
+    path = tmp_path / "integer.tfq"
+    graph = g.Graph((4,), (g.Dense("head", (g.INPUT,), packed("integer", 3, (4, 2), 2)),))
+    write(graph, path)
+    assert (version(original), version(path)) == ("1", "2")
+    assert flat(read(path)) == flat(graph)
+    with safe_open(path, framework="numpy") as file:
+        content, planes, values = (file.get_tensor(name) for name in ("graph", "planes", "floats"))
+    text = zlib.decompress(content.tobytes())
+    assert json.loads(text)["nodes"][0]["kernel"] == {"coding": "integer", "bits": 3, "shape": [4, 2], "scale": 2}
+    message = refused(assemble(tmp_path / "m", text, planes, values))
+    assert message.endswith("is not valid: it says version 1 and holds what came with 2")
 
 
 def test_the_assembled_file_is_right(parts, tmp_path):
@@ -352,7 +370,7 @@ FIRST, BINARY, TERNARY, GROUPED, MAX = 0, 2, 3, 5, 11
         (["nodes", BINARY, "quantizer"], 17, "from 1 to 16"),
         (["nodes", BINARY, "quantizer"], "eval", "got 'eval'"),
         (["nodes", BINARY, "kernel", "shape"], [2**31 - 1] * 4, "values of 'planes' are wanted"),
-        (["nodes", BINARY, "kernel", "coding"], "octal", "'binary' or 'ternary' or 'levels'"),
+        (["nodes", BINARY, "kernel", "coding"], "octal", "'binary' or 'ternary' or 'levels' or 'integer'"),
         (["nodes", BINARY, "kernel", "coding"], ["binary"], "got a list"),
         (["nodes", BINARY, "kernel", "bits"], 1, "attribute 'bits' is unknown"),
         (["nodes", BINARY, "dilations"], [1, 2**30], "values an image"),

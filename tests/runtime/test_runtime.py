@@ -83,7 +83,7 @@ def test_sums_of_signs_are_exact(coding, seed):
 def test_sums_of_bit_planes_are_exact(seed):
     rng = np.random.default_rng(seed)
     quantizer, bits = pick(rng, (g.Levels(1), 1), (g.Levels(2), 2), (g.Levels(1), 4), (g.Levels(2), 1), (SIGN, 3), (SIGN, 8))
-    coding = pick(rng, "levels", "levels", "binary", "ternary")
+    coding = pick(rng, "levels" if bits > 1 else "binary", "levels" if bits > 1 else "ternary", "binary", "ternary")
     graph, images = random_convolution(rng, coding, quantizer, bits if coding == "levels" else 1)
     assert "popcount" in Engine(graph).layers()[0][1]
     assert_whole(graph, images)
@@ -103,6 +103,34 @@ def test_sums_of_bytes_are_exact(seed):
     graph, images = random_convolution(rng, coding, quantizer, bits)
     assert Engine(graph).layers()[0][1] == f"{quantizer.bits}x{1 if coding != 'levels' else bits} bits, int8"
     assert_whole(graph, images)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("quantizer", "bits", "path"),
+    [
+        (SIGN, 2, "1x2 bits, popcount"),
+        (SIGN, 8, "1x8 bits, popcount"),
+        (g.Levels(2), 2, "2x2 bits, popcount"),
+        (g.Levels(4), 3, "4x3 bits, int8"),
+        (g.Levels(4), 8, "4x8 bits, int8"),  # -128 has no negative in a byte
+        (g.Levels(8), 8, "8x8 bits, int8"),
+    ],
+    ids=str,
+)
+def test_sums_of_integers_are_exact(quantizer, bits, path, seed):
+    graph, images = random_convolution(np.random.default_rng(seed), "integer", quantizer, bits)
+    assert Engine(graph).layers()[0][1].startswith(path)
+    assert_whole(graph, images)
+
+
+@pytest.mark.parametrize(("coding", "bits"), [("levels", 9), ("integer", 9), ("integer", 4)])
+def test_integers_on_float_inputs(coding, bits):
+    rng = np.random.default_rng(0)
+    kernel = oracle.pack(oracle.random_values(rng, (3, 3, 6, 8), coding, bits), coding, bits, rng.uniform(0.1, 1, 8))
+    graph = one(g.Conv2D("conv", ("input",), kernel, strides=(2, 1), groups=2), (7, 8, 12))
+    assert Engine(graph).layers() == [("conv", "float32")]
+    same(graph, normal(rng, 2, 7, 8, 12))
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0])

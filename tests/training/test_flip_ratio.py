@@ -72,7 +72,7 @@ def test_layer_by_layer_and_what_is_left_out():
     assert callback.ratios == shares
     assert logs == {"flip_ratio": 1 / 16, **{f"flip_ratio/{path}": share for path, share in shares.items()}}
     callback.on_epoch_begin(1)
-    assert lines == ["FlipRatio does not count unknown: it knows the levels of XNOR, ternary and DoReFa quantizers alone"]
+    assert lines == ["FlipRatio does not count unknown: levels are known of quantizers that tell their grid, as those of tfq"]
 
 
 class Network(keras.Model):

@@ -5,7 +5,7 @@ import functools
 from tfq.backend.keras import backend, keras_3, ops
 from tfq.optional import require
 
-__all__ = ["custom_gradient", "promote"]
+__all__ = ["custom_gradient", "promote", "read"]
 
 
 def _torch_custom_gradient(function):
@@ -20,12 +20,12 @@ def _torch_custom_gradient(function):
 
 if backend == "tensorflow":
     tf = require("tensorflow")
-    # Keras' `convert_to_tensor` leaves its variables as they are here.
-    _with_gradient, _read = tf.custom_gradient, tf.convert_to_tensor
+    # A variable of Keras, or a tensor, as a tensor: Keras' `convert_to_tensor` leaves its variables as they are here.
+    _with_gradient, read = tf.custom_gradient, tf.convert_to_tensor
 elif backend == "torch":
-    _with_gradient, _read = _torch_custom_gradient, ops.convert_to_tensor
+    _with_gradient, read = _torch_custom_gradient, ops.convert_to_tensor
 else:
-    _with_gradient, _read = ops.custom_gradient, ops.convert_to_tensor
+    _with_gradient, read = ops.custom_gradient, ops.convert_to_tensor
 
 
 def custom_gradient(function):
@@ -37,7 +37,7 @@ def custom_gradient(function):
 
     @functools.wraps(function)
     def call(*args):
-        return of_tensors(*(_read(arg) for arg in args))
+        return of_tensors(*(read(arg) for arg in args))
 
     return call
 

@@ -85,7 +85,7 @@ class Diagnosis(keras.callbacks.Callback):
         }
 
     def _quantized_kernels(self):
-        return [ops.convert_to_numpy(layer.kernel_quantizer(layer.kernel)).ravel() for layer in self._quantized]
+        return [ops.convert_to_numpy(_quantized_kernel(layer)).ravel() for layer in self._quantized]
 
     def _val_top1(self):
         right = total = 0
@@ -100,3 +100,8 @@ class Diagnosis(keras.callbacks.Callback):
         if len(shape) != 2 or shape[1] < 2:
             given = f"one tensor of shape {shape}" if shape else f"a {type(logits).__name__} of tensors"
             raise ValueError(f"Diagnosis measures top-1 of a score for each class, (N, classes); the model gives {given}")
+
+
+def _quantized_kernel(layer):
+    # Layers of larq have quantizers too.
+    return layer.quantized_kernel if hasattr(layer, "quantized_kernel") else layer.kernel_quantizer(layer.kernel)

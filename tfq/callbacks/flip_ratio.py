@@ -3,25 +3,25 @@
 import numpy as np
 
 from tfq import walk
-from tfq.backend.keras import keras, ops
-from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
-from tfq.quantizers.base import FULL_PRECISION
+from tfq.backend.keras import keras
+from tfq.convert import kernels
+from tfq.quantizers.base import Quantizer
 
 
 class FlipRatio(keras.callbacks.Callback):
     """Adds `flip_ratio` to the logs: the share of quantized weights whose level differs from that at the epoch's beginning.
 
-    The level is the sign of a binary weight, -1, 0 or 1 of a ternary one, and the integer k of a DoReFa weight (2 k / n) - 1; a
-    scale that changes is no flip. A ratio that stays high says that weights oscillate instead of settling (larq measures that of
-    signs, per batch). Layers of models and layers in the model count, a shared one once. There is no figure where no kernel is
-    quantized. Of layers that Keras builds in the first batch, the first epoch is counted from the end of that batch, where
-    others follow.
+    The level is the sign of a binary weight, -1, 0 or 1 of a ternary one, the integer k of a DoReFa weight (2 k / n) - 1, and
+    the number of steps of an LSQ weight; a scale that changes is no flip, a step that changes may move weights. A ratio that
+    stays high says that weights oscillate instead of settling (larq measures that of signs, per batch). Layers of models and
+    layers in the model count, a shared one once. There is no figure where no kernel is quantized. Of layers that Keras builds in
+    the first batch, the first epoch is counted from the end of that batch, where others follow.
 
     `ratios` holds the shares of the last epoch layer by layer, by the paths of `tfq.walk`.
 
     Args:
         per_layer: add them to the logs too, as `flip_ratio/PATH`.
-        log: takes the line that names the layers whose quantizer has levels that are not known here.
+        log: takes the line that names the layers whose quantizer does not tell its grid.
     """
 
     def __init__(self, per_layer=False, log=print):
@@ -66,26 +66,20 @@ class FlipRatio(keras.callbacks.Callback):
         new = sorted(left_out - self._left_out)
         if new:
             self.log(
-                f"FlipRatio does not count {', '.join(new)}: it knows the levels of XNOR, ternary and DoReFa quantizers alone"
+                f"FlipRatio does not count {', '.join(new)}: levels are known of quantizers that tell their grid, as those of tfq"
             )
         self._left_out |= left_out
 
 
 def _is_quantized(layer):
     quantizer = getattr(layer, "kernel_quantizer", None)
-    return quantizer is not None and not (
-        isinstance(quantizer, DoReFaWeights | DoReFaInputs) and quantizer.bits == FULL_PRECISION
-    )
+    return quantizer is not None and not getattr(quantizer, "is_off", False)
 
 
 def _has_known_levels(quantizer):
-    return isinstance(quantizer, XnorWeights | XnorInputs | TernaryWeights | DoReFaWeights | DoReFaInputs)
+    return isinstance(quantizer, Quantizer) and quantizer.grid() is not None
 
 
 def _levels(layer):
-    """The level of each weight as an integer; those of DoReFa at twice the distance."""
-    values = ops.convert_to_numpy(ops.cast(layer.kernel_quantizer(layer.kernel), "float32"))
-    bits = layer.kernel_quantizer.bits
-    if isinstance(layer.kernel_quantizer, DoReFaInputs | DoReFaWeights) and bits > 1:
-        return np.rint(values * (2**bits - 1)).astype(np.int32)
-    return np.sign(values).astype(np.int8)
+    """The level of each weight as an integer."""
+    return kernels.codes(layer).codes.astype(np.int32)

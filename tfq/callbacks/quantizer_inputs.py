@@ -6,8 +6,7 @@ import numpy as np
 
 from tfq import walk
 from tfq.backend.keras import ops
-from tfq.quantizers import DoReFaInputs, XnorInputs
-from tfq.quantizers.base import FULL_PRECISION, Quantizer
+from tfq.quantizers.base import Quantizer
 
 
 class QuantizerInputs:
@@ -40,8 +39,8 @@ class QuantizerInputs:
     def _say(self, left_out):
         if left_out and not self._said:
             self.log(
-                f"Diagnosis leaves {', '.join(left_out)} out of inputs_outside: its quantizer is not of XNOR or DoReFa, or sees "
-                "no values outside of a compiled function"
+                f"Diagnosis leaves {', '.join(left_out)} out of inputs_outside: its quantizer has no window that is known, or "
+                "sees no values outside of a compiled function"
             )
             self._said = True
 
@@ -55,17 +54,15 @@ def _quantizers(layer):
 
 
 def _is_off(quantizer):
-    return isinstance(quantizer, DoReFaInputs) and quantizer.bits == FULL_PRECISION
+    return getattr(quantizer, "is_off", False)
 
 
-def _lowest(quantizer):
-    """The lowest value that a quantizer passes a gradient at, where the highest is 1; None where that is not known."""
-    if isinstance(quantizer, XnorInputs):
-        return -1.0
-    if isinstance(quantizer, DoReFaInputs):
-        return 0.0
+def _window(quantizer, state):
+    """The lowest and the highest value that a quantizer passes a gradient at; None where that is not known."""
+    if isinstance(quantizer, Quantizer):
+        return quantizer.window(**state)
     if type(quantizer).__module__.split(".")[0] == "larq":
-        return 0.0 if type(quantizer).__name__ == "DoReFa" else -1.0
+        return 0.0 if type(quantizer).__name__ == "DoReFa" else -1.0, 1.0
     return None
 
 
@@ -75,11 +72,11 @@ class _Watching:
     def __init__(self, quantizer):
         self.shares = []
         self._quantizer = quantizer
-        self._lowest = _lowest(quantizer)
 
-    def __call__(self, x):
-        if self._lowest is not None:
-            with contextlib.suppress(Exception):  # in a function that the backend compiles there are no values yet
+    def __call__(self, x, **state):
+        with contextlib.suppress(Exception):  # in a function that the backend compiles there are no values yet
+            window = _window(self._quantizer, state)
+            if window is not None:
                 values = ops.convert_to_numpy(x)
-                self.shares.append(np.mean((values < self._lowest) | (values > 1)))
-        return self._quantizer(x)
+                self.shares.append(np.mean((values < window[0]) | (values > window[1])))
+        return self._quantizer(x, **state)

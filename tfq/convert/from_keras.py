@@ -135,8 +135,10 @@ class _Builder:
         except Unsupported as error:
             self._refused[name] = str(error)
             return name
+        # The operation with the kernel bears the name of the layer, else the first one.
+        main = next((position for position, (_, attributes) in enumerate(converted) if "kernel" in attributes), 0)
         for position, (operation, attributes) in enumerate(converted):
-            own = self._unique(name if position == 0 else f"{name}/activation")
+            own = self._unique(name if position == main else f"{name}/{'inputs' if position < main else 'activation'}")
             self.nodes.append(operation(own, tuple(inputs), **attributes))
             inputs = [own]
         return inputs[0]

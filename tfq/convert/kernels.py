@@ -1,13 +1,16 @@
 """The kernel of a layer as the codes and scales it is made of, which are checked to give the quantized kernel again."""
 
+import dataclasses
+
 import numpy as np
 
 from tfq.backend.keras import ops
-from tfq.graph.nodes import FloatKernel, PackedKernel
-from tfq.quantizers import DoReFaWeights
-from tfq.quantizers.base import FULL_PRECISION
+from tfq.graph.kernels import FloatKernel, PackedKernel, pack
+from tfq.quantizers.base import FULL_PRECISION, KernelQuantizer, Quantizer
+from tfq.quantizers.grids import Codes, Integers, Levels, Sign, Ternary, encode
 
-# Levels are computed as 2 round(...) / n - 1 in float32, by backends that round differently; the closest ones are 3e-5 apart.
+# Of the largest value. Levels are computed as 2 round(...) / n - 1 in float32, by backends that round differently; the closest
+# ones are 3e-5 apart.
 _LEVEL_ROUNDING = 1e-6
 
 
@@ -20,60 +23,89 @@ def array(x):
     return np.asarray(ops.convert_to_numpy(x), dtype=np.float32)
 
 
-def of_layer(layer):
+def latent(layer):
+    """The kernel of a layer as it is trained, whatever the attribute."""
+    name = getattr(layer, "kernel_name", "kernel")
+    return getattr(layer, name if hasattr(layer, name) else "depthwise_kernel")  # the latter of tf_keras' own
+
+
+def of_layer(layer, shape=None):
     """The kernel of a layer in packed form; in float32 where it is not quantized.
 
     Args:
-        layer: built layer with a `kernel`, whose last axis is the output channel.
+        layer: built layer.
+        shape: of the kernel with its filters in the last axis, where they are counted by several.
 
     Returns:
-        `FloatKernel` or `PackedKernel`.
+        `FloatKernel` or `PackedKernel` of `tfq.graph.kernels`.
 
     Raises:
-        KernelError: it has values that are not finite, or that no coding stands for.
+        KernelError: it has values that are not finite, or that no coding stands for; or its quantizer tells other codes.
     """
     quantizer = getattr(layer, "kernel_quantizer", None)
-    values = array(layer.kernel if quantizer is None else layer.quantized_kernel)
+    values = array(latent(layer) if quantizer is None else layer.quantized_kernel)
     if not np.isfinite(values).all():
         raise KernelError("its kernel has values that are not finite")
+    shape = values.shape if shape is None else shape
     if quantizer is None or getattr(quantizer, "bits", None) == FULL_PRECISION:
-        return FloatKernel(values)
-    if isinstance(quantizer, DoReFaWeights) and quantizer.bits > 1:
-        return _levels(values, quantizer.bits)
-    return _signs(values, quantizer)
+        return FloatKernel(values.reshape(shape))
+    found = _codes(layer, quantizer, values)
+    deviation = np.abs(found.values() - values).max()
+    if deviation > (_LEVEL_ROUNDING * np.abs(values).max() if isinstance(found.grid, Levels) else 0):
+        raise KernelError(f"its kernel_quantizer {quantizer!r} gives values that are off {found.grid} by {deviation:.1e}")
+    return _packed(found, shape)
 
 
-def _levels(values, bits):
-    n = 2**bits - 1
-    codes = np.rint((values.astype(np.float64) + 1) / 2 * n).astype(np.int64)
-    deviation = np.abs((2 * codes - n) / n - values).max()
-    if codes.min() < 0 or codes.max() > n or deviation > _LEVEL_ROUNDING:
-        raise KernelError(f"its kernel is off the {n + 1} levels of [-1, 1] by {deviation:.1e}")
-    planes = [codes >> bit & 1 for bit in range(bits)]
-    return PackedKernel("levels", bits, values.shape, _planes(*planes), np.ones(1, np.float32))
+def scaled(kernel, factor):
+    """A kernel times a number."""
+    if isinstance(kernel, PackedKernel):
+        return dataclasses.replace(kernel, scale=(kernel.scale * factor).astype(np.float32))
+    return FloatKernel((kernel.values * factor).astype(np.float32))
 
 
-def _signs(values, quantizer):
-    """Binary or ternary, seen by the values: those of a filter are +- its scale, or 0."""
-    size = np.abs(values)
-    scale = size.max(axis=tuple(range(values.ndim - 1)))
-    zero = values == 0
-    if not np.array_equal(size, np.where(zero, 0, scale)):
+def codes(layer):
+    """The quantized kernel of a layer as `tfq.quantizers.grids.Codes`; None where its quantizer tells no grid.
+
+    Args:
+        layer: built layer with a `kernel_quantizer`.
+    """
+    quantizer, arguments = layer.kernel_quantizer, getattr(layer, "kernel_arguments", {})
+    grid = quantizer.grid() if isinstance(quantizer, Quantizer) else None
+    if grid is None:
+        return None
+    if isinstance(quantizer, KernelQuantizer):
+        return quantizer.encode(latent(layer), **arguments)
+    return encode(quantizer(latent(layer), **arguments), grid, getattr(layer, "channel_axis", -1))
+
+
+def _codes(layer, quantizer, values):
+    found = codes(layer) if isinstance(quantizer, KernelQuantizer) else None
+    if found is not None:
+        return found
+    # Of another function nothing is known but what it gives.
+    found = encode(values, Ternary(), layer.channel_axis)
+    if not np.array_equal(found.values(), values):
         name = type(quantizer).__name__
         raise KernelError(f"its kernel_quantizer {name} gives neither one magnitude a filter (binary), nor that and 0 (ternary)")
-    positive = values > 0
-    if (zero & (scale > 0)).any():
-        # A filter of zeros fits any scale.
-        return PackedKernel("ternary", 2, values.shape, _planes(~zero, positive), _few(scale, scale[scale > 0]))
-    return PackedKernel("binary", 1, values.shape, _planes(positive), _few(scale, scale))
+    return found
+
+
+def _packed(found: Codes, shape):
+    whole, scale = found.codes.reshape(shape), found.scale.ravel()
+    match found.grid:
+        case Sign() | Ternary() if ((whole == 0) & (scale > 0)).any():
+            # A filter of zeros fits any scale.
+            return pack(whole, "ternary", scale=_few(scale, scale[scale > 0]))
+        case Sign() | Ternary():
+            return pack(np.where(whole > 0, 1, -1), "binary", scale=_few(scale, scale))
+        case Levels(bits, low, high) if low == -high and bits > 1:
+            return pack(2 * whole - (2**bits - 1), "levels", bits, scale * high)
+        case Integers(low, high):
+            return pack(whole, "integer", max(int(-low - 1).bit_length(), int(high).bit_length()) + 1, scale)
+        case other:
+            raise KernelError(f"its kernel lies on {other}, of which a graph has no kernels")
 
 
 def _few(scale, used):
     """One scale instead of one a filter where those that matter are the same."""
     return used[:1] if (used == used[0]).all() else scale
-
-
-def _planes(*codes):
-    """Bits in the order (out, height, width, in), the first weight in the lowest bit of the first byte."""
-    rows = np.stack([np.moveaxis(code, -1, 0).ravel() for code in codes]).astype(np.uint8)
-    return np.packbits(rows, axis=1, bitorder="little")

@@ -1,5 +1,6 @@
 """What each Keras layer is in a `.tfq` graph: operations, the first on the layer's inputs, each later one on the one before."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +10,8 @@ from tfq.backend.keras import REPEATS_EDGES, keras
 from tfq.convert import kernels
 from tfq.graph import nodes as g
 from tfq.layers import padding
-from tfq.quantizers import DoReFaInputs, XnorInputs
-from tfq.quantizers.base import FULL_PRECISION
+from tfq.quantizers.base import Quantizer
+from tfq.quantizers.grids import Levels, Sign
 
 
 class Unsupported(ValueError):
@@ -30,6 +31,33 @@ class Call(NamedTuple):
         return Unsupported(f"layer {self.name!r} ({type(self.layer).__name__}) cannot be packed: {reason}")
 
 
+class InputRule(NamedTuple):
+    """What a quantizer of inputs is in a graph: x -> factor * quantizer(x / factor), None for a quantizer that does nothing."""
+
+    quantizer: g.Sign | g.Levels | None
+    factor: float = 1.0
+
+
+def _with_scaled_inputs(convert):
+    """A converter of a product that leaves the factor of its inputs to a scale in front, and to the scale of the kernel."""
+
+    @functools.wraps(convert)
+    def converted(call):
+        (operation, attributes), *others = convert(call)
+        factor = _input_rule(call, getattr(call.layer, "input_quantizer", None)).factor
+        if factor == 1:
+            return [(operation, attributes), *others]
+        if attributes.get("pad_value") or attributes.get("kmap"):
+            raise call.refuse(
+                f"{call.layer.input_quantizer!r} ends on levels up to {factor:.3g}: pad_values must be 0, and kmap False"
+            )
+        scaled = {**attributes, "kernel": kernels.scaled(attributes["kernel"], factor)}
+        return [_scale_by(call, 1 / factor), (operation, scaled), *others]
+
+    return converted
+
+
+@_with_scaled_inputs
 def _conv(call):
     layer = call.layer
     _check_channels_last(call)
@@ -44,6 +72,7 @@ def _conv(call):
     return [(g.Conv2D, {**_product(call), **attributes}), *_activation(call)]
 
 
+@_with_scaled_inputs
 def _dense(call):
     return [(g.Dense, _product(call)), *_activation(call)]
 
@@ -60,30 +89,52 @@ def _product(call):
     return {
         "kernel": kernel,
         "bias": kernels.array(layer.bias) if layer.use_bias else None,
-        "quantizer": _quantizer(call, getattr(layer, "input_quantizer", None)),
+        "quantizer": _input_rule(call, getattr(layer, "input_quantizer", None)).quantizer,
     }
 
 
-def _quantizer(call, quantizer):
+def _input_rule(call, quantizer):
+    is_own = quantizer is getattr(call.layer, "input_quantizer", None)
     try:
-        return of_inputs(quantizer)
+        return input_rule(quantizer, **(getattr(call.layer, "input_arguments", {}) if is_own else {}))
     except TypeError as error:
         raise call.refuse(str(error)) from error
 
 
+def input_rule(quantizer, **state):
+    """The `InputRule` of a quantizer of inputs.
+
+    Args:
+        quantizer: the quantizer, or None.
+        **state: what it keeps in its layer, the layer's `input_arguments`.
+
+    Raises:
+        TypeError: it has no form in a graph.
+    """
+    if quantizer is None or getattr(quantizer, "is_off", False):
+        return InputRule(None)
+    match quantizer.grid(**state) if isinstance(quantizer, Quantizer) else None:
+        case Sign():
+            return InputRule(g.Sign())
+        case Levels(bits, low, high) if low == 0 and high != 0:
+            return InputRule(g.Levels(bits), float(high))
+        case _:
+            name = type(quantizer).__name__
+            raise TypeError(
+                f"its inputs are quantized by {name}; supported are XnorInputs, DoReFaInputs, LSQInputs and others of their grids"
+            )
+
+
 def of_inputs(quantizer):
-    """What a quantizer of inputs is in a graph; None where it leaves them as they are.
+    """What a quantizer of inputs that keeps nothing, and whose levels end at 1, is in a graph; None where it leaves them as is.
 
     Raises:
         TypeError: it has no form there.
     """
-    if type(quantizer) is XnorInputs:
-        return g.Sign()
-    if type(quantizer) is DoReFaInputs:
-        return None if quantizer.bits == FULL_PRECISION else g.Levels(quantizer.bits)
-    if quantizer is None:
-        return None
-    raise TypeError(f"its inputs are quantized by {type(quantizer).__name__}; supported are XnorInputs and DoReFaInputs")
+    rule = input_rule(quantizer)
+    if rule.factor != 1:
+        raise TypeError(f"its inputs are quantized by {quantizer!r}, whose levels end at {rule.factor:.3g}; supported is 1")
+    return rule.quantizer
 
 
 def _activation(call):
@@ -97,7 +148,7 @@ def _activation(call):
         return [(g.ReLU, {"max_value": 6.0})]
     if _is_hard_tanh(function):
         return [(g.HardTanh, {})]
-    if type(function) in (XnorInputs, DoReFaInputs):
+    if isinstance(function, Quantizer):
         return _quantize(call, function)
     name = getattr(function, "__name__", type(function).__name__)
     hint = ": let the model give logits, which rank the classes alike" if name == "softmax" else ""
@@ -114,8 +165,19 @@ def _is_hard_tanh(function):
 
 
 def _quantize(call, quantizer):
-    converted = _quantizer(call, quantizer)
-    return [] if converted is None else [(g.Quantize, {"quantizer": converted})]
+    rule = _input_rule(call, quantizer)
+    if rule.quantizer is None:
+        return []
+    quantize = (g.Quantize, {"quantizer": rule.quantizer})
+    if rule.factor == 1:
+        return [quantize]
+    return [_scale_by(call, 1 / rule.factor), quantize, _scale_by(call, rule.factor)]
+
+
+def _scale_by(call, factor):
+    """A factor, as one a channel of the inputs."""
+    channels = call.input_shapes[0][-1]
+    return _scale_shift(np.full(channels, factor), np.zeros(channels))
 
 
 def _quant_activation(call):

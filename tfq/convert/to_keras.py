@@ -8,10 +8,10 @@ from tfq import layers
 from tfq.backend.keras import keras, ops
 from tfq.backend.settings import plain_settings
 from tfq.convert.kernels import array
-from tfq.graph import file
+from tfq.graph import file, kernels
 from tfq.graph import nodes as g
 from tfq.optional import require
-from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
+from tfq.quantizers import DoReFaInputs, DoReFaWeights, LSQWeights, TernaryWeights, XnorInputs, XnorWeights
 
 # Added to a variance of 1 - epsilon it is 1 exactly, so that gamma and beta are the scale and shift of the file.
 _EPSILON = 2.0**-10
@@ -105,22 +105,28 @@ def _input_quantizer(node):
 
 def _product(cls, node, name, *sizes, **options):
     """A convolution or dense layer, and its weights."""
-    quantizer, kernel = _latent(node.kernel)
+    quantizer, kernel, state = _latent(node.kernel)
     if quantizer is not None:
         options["kernel_quantizer"] = quantizer
     layer = cls(*sizes, use_bias=node.bias is not None, name=name, **options)
-    return layer, [kernel] if node.bias is None else [kernel, node.bias]
+    return layer, [kernel, *([] if node.bias is None else [node.bias]), *state.values()]
 
 
 def _latent(kernel):
-    """A quantizer and the latent kernel of which it makes this one; no quantizer where none does, as for a float kernel."""
+    """A quantizer, the latent kernel of which it makes this one, and what it keeps in the layer, in the order of the weights.
+
+    No quantizer where none makes it, as for a float kernel: it is kept as it is, in float32.
+    """
     if isinstance(kernel, g.FloatKernel):
-        return None, kernel.values
-    values = kernel_values(kernel)
-    quantizer, latent = _QUANTIZERS[kernel.coding](kernel, values)
-    again = array(quantizer(ops.convert_to_tensor(latent)))
+        return None, kernel.values, {}
+    values = kernels.values(kernel).astype(np.float32)
+    if kernel.coding not in _QUANTIZERS:
+        return None, values, {}
+    quantizer, latent, *states = _QUANTIZERS[kernel.coding](kernel, values)
+    state = states[0] if states else {}
+    again = array(quantizer(ops.convert_to_tensor(latent), **{name: ops.convert_to_tensor(x) for name, x in state.items()}))
     is_same = np.allclose(again, values, rtol=_ROUNDING, atol=_ROUNDING * abs(values).max())
-    return (quantizer, latent) if is_same else (None, values)
+    return (quantizer, latent, state) if is_same else (None, values, {})
 
 
 def _of_levels(kernel, values):
@@ -139,6 +145,10 @@ def _of_ternary(kernel, values):
     return TernaryWeights(per_filter), _with_exact_mean(columns).reshape(values.shape)
 
 
+def _of_integers(kernel, values):
+    return LSQWeights(kernel.bits), values, {"step_change": np.float32(0), "step_start": abs(kernel.scale[0])}
+
+
 def _with_exact_mean(columns):
     """Columns of 0 and +-s as two sizes next to s, whose float32 sum has no rounding error, and whose mean is s.
 
@@ -155,21 +165,7 @@ def _with_exact_mean(columns):
     return (np.sign(columns) * size).astype(np.float32)
 
 
-_QUANTIZERS = {"binary": _of_binary, "ternary": _of_ternary, "levels": _of_levels}
-
-
-def kernel_values(kernel):
-    """What a `PackedKernel` stands for: float32, (height, width, in, out) or (in, out)."""
-    *window, out = kernel.shape
-    bits = np.unpackbits(kernel.planes, axis=1, count=int(np.prod(kernel.shape)), bitorder="little").astype(np.float64)
-    if kernel.coding == "binary":
-        codes = 2 * bits[0] - 1
-    elif kernel.coding == "ternary":
-        codes = bits[0] * (2 * bits[1] - 1)
-    else:
-        n = 2**kernel.bits - 1
-        codes = (2 * np.einsum("p,pw->w", 2.0 ** np.arange(kernel.bits), bits) - n) / n
-    return (np.moveaxis(codes.reshape(out, *window), 0, -1) * kernel.scale).astype(np.float32)
+_QUANTIZERS = {"binary": _of_binary, "ternary": _of_ternary, "levels": _of_levels, "integer": _of_integers}
 
 
 def _scale_shift(node, name):

@@ -6,7 +6,8 @@ from tfq import walk
 from tfq.convert.kernels import array
 from tfq.export import low_bit
 from tfq.optional import require
-from tfq.quantizers import DoReFaInputs
+from tfq.quantizers.base import Quantizer
+from tfq.quantizers.grids import Levels
 
 _BYTE = 8
 
@@ -34,23 +35,31 @@ def frozen_kernels(model):
 
 
 def _giving(tf, kernel):
-    return lambda latent: tf.convert_to_tensor(kernel)
+    return lambda latent, **_: tf.convert_to_tensor(kernel)
 
 
 @contextlib.contextmanager
 def byte_inputs(model):
-    """Likewise 8-bit DoReFa inputs, a grid of 256 steps over [0, 1], are TensorFlow's own notation of it.
+    """Likewise inputs of 8 bits (DoReFa, LSQ), a grid of 256 levels from 0 on, are TensorFlow's own notation of it.
 
     The converter to integers takes that grid over instead of measuring one.
     """
     places = [(layer, name) for _, layer in walk.layers(model) for name in ("input_quantizer", "activation")]
-    with walk.standing_in([(layer, name, _byte_levels) for layer, name in places if _is_byte(getattr(layer, name, None))]):
+    grids = [(layer, name, _byte_grid(layer, name)) for layer, name in places]
+    with walk.standing_in([(layer, name, _on(grid)) for layer, name, grid in grids if grid is not None]):
         yield
 
 
-def _is_byte(quantizer):
-    return type(quantizer) is DoReFaInputs and quantizer.bits == _BYTE
+def _byte_grid(layer, name):
+    """The 256 levels from 0 on that a quantizer gives; None where it is another."""
+    quantizer = getattr(layer, name, None)
+    state = getattr(layer, "input_arguments", {}) if name == "input_quantizer" else {}
+    grid = quantizer.grid(**state) if isinstance(quantizer, Quantizer) else None
+    return grid if isinstance(grid, Levels) and (grid.bits, grid.low) == (_BYTE, 0) and grid.high > 0 else None
 
 
-def _byte_levels(x):
-    return require("tensorflow").quantization.fake_quant_with_min_max_args(x, min=0.0, max=1.0, num_bits=_BYTE)
+def _on(grid):
+    def quantize(x, **_):
+        return require("tensorflow").quantization.fake_quant_with_min_max_args(x, min=0.0, max=grid.high, num_bits=_BYTE)
+
+    return quantize

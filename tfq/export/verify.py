@@ -250,10 +250,10 @@ class _Noisy:
     def __init__(self, quantizer, generator):
         self._quantizer, self._generator = quantizer, generator
 
-    def __call__(self, x):
+    def __call__(self, x, **state):
         values = array(x)
         noise = ROUNDING * np.sqrt(np.mean(values**2)) * self._generator.uniform(-1, 1, values.shape)
-        return self._quantizer(ops.convert_to_tensor((values + noise).astype(np.float32)))
+        return self._quantizer(ops.convert_to_tensor((values + noise).astype(np.float32)), **state)
 
 
 class _Watching:
@@ -262,17 +262,18 @@ class _Watching:
     def __init__(self, quantizer, distances):
         self._quantizer, self._distances = quantizer, distances
 
-    def __call__(self, x):
-        np.minimum(self._distances, self._nearest(array(x)), out=self._distances)
-        return self._quantizer(x)
+    def __call__(self, x, **state):
+        np.minimum(self._distances, self._nearest(array(x), state), out=self._distances)
+        return self._quantizer(x, **state)
 
-    def _nearest(self, values):
+    def _nearest(self, values, state):
         try:
-            rule = layers.of_inputs(self._quantizer)
+            rule, factor = layers.input_rule(self._quantizer, **state)
         except TypeError:  # nobody knows where the boundaries of another quantizer are
             return 0.0
         if rule is None:
             return np.inf
+        values = values / np.float32(factor)
         deviation = values.std(axis=tuple(range(values.ndim - 1)), dtype=np.float64)
         return relative_distance(values, rule, deviation).reshape(len(values), -1).min(axis=1)
 

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from tfq.graph import kernels
 from tfq.graph import nodes as g
 from tfq.graph.check import GraphError, infer
 
@@ -12,7 +13,6 @@ from tfq.graph.check import GraphError, infer
 _MAX_INTEGER = 2**31 - 1
 _MAX_NUMBER = 1e30
 MAX_NAME = 500  # characters of a layer's name, or a label
-_MAX_BITS = 16
 
 _OPERATIONS = {
     cls.__name__: cls
@@ -124,29 +124,23 @@ def _vector(value, arrays):
 
 
 def _quantizer(value, arrays):
-    return g.Sign() if value == "sign" else g.Levels(_integer(1, _MAX_BITS)(value, arrays))
+    return g.Sign() if value == "sign" else g.Levels(_integer(1, kernels.MAX_BITS)(value, arrays))
 
 
 def _kernel(value, arrays):
     if type(value) is not dict:
         raise GraphError(f"expected an object; got {_shown(value)}")
-    packed = {"coding", "scale", *(["bits"] if value.get("coding") == "levels" else [])}
-    _check_keys(value, {"shape", *(packed if "coding" in value else [])})
+    coding = kernels.CODINGS[_one_of(*kernels.CODINGS)(value["coding"], arrays)] if "coding" in value else None
+    packed = set() if coding is None else {"coding", "scale", *(["bits"] if coding.fixed_bits is None else [])}
+    _check_keys(value, {"shape", *packed})
     shape = _dimensions(2, 4)(value["shape"], arrays)
-    if "coding" not in value:
+    if coding is None:
         return g.FloatKernel(arrays.take_floats(shape))
-    coding = _one_of("binary", "ternary", "levels")(value["coding"], arrays)
-    bits = {"binary": 1, "ternary": 2}.get(coding) or _integer(2, _MAX_BITS)(value["bits"], arrays)
+    bits = coding.fixed_bits or _integer(2, kernels.MAX_BITS)(value["bits"], arrays)
     planes = arrays.take_planes(bits, math.prod(shape))
-    _check_planes(coding, planes, math.prod(shape))
-    return g.PackedKernel(coding, bits, shape, planes, _vector(value["scale"], arrays))
-
-
-def _check_planes(coding, planes, weights):
-    if weights % 8 and (planes[:, -1] >> (weights % 8)).any():
-        raise GraphError("bits behind the last weight are not 0")
-    if coding == "ternary" and (planes[1] & ~planes[0]).any():
-        raise GraphError("a ternary weight is positive and zero at once")
+    if (wrong := kernels.wrong(coding.name, planes, math.prod(shape))) is not None:
+        raise GraphError(wrong)
+    return g.PackedKernel(coding.name, bits, shape, planes, _vector(value["scale"], arrays))
 
 
 _DECODERS = {
@@ -178,7 +172,7 @@ def _encoded(value, arrays):
         return {"shape": list(value.shape)}
     if isinstance(value, g.PackedKernel):
         arrays.planes.append(value.planes.ravel())
-        bits = {"bits": value.bits} if value.coding == "levels" else {}
+        bits = {"bits": value.bits} if kernels.coding_of(value).fixed_bits is None else {}
         return {"coding": value.coding, **bits, "shape": list(value.shape), "scale": arrays.put_floats(value.scale)}
     if isinstance(value, g.Sign | g.Levels):
         return "sign" if isinstance(value, g.Sign) else value.bits
@@ -186,6 +180,12 @@ def _encoded(value, arrays):
 
 
 # --- operations and graphs
+
+
+def version(graph):
+    """The oldest version of a file that holds a graph."""
+    packed = (node.kernel for node in graph.nodes if isinstance(getattr(node, "kernel", None), g.PackedKernel))
+    return max((kernels.coding_of(kernel).version for kernel in packed), default=1)
 
 
 def encode(graph):

@@ -16,7 +16,8 @@ from tfq import files, optional
 from tfq.graph import codec
 from tfq.graph.check import GraphError, infer
 
-VERSION = 1
+# The newest version that is read. A file is written in the oldest one that holds its graph: see `codec.version`.
+VERSION = 2
 # Largest graph, decompressed: a layer takes about 100 bytes.
 MAX_GRAPH_BYTES = 2**20
 
@@ -48,7 +49,7 @@ def write(graph, path):
         "planes": np.concatenate([np.empty(0, np.uint8), *arrays.planes]),
         "floats": np.concatenate([np.empty(0, "<f4"), *arrays.floats]),
     }
-    metadata = {"format": "tfq", "version": str(VERSION), "sha256": _checksum(tensors)}
+    metadata = {"format": "tfq", "version": str(codec.version(graph)), "sha256": _checksum(tensors)}
     data = _in_order(_safetensors("safetensors.numpy").save(tensors, metadata))
     with files.replacing(path) as temporary:
         temporary.write_bytes(data)
@@ -69,11 +70,14 @@ def read(path):
         OSError: it cannot be opened.
         ImportError: safetensors is not installed.
     """
-    tensors = _read_tensors(Path(path))
+    version, tensors = _read_tensors(Path(path))
     try:
-        return codec.decode(_graph_json(tensors["graph"]), codec.Arrays(tensors["planes"], tensors["floats"]))
+        graph = codec.decode(_graph_json(tensors["graph"]), codec.Arrays(tensors["planes"], tensors["floats"]))
     except GraphError as error:
         raise FileError(f"{path} is not valid: {error}") from error
+    if codec.version(graph) > version:
+        raise FileError(f"{path} is not valid: it says version {version} and holds what came with {codec.version(graph)}")
+    return graph
 
 
 def _safetensors(module="safetensors"):
@@ -98,13 +102,13 @@ def _checksum(tensors):
 
 
 def _read_tensors(path):
-    """The three arrays of a file, after its container and its checksum were found right."""
+    """The version and the three arrays of a file, after its container and its checksum were found right."""
     safetensors = _safetensors()
     _check_header_size(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            _check_metadata(path, metadata)
+            version = _check_metadata(path, metadata)
             _check_layout(path, file)
             tensors = {name: file.get_tensor(name) for name in _TENSORS}
     except safetensors.SafetensorError as error:
@@ -113,7 +117,7 @@ def _read_tensors(path):
         raise FileError(f"{path} is damaged: its checksum does not fit its content")
     if not np.isfinite(tensors["floats"]).all():
         raise FileError(f"{path} holds values that are not finite")
-    return tensors
+    return version, tensors
 
 
 def _check_header_size(path):
@@ -125,14 +129,15 @@ def _check_header_size(path):
 
 
 def _check_metadata(path, metadata):
+    """The version of a file, after its metadata were found right."""
     if metadata.get("format") != "tfq" or set(metadata) != {"format", "version", "sha256"}:
         raise FileError(f"{path} is not a .tfq file: it holds no packed network, though its container is right")
-    if metadata["version"] != str(VERSION):
-        version = metadata["version"]
-        newer = version.isascii() and version.isdecimal() and len(version) < 10 and int(version) > VERSION
-        raise FileError(
-            f"{path} is of version {ascii(version)[:20]}; this tfq reads version {VERSION}{': upgrade tfq' if newer else ''}"
-        )
+    version = metadata["version"]
+    if version in map(str, range(1, VERSION + 1)):
+        return int(version)
+    newer = version.isascii() and version.isdecimal() and len(version) < 10 and int(version) > VERSION
+    hint = ": upgrade tfq" if newer else ""
+    raise FileError(f"{path} is of version {ascii(version)[:20]}; this tfq reads versions 1 to {VERSION}{hint}")
 
 
 def _check_layout(path, file):

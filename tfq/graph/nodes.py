@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tfq.graph.kernels import FloatKernel, PackedKernel
+
 INPUT = "input"
 
 
@@ -20,37 +22,6 @@ class Levels:
     """Quantizer of inputs: round(n clip(x, 0, 1)) / n with n = 2^bits - 1, ties to even."""
 
     bits: int
-
-
-@dataclass(frozen=True)
-class FloatKernel:
-    """A kernel in float32: (height, width, in, out) or (in, out)."""
-
-    values: np.ndarray
-
-    @property
-    def shape(self):
-        """Shape of the kernel."""
-        return self.values.shape
-
-
-@dataclass(frozen=True)
-class PackedKernel:
-    """A kernel of few bits: scale * value(code), one scale per filter, or one for all.
-
-    `coding` is "binary" (one plane; 1 is +1, 0 is -1), "ternary" (two planes: nonzero, positive) or "levels" (`bits` planes, the
-    lowest first; code q stands for (2 q - n) / n with n = 2^bits - 1).
-
-    `planes` is uint8 (number of planes, ceil(weights / 8)). A plane holds one bit a weight in the order (out, height, width, in)
-    or (out, in), the first weight in the lowest bit of the first byte; what is left of the last byte is 0. `scale` is float32,
-    (out,) or (1,).
-    """
-
-    coding: str
-    bits: int
-    shape: tuple
-    planes: np.ndarray
-    scale: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from tfq import quantizers
 from tfq.backend.gradients import promote
 from tfq.backend.keras import keras, ops
+from tfq.layers.state import arguments, state_of
 from tfq.quantizers.base import register
 
 
@@ -21,14 +22,27 @@ class QuantActivation(keras.layers.Layer):
     def __init__(self, input_quantizer, **kwargs):
         super().__init__(**kwargs)
         self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
+        self._input_state = None
         self.supports_masking = True
 
-    def call(self, inputs):
+    def build(self, input_shape):
+        """Add what the quantizer keeps."""
+        self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs, training=None):
         """Quantize `inputs`."""
         if self.input_quantizer is None:
             return inputs
         inputs = promote(inputs, self.compute_dtype)
-        return ops.cast(self.input_quantizer(inputs), inputs.dtype)
+        if training and self._input_state is not None:
+            self._input_state.observe(inputs)
+        return ops.cast(self.input_quantizer(inputs, **self.input_arguments), inputs.dtype)
+
+    @property
+    def input_arguments(self):
+        """What `input_quantizer` takes next to the inputs: what it keeps in this layer."""
+        return arguments(self.input_quantizer, self._input_state)
 
     def compute_output_shape(self, input_shape):
         """The shape of the inputs."""

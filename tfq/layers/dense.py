@@ -28,6 +28,8 @@ class QuantDense(QuantizedLayer, keras.layers.Dense):
         """The product of Keras, on quantized operands; in training its output gradient is quantized too."""
         if self.input_quantizer is None and self.kernel_quantizer is None:
             return super().call(inputs, training=training)
+        if training:
+            self._observe(inputs)
         # Keras gives its dense layers no seam for another kernel, so the sum is written out here.
         inputs, kernel = self._quantize_operands(inputs, self.kernel)
         outputs = ops.matmul(inputs, kernel)

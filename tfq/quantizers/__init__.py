@@ -1,10 +1,11 @@
-"""Quantizers of the three methods, one class per published method."""
+"""Quantizers, one class per published method, and the contract that they keep."""
 
 import types
 
 from tfq.backend.keras import keras
-from tfq.quantizers.base import Configured, Quantizer
+from tfq.quantizers.base import Configured, GradientQuantizer, InputQuantizer, KernelQuantizer, Quantizer
 from tfq.quantizers.dorefa import DoReFaGradients, DoReFaInputs, DoReFaWeights
+from tfq.quantizers.lsq import LSQInputs, LSQWeights
 from tfq.quantizers.ternary import TernaryWeights
 from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights
 
@@ -14,6 +15,11 @@ __all__ = [
     "DoReFaInputs",
     "DoReFaWeights",
     "ExactGradient",
+    "GradientQuantizer",
+    "InputQuantizer",
+    "KernelQuantizer",
+    "LSQInputs",
+    "LSQWeights",
     "PaperGradient",
     "Quantizer",
     "TernaryWeights",
@@ -33,9 +39,9 @@ _BY_NAME = {
     "dorefa_weights": DoReFaWeights,
     "dorefa_inputs": DoReFaInputs,
     "dorefa_gradients": DoReFaGradients,
+    "lsq_weights": LSQWeights,
+    "lsq_inputs": LSQInputs,
 }
-
-_OF_KERNELS = (XnorWeights, TernaryWeights, DoReFaWeights)
 
 
 def get(identifier):
@@ -66,12 +72,7 @@ def get_for_inputs(identifier):
     Raises:
         ValueError: as `get`; or it quantizes gradients, or kernels, whose scale would mix the images of a batch.
     """
-    return _other_than(
-        (*_OF_KERNELS, DoReFaGradients),
-        get(identifier),
-        "input_quantizer must quantize inputs",
-        "XnorInputs() or DoReFaInputs(2)",
-    )
+    return _of(("inputs",), get(identifier), "input_quantizer must quantize inputs, such as XnorInputs() or DoReFaInputs(2)")
 
 
 def get_for_gradients(identifier):
@@ -81,11 +82,10 @@ def get_for_gradients(identifier):
         ValueError: as `get`; or it quantizes something else, which the noise of a `seed` tells.
     """
     quantizer = get(identifier)
+    rule = "gradient_quantizer must quantize gradients, with noise of a seed, such as DoReFaGradients(6)"
     if quantizer is not None and not hasattr(quantizer, "seed"):
-        raise ValueError(
-            f"gradient_quantizer must quantize gradients, with noise of a seed, such as DoReFaGradients(6); got {quantizer!r}"
-        )
-    return quantizer
+        raise ValueError(f"{rule}; got {quantizer!r}")
+    return _of(("gradient",), quantizer, rule)
 
 
 def get_for_kernel(identifier):
@@ -94,14 +94,17 @@ def get_for_kernel(identifier):
     Raises:
         ValueError: as `get`; or it quantizes gradients.
     """
-    return _other_than(
-        (DoReFaGradients,), get(identifier), "kernel_quantizer must quantize kernels", "XnorWeights() or DoReFaWeights(2)"
+    return _of(
+        ("kernel", "inputs"),
+        get(identifier),
+        "kernel_quantizer must quantize kernels, such as XnorWeights() or DoReFaWeights(2)",
     )
 
 
-def _other_than(classes, quantizer, rule, examples):
-    if isinstance(quantizer, classes):
-        raise ValueError(f"{rule}, such as {examples}; got {quantizer!r}")
+def _of(operands, quantizer, rule):
+    """`quantizer`, unless it says that it quantizes something else."""
+    if getattr(quantizer, "operand", None) not in (None, *operands):
+        raise ValueError(f"{rule}; got {quantizer!r}")
     return quantizer
 
 

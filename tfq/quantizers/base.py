@@ -1,11 +1,14 @@
-"""What all quantizers share: a number of bits, a configuration, equality by configuration."""
+"""The contract of quantizers: what they quantize, to how many bits and which values, and what a layer keeps for them."""
 
 import json
 import numbers
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from tfq.backend.keras import add_custom_objects, is_legacy, keras
+from tfq.quantizers.grids import Codes, Grid, encode
 
 FULL_PRECISION = 32
 
@@ -69,10 +72,101 @@ class Configured:
 
 
 class Quantizer(Configured):
-    """Maps a tensor to one of the same shape and dtype whose values need only `bits` bits each (and a scale)."""
+    """Maps a tensor to one of the same shape and dtype whose values need only `bits` bits each (and a scale).
 
-    bits = FULL_PRECISION
+    A subclass of one's own says with `KernelQuantizer`, `InputQuantizer` or `GradientQuantizer` what it quantizes; one of this
+    class itself takes kernels and inputs, and nothing but them. What is not said here (the window, the grid) is not known of it.
+    `tfq.testing.check_quantizer` tells whether a quantizer keeps the contract.
+
+    A quantizer has no variables. Those that it needs belong to the layer that it is given to, so that one object serves many
+    layers: `build` makes them, and every other method takes them by their names.
+    """
+
+    operand: str | None = None
+    bits: int = FULL_PRECISION
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it passes its operand on as it is."""
+        return False
+
+    def build(self, add_weight: Callable, shape: tuple) -> dict[str, Any]:
+        """Variables for one layer, by their names; none here.
+
+        They are saved with the layer, and stay float32 under a mixed-precision policy.
+
+        Args:
+            add_weight: `add_weight(name, shape, initializer, trainable=True)` of the layer.
+            shape: of the kernel, or of the inputs, where the batch and other sizes may be None.
+        """
+        return {}
+
+    def observe(self, x, **state) -> None:
+        """Look at an operand in training, before it is quantized; the place to assign to variables. Nothing here."""
 
     def __call__(self, x):
-        """Quantize `x`."""
+        """Quantize `x`; the values of what `build` made come as keyword arguments."""
         raise NotImplementedError(f"{type(self).__name__} has no __call__")
+
+    def window(self, **state) -> tuple[float, float] | None:
+        """The lowest and the highest value that a gradient passes at; None where it passes everywhere, or that is not known."""
+        return None
+
+    def grid(self, **state) -> Grid | None:
+        """The values that it ends on, of a kernel but for a scale; None where it is off, or that is not known."""
+        return None
+
+
+class KernelQuantizer(Quantizer):
+    """A quantizer of kernels. It learns from the layer which axes count the filters, since kernels are laid out differently."""
+
+    operand = "kernel"
+
+    def __call__(self, x, channel_axis: int | tuple[int, ...] = -1):
+        """Quantize the kernel `x`; the values of what `build` made come as keyword arguments.
+
+        Args:
+            x: the kernel.
+            channel_axis: its axes that count the filters, from behind: -1 for (height, width, in, out) and (in, out), -2 for a
+                transposed convolution's (height, width, out, in), (-2, -1) for a depthwise one's (height, width, in, multiplier).
+                One scale a filter spans all the others.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no __call__")
+
+    def encode(self, kernel, channel_axis: int | tuple[int, ...] = -1, **state) -> Codes:
+        """The quantized kernel as integers and their scale, which give the values of the forward pass again.
+
+        Args:
+            kernel: the latent kernel.
+            channel_axis: as in a call.
+
+        Raises:
+            TypeError: its grid is not known.
+        """
+        return encode(self(kernel, channel_axis=channel_axis, **state), self.grid(**state), channel_axis)
+
+
+class InputQuantizer(Quantizer):
+    """A quantizer of inputs. It serves for kernels too where it has no variables."""
+
+    operand = "inputs"
+
+
+class GradientQuantizer(Quantizer):
+    """A quantizer of gradients: called with a tensor and a key of two integers, it passes the tensor on as it is.
+
+    The gradient that comes back is quantized with noise of the key. `seed` starts the noise; see `tfq.layers.QuantGradient`.
+    """
+
+    operand = "gradient"
+    seed: int | None = None
+
+    def __call__(self, x, key):
+        """Return `x`, with a gradient that will be quantized."""
+        raise NotImplementedError(f"{type(self).__name__} has no __call__")
+
+
+def filter_axes(rank: int, channel_axis: int | tuple[int, ...]) -> tuple[int, ...]:
+    """The axes that one filter spans, in ascending order: all of a kernel of this rank but those that count the filters."""
+    channels = {axis % rank for axis in np.atleast_1d(channel_axis).tolist()}
+    return tuple(axis for axis in range(rank) if axis not in channels)

@@ -4,14 +4,30 @@ from tfq import ste, sums
 from tfq.backend.gradients import custom_gradient, promote
 from tfq.backend.keras import ops
 from tfq.backend.noise import random_uniform
-from tfq.quantizers.base import FULL_PRECISION, Quantizer, check_bits, check_flag, check_seed, register
+from tfq.quantizers import grids
+from tfq.quantizers.base import (
+    FULL_PRECISION,
+    GradientQuantizer,
+    InputQuantizer,
+    KernelQuantizer,
+    Quantizer,
+    check_bits,
+    check_flag,
+    check_seed,
+    register,
+)
 
 
-class _KBits(Quantizer):
+class KBits(Quantizer):
     """A quantizer whose number of bits is its first argument; 32 bits switch it off."""
 
     def __init__(self, bits):
         self.bits = check_bits(bits, type(self).__name__)
+
+    @property
+    def is_off(self):
+        """Whether it has 32 bits."""
+        return self.bits == FULL_PRECISION
 
     def get_config(self):
         """Arguments of the constructor, as JSON values."""
@@ -19,7 +35,7 @@ class _KBits(Quantizer):
 
 
 @register
-class DoReFaWeights(_KBits):
+class DoReFaWeights(KBits, KernelQuantizer):
     """Weights of k bits.
 
         k = 1:  W~ = sign(W) E|W|, the mean over the whole layer;        dC/dW_i := g_i
@@ -39,9 +55,9 @@ class DoReFaWeights(_KBits):
         super().__init__(bits)
         self.differentiate_max = check_flag(differentiate_max, type(self).__name__, "differentiate_max")
 
-    def __call__(self, x):
-        """Quantize the kernel `x`, of any shape."""
-        if self.bits == FULL_PRECISION:
+    def __call__(self, x, channel_axis=-1):
+        """Quantize the kernel `x`, of any shape, with one scale for the whole layer."""
+        if self.is_off:
             return x
         w = promote(x, "float32")
         quantized = _mean_scaled_sign(w) if self.bits == 1 else _soft_clipped_levels(w, self.bits, self.differentiate_max)
@@ -51,9 +67,15 @@ class DoReFaWeights(_KBits):
         """Arguments of the constructor, as JSON values."""
         return {**super().get_config(), "differentiate_max": self.differentiate_max}
 
+    def grid(self):
+        """Signs, E|W| their scale; or levels of [-1, 1]."""
+        if self.is_off:
+            return None
+        return grids.Sign() if self.bits == 1 else grids.Levels(self.bits, -1.0, 1.0)
+
 
 @register
-class DoReFaInputs(_KBits):
+class DoReFaInputs(KBits, InputQuantizer):
     """Activations of k bits in [0, 1].
 
         q = Q_k(min(max(x, 0), 1)),   dq/dx := [0 <= x <= 1]
@@ -67,13 +89,21 @@ class DoReFaInputs(_KBits):
 
     def __call__(self, x):
         """Quantize `x`, of any shape."""
-        if self.bits == FULL_PRECISION:
+        if self.is_off:
             return x
         return _clipped_levels(x, self.bits)
 
+    def window(self):
+        """Of the clip."""
+        return None if self.is_off else (0.0, 1.0)
+
+    def grid(self):
+        """Levels of [0, 1]."""
+        return None if self.is_off else grids.Levels(self.bits, 0.0, 1.0)
+
 
 @register
-class DoReFaGradients(_KBits):
+class DoReFaGradients(KBits, GradientQuantizer):
     """Gradients of k bits: the identity in the forward pass, a quantizer in the backward pass.
 
         f(g) = 2 M [ Q_k( g / (2 M) + 1/2 + N ) - 1/2 ],   M = max|g| per sample,   N = s / (2^k - 1),   s ~ U[-1/2, 1/2)
@@ -94,7 +124,7 @@ class DoReFaGradients(_KBits):
 
     def __call__(self, x, key):
         """Return `x`; the gradient that comes back through it is quantized with noise from `key` (two integers)."""
-        if self.bits == FULL_PRECISION:
+        if self.is_off:
             return x
         return _quantize_gradient(x, self.bits, key)
 

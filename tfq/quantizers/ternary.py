@@ -3,11 +3,12 @@
 from tfq import sums
 from tfq.backend.gradients import custom_gradient, promote
 from tfq.backend.keras import ops
-from tfq.quantizers.base import Quantizer, check_flag, register
+from tfq.quantizers import grids
+from tfq.quantizers.base import KernelQuantizer, check_flag, filter_axes, register
 
 
 @register
-class TernaryWeights(Quantizer):
+class TernaryWeights(KernelQuantizer):
     """Ternary weights with a threshold and a scale computed from the latent weights.
 
         Delta = 0.7 mean |W|
@@ -18,7 +19,7 @@ class TernaryWeights(Quantizer):
     latent weights, which are not clipped. The comparison is strict, so weights that are all zero give zeros; where no weight
     survives, alpha is 0. larq's `ste_tern` has no alpha, counts |W_i| = Delta as a survivor, and clips the gradient.
 
-    Input: a kernel whose last axis is the output channel. Half-precision kernels are quantized in float32 and cast back.
+    Half-precision kernels are quantized in float32 and cast back.
 
     Args:
         per_filter: compute Delta and alpha for each output channel; by default for the whole layer, as the paper does.
@@ -29,10 +30,15 @@ class TernaryWeights(Quantizer):
     def __init__(self, per_filter=False):
         self.per_filter = check_flag(per_filter, type(self).__name__, "per_filter")
 
-    def __call__(self, x):
-        """Quantize the kernel `x`."""
-        axes = tuple(range(len(x.shape) - self.per_filter))
+    def __call__(self, x, channel_axis=-1):
+        """Quantize the kernel `x`; `channel_axis` as in `KernelQuantizer`."""
+        rank = len(x.shape)
+        axes = filter_axes(rank, channel_axis) if self.per_filter else tuple(range(rank))
         return ops.cast(_ternarize(promote(x, "float32"), axes), x.dtype)
+
+    def grid(self):
+        """-1, 0 and 1; alpha is their scale."""
+        return grids.Ternary()
 
     def get_config(self):
         """Arguments of the constructor, as JSON values."""

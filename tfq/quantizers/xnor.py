@@ -1,11 +1,13 @@
 """XNOR-Net (Rastegari et al. 2016, arXiv:1603.05279): weights and inputs of one bit."""
 
 import contextlib
+import math
 
 from tfq import ste, sums
 from tfq.backend.gradients import custom_gradient, promote
 from tfq.backend.keras import keras, ops
-from tfq.quantizers.base import Configured, Quantizer, check_flag, register
+from tfq.quantizers import grids
+from tfq.quantizers.base import Configured, InputQuantizer, KernelQuantizer, Quantizer, check_flag, filter_axes, register
 
 
 @register
@@ -31,7 +33,8 @@ class PaperGradient(Configured):
 
     def __call__(self, upstream, w, signs, alpha, axes):
         """Gradient for the latent weights `w` from the `upstream` gradient of the quantized ones."""
-        return upstream * (1.0 / _filter_size(w) + alpha * ste.inside(w, -1, 1))
+        n = math.prod(w.shape[axis] for axis in axes)
+        return upstream * (1.0 / n + alpha * ste.inside(w, -1, 1))
 
 
 @register
@@ -50,20 +53,15 @@ class ExactGradient(Configured):
         return through_alpha + alpha * ste.inside(w, -1, 1) * upstream
 
 
-def _filter_axes(w):
-    # Kernels end with their output channels: (height, width, in, out), (in, out).
-    return tuple(range(len(w.shape) - 1))
-
-
-def _filter_size(w):
-    size = 1
-    for length in w.shape[:-1]:
-        size *= length
-    return size
-
-
-def _centred(w):
-    axes = (len(w.shape) - 2,)
+def _centred(w, channel_axis):
+    rank = len(w.shape)
+    # Kernels end with their input and output channels, in either order.
+    axes = tuple(axis for axis in filter_axes(rank, channel_axis) if axis >= rank - 2)
+    if not axes:
+        raise ValueError(
+            f"XnorWeights: center=True takes the mean over the input channels off, and a filter of this kernel has one alone: "
+            f"its shape is {tuple(w.shape)}, the filters are counted by axes {channel_axis}"
+        )
 
     @custom_gradient
     def call(w):
@@ -73,9 +71,7 @@ def _centred(w):
     return call(w)
 
 
-def _scaled_sign(w, gradient):
-    axes = _filter_axes(w)
-
+def _scaled_sign(w, axes, gradient):
     @custom_gradient
     def call(w):
         alpha = sums.mean(ops.abs(w), axes)
@@ -104,7 +100,7 @@ def _estimator(gradient):
 
 
 @register
-class XnorWeights(Quantizer):
+class XnorWeights(KernelQuantizer):
     """Binary weights with one scale per filter.
 
         W~ = alpha sign(W),   alpha = mean |W| over the filter
@@ -112,8 +108,7 @@ class XnorWeights(Quantizer):
     XNOR-Net, section 3.1, equations 5 and 6. The gradient is that of `gradient`, by default `ExactGradient()`. A filter of
     zeros gives zeros. NaN anywhere in a filter makes its alpha, and so the filter, NaN.
 
-    Input: a kernel whose last axis is the output channel, (height, width, in, out) or (in, out). Half-precision kernels are
-    quantized in float32 and cast back.
+    Half-precision kernels are quantized in float32 and cast back.
 
     Args:
         gradient: `ExactGradient()`, `PaperGradient()` or `ClippedGradient()`.
@@ -129,14 +124,18 @@ class XnorWeights(Quantizer):
         self.center = check_flag(center, "XnorWeights", "center")
         self.clip = check_flag(clip, "XnorWeights", "clip")
 
-    def __call__(self, x):
-        """Quantize the kernel `x`."""
+    def __call__(self, x, channel_axis=-1):
+        """Quantize the kernel `x`; `channel_axis` as in `KernelQuantizer`."""
         w = promote(x, "float32")
         if self.center:
-            w = _centred(w)
+            w = _centred(w, channel_axis)
         if self.clip:
             w = ste.clip_inclusive(w)
-        return ops.cast(_scaled_sign(w, self.gradient), x.dtype)
+        return ops.cast(_scaled_sign(w, filter_axes(len(w.shape), channel_axis), self.gradient), x.dtype)
+
+    def grid(self):
+        """Signs; alpha is their scale."""
+        return grids.Sign()
 
     def get_config(self):
         """Arguments of the constructor, as JSON values."""
@@ -145,7 +144,7 @@ class XnorWeights(Quantizer):
 
 
 @register
-class XnorInputs(Quantizer):
+class XnorInputs(InputQuantizer):
     """Binary activations: the sign, with the clipped straight-through estimator.
 
         q = +1 if x >= 0 else -1,   dq/dx := [|x| <= 1]
@@ -159,3 +158,11 @@ class XnorInputs(Quantizer):
     def __call__(self, x):
         """Quantize `x`, of any shape."""
         return ste.ste_sign(x)
+
+    def window(self):
+        """Of the clipped straight-through estimator."""
+        return -1.0, 1.0
+
+    def grid(self):
+        """Signs."""
+        return grids.Sign()

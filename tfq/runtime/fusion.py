@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from tfq.graph import check
 from tfq.graph import nodes as g
 from tfq.graph import shapes as s
+from tfq.graph.kernels import coding_of
 
 # Bit planes of inputs times those of weights up to which popcounts are faster than products of bytes (binary: 1 x 1), and
 # than float32 where the inputs are signs, which bytes do not hold.
@@ -50,7 +51,7 @@ def input_bits(quantizer):
 
 def kernel_planes(kernel):
     """Bit planes of a `PackedKernel` that are each multiplied with the inputs."""
-    return kernel.bits if kernel.coding == "levels" else 1
+    return coding_of(kernel).multiplied(kernel.bits)
 
 
 @dataclass(frozen=True)

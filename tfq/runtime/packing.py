@@ -1,57 +1,27 @@
 """Kernels as whole numbers, and as words in the order in which the compiled loops read them."""
 
-from typing import NamedTuple
-
 import numpy as np
 
+from tfq.graph import kernels
 from tfq.graph import nodes as g
+from tfq.graph.kernels import denominator
 from tfq.runtime.vector import LANES
 
 WORD = 32
 
 
-class Signs(NamedTuple):
-    """One plane of a kernel: it adds weight * sign where `nonzero`, (taps, in, out) each.
-
-    Attributes:
-        weight: power of two.
-        positive: whether the sign is +1.
-        nonzero: None where all are.
-    """
-
-    weight: int
-    positive: np.ndarray
-    nonzero: np.ndarray | None
-
-
-def planes(kernel):
-    """Bits of a `PackedKernel`, bool: (planes, taps, in, out)."""
-    *spatial, channels, filters = kernel.shape
-    taps = int(np.prod(spatial, dtype=np.int64))
-    bits = np.unpackbits(kernel.planes, axis=1, count=taps * channels * filters, bitorder="little")
-    return bits.reshape(-1, filters, taps, channels).transpose(0, 2, 3, 1).astype(bool)
-
-
 def signs(kernel):
-    """A `PackedKernel` as a sum of `Signs`."""
-    bits = planes(kernel)
-    if kernel.coding == "ternary":
-        return [Signs(1, bits[1] & bits[0], bits[0])]
-    return [Signs(1 << i, plane, None) for i, plane in enumerate(bits)]
+    """A `PackedKernel` as a sum of `kernels.Signs`, (taps, in, out) each."""
+    channels, filters = kernel.shape[-2:]
+    return [
+        kernels.Signs(weight, *(None if bits is None else bits.reshape(-1, channels, filters) for bits in (positive, nonzero)))
+        for weight, positive, nonzero in kernels.signs(kernel)
+    ]
 
 
 def integers(kernel):
     """The whole numbers w of a `PackedKernel`, int64 (taps, in, out): its values are scale * w / `denominator(kernel)`."""
-    total = 0
-    for plane in signs(kernel):
-        values = np.where(plane.positive, plane.weight, -plane.weight)
-        total = total + (values if plane.nonzero is None else values * plane.nonzero)
-    return total
-
-
-def denominator(kernel):
-    """See `integers`."""
-    return 2**kernel.bits - 1 if kernel.coding == "levels" else 1
+    return kernels.integers(kernel).reshape(-1, *kernel.shape[-2:])
 
 
 def real(kernel):

@@ -10,6 +10,8 @@ from tfq.runtime import fusion, packing
 from tfq.runtime.tile import BYTES, FLOAT, MASKED, XOR
 from tfq.runtime.vector import LANES
 
+_LARGEST_BYTE = 127
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -104,25 +106,30 @@ def bit_sums(node, tap_offsets, plane):
 
 
 def needs_box(kernel):
-    """Whether weights w, of 8 bits, are 9 bits with their sign, so that bytes hold -(w + 1) / 2: see `byte_sums`."""
-    return fusion.kernel_planes(kernel) == 8
+    """Whether odd weights w, of 8 bits, are 9 bits with their sign, so that bytes hold -(w + 1) / 2: see `byte_sums`."""
+    return kernel.coding == "levels" and kernel.bits == 8
 
 
 def byte_sums(node, tap_offsets):
     """`Sums` of -x w on bytes, levels x.
 
     Where a byte does not hold the odd number -w = 2 s + 1, it holds s: sums of x s, doubled by one more segment, an empty one.
-    What is missing is the sum of x in the window, the same for all filters (`kernels.box`).
+    What is missing is the sum of x in the window, the same for all filters (`kernels.box`). Where the lowest integer has no
+    negative in a byte, as -128, -w is summed in halves: 2 s + (0 or 1).
 
     Args:
         node: the operation.
         tap_offsets: offset of each word of a window.
     """
-    values, ends = -packing.integers(node.kernel), [0, len(tap_offsets)]
+    values, count = -packing.integers(node.kernel), len(tap_offsets)
+    parts, ends = [values], [0, count]
     if needs_box(node.kernel):
-        values, ends = (values - 1) // 2, [*ends, len(tap_offsets)]
-    weights = packing.interleave(packing.signed_bytes(values))
-    return Sums(BYTES, tap_offsets.astype(np.int32), np.array(ends, np.int32), weights, None)
+        parts, ends = [(values - 1) // 2], [0, count, count]
+    elif values.max() > _LARGEST_BYTE:
+        parts, ends = [values >> 1, values & 1], [0, count, 2 * count]
+    weights = packing.interleave(np.concatenate([packing.signed_bytes(part) for part in parts], axis=1))
+    offsets = np.tile(tap_offsets, len(parts))
+    return Sums(BYTES, offsets.astype(np.int32), np.array(ends, np.int32), weights, None)
 
 
 def float_sums(values, geometry, first_channel):

@@ -3,7 +3,11 @@
 import importlib
 
 # What is public, and the module it stands in.
-_PUBLIC = {"ContractError": "tfq.testing.errors", "check_format": "tfq.testing.formats"}
+_PUBLIC = {
+    "ContractError": "tfq.testing.errors",
+    "check_format": "tfq.testing.formats",
+    "check_quantizer": "tfq.testing.quantizers",
+}
 
 __all__ = list(_PUBLIC)
 

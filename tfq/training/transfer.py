@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tfq import walk
 from tfq.backend.keras import load_model, ops
+from tfq.layers.state import QuantizerState
 from tfq.training import structure, weights
 
 
@@ -65,7 +66,7 @@ def initialize(model, source, skip=(), log=print):
 
     Returns:
         Paths of the layers that kept their own initial values; `layer/weight` where a layer kept one of several. Counters, such
-        as the key of the gradients' noise, are no such values.
+        as the key of the gradients' noise, are no such values, nor are the steps of LSQ, which start with the training.
 
     Raises:
         TransferError: the model is not built, the file cannot be read, no layer fits, a layer has another shape, or `skip` names
@@ -80,7 +81,10 @@ def initialize(model, source, skip=(), log=print):
     without = [path for path, arrays in given.items() if path not in own and any(map(_is_float, arrays.values()))]
     if without:
         log(f"==> WARNING: {source} has layers without a place in this network, whose weights are left: {', '.join(without)}")
-    return [kept for path, named in own.items() for kept in _copy(path, named, given.get(path, {}))]
+    kept = {path: _copy(path, named, given.get(path, {})) for path, named in own.items()}
+    # What a quantizer keeps starts with the training, from the kernels as they are then.
+    states = {path for path, layer in walk.layers(model) if isinstance(layer, QuantizerState)}
+    return [name for path, names in kept.items() if path not in states for name in names]
 
 
 def _arrays(model):

@@ -1,0 +1,62 @@
+"""What a quantizer keeps for one layer."""
+
+from tfq.backend.gradients import read
+from tfq.backend.keras import SHARED_STATE, UNCAST, keras
+from tfq.quantizers.base import KernelQuantizer, Quantizer
+
+
+class QuantizerState(keras.layers.Layer):
+    """The variables of a quantizer, as a layer inside the layer that they belong to.
+
+    Keras' own convolutions and dense layers write their kernel and bias alone into a file, but each layer inside them too.
+
+    Args:
+        quantizer: the quantizer.
+        **kwargs: as in `keras.layers.Layer`.
+    """
+
+    def __init__(self, quantizer, **kwargs):
+        super().__init__(**kwargs)
+        self._quantizer = quantizer
+
+    def build(self, shape):
+        """Add the variables for an operand of this shape."""
+        self.variables_by_name = self._quantizer.build(self._add, tuple(shape))
+        super().build(shape)
+
+    def observe(self, x):
+        """Show the quantizer, in training, what it will quantize."""
+        self._quantizer.observe(x, **self.variables_by_name)
+
+    def _add(self, name, shape=(), initializer="zeros", trainable=True):
+        shared = {} if trainable else SHARED_STATE
+        return self.add_weight(
+            name=name, shape=shape, initializer=initializer, trainable=trainable, dtype="float32", **shared, **UNCAST
+        )
+
+
+def state_of(quantizer, name, shape):
+    """The built state of a quantizer in a layer, or None where it keeps nothing.
+
+    Args:
+        quantizer: a quantizer, another callable, or None.
+        name: of the state.
+        shape: of the operand.
+    """
+    if not isinstance(quantizer, Quantizer) or type(quantizer).build is Quantizer.build:
+        return None
+    state = QuantizerState(quantizer, name=name, autocast=False)
+    state.build(shape)
+    return state if state.variables_by_name else None
+
+
+def arguments(quantizer, state, channel_axis=None):
+    """What a quantizer, or what stands in its place, is called with next to its operand.
+
+    Args:
+        quantizer: as above.
+        state: of `state_of`.
+        channel_axis: the axes of a kernel that count its filters; None for another operand.
+    """
+    axes = {"channel_axis": channel_axis} if channel_axis is not None and isinstance(quantizer, KernelQuantizer) else {}
+    return axes if state is None else {**axes, **{name: read(variable) for name, variable in state.variables_by_name.items()}}

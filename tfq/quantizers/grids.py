@@ -1,0 +1,102 @@
+"""The values that quantizers end on, and quantized kernels as integers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfq.backend.keras import ops
+
+
+@dataclass(frozen=True)
+class Sign:
+    """-1 and 1."""
+
+    def values(self, codes: np.ndarray) -> np.ndarray:
+        """What codes stand for, but for the scale."""
+        return codes
+
+
+@dataclass(frozen=True)
+class Ternary:
+    """-1, 0 and 1."""
+
+    def values(self, codes: np.ndarray) -> np.ndarray:
+        """What codes stand for, but for the scale."""
+        return codes
+
+
+@dataclass(frozen=True)
+class Levels:
+    """2^bits equally spaced levels from `low` to `high`, both of them levels; the codes count them from 0."""
+
+    bits: int
+    low: float
+    high: float
+
+    def values(self, codes: np.ndarray) -> np.ndarray:
+        """What codes stand for."""
+        n = 2**self.bits - 1
+        return (self.low * (n - codes) + self.high * codes) / n
+
+    def codes(self, values: np.ndarray) -> np.ndarray:
+        """The nearest levels."""
+        return np.rint((values.astype(np.float64) - self.low) / (self.high - self.low) * (2**self.bits - 1)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Integers:
+    """The integers from `low` to `high`, times a step that is learned."""
+
+    low: int
+    high: int
+
+    def values(self, codes: np.ndarray) -> np.ndarray:
+        """What codes stand for, but for the step."""
+        return codes
+
+
+Grid = Sign | Ternary | Levels | Integers
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A quantized kernel as integers: `grid.values(codes) * scale` are its values.
+
+    Args:
+        codes: integers, in the layout of the kernel.
+        scale: float32, of a shape that fits that of the kernel: (1, 1, 1, out) for one a filter.
+        grid: what the codes stand for.
+    """
+
+    codes: np.ndarray
+    scale: np.ndarray
+    grid: Grid
+
+    def values(self) -> np.ndarray:
+        """The quantized kernel again, float32."""
+        return (self.grid.values(self.codes) * self.scale).astype(np.float32)
+
+
+def encode(values, grid: Grid, channel_axis: int | tuple[int, ...] = -1) -> Codes:
+    """Values of a quantizer, a tensor, as integers.
+
+    The scale of signs and ternary values is the largest of a filter; a filter of zeros has the scale 0.
+
+    Args:
+        values: the quantized kernel.
+        grid: what it lies on.
+        channel_axis: as in `KernelQuantizer`.
+
+    Raises:
+        TypeError: the grid is not known, or does not tell its scale.
+    """
+    values = np.asarray(ops.convert_to_numpy(ops.cast(values, "float32")))
+    if isinstance(grid, Levels):
+        return Codes(grid.codes(values), np.ones((1,) * values.ndim, np.float32), grid)
+    if not isinstance(grid, Sign | Ternary):
+        raise TypeError(f"a scale is read off signs and ternary values; of {grid!r} the quantizer itself must give the codes")
+    channels = {axis % values.ndim for axis in np.atleast_1d(channel_axis).tolist()}
+    size = np.abs(values)
+    scale = size.max(axis=tuple(axis for axis in range(values.ndim) if axis not in channels), keepdims=True)
+    codes = np.where(values > 0, 1, -1)
+    return Codes(np.where(values == 0, 0, codes) if isinstance(grid, Ternary) else codes, scale, grid)
