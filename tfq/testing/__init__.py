@@ -3,7 +3,11 @@
 import importlib
 
 # What is public, and the module it stands in.
-_PUBLIC = {"ContractError": "tfq.testing.errors", "check_quantizer": "tfq.testing.quantizers"}
+_PUBLIC = {
+    "ContractError": "tfq.testing.errors",
+    "check_operation": "tfq.testing.operations",
+    "check_quantizer": "tfq.testing.quantizers",
+}
 
 __all__ = list(_PUBLIC)
 
