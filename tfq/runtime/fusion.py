@@ -105,7 +105,7 @@ class Plan:
 
 def plan(graph):
     """The `Plan` of a graph."""
-    result = Plan(_live(_adopt_quantizers(graph.nodes)), check.infer(graph))
+    result = Plan(_live(_adopt_quantizers(graph.nodes)), graph.shapes)
     _fuse(result)
     _choose_images(result)
     _find_needed(result)

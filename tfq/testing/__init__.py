@@ -3,7 +3,12 @@
 import importlib
 
 # What is public, and the module it stands in.
-_PUBLIC = {"ContractError": "tfq.testing.errors", "check_layer": "tfq.testing.layers"}
+_PUBLIC = {
+    "ContractError": "tfq.testing.errors",
+    "check_layer": "tfq.testing.layers",
+    "check_operation": "tfq.testing.operations",
+    "check_quantizer": "tfq.testing.quantizers",
+}
 
 __all__ = list(_PUBLIC)
 
