@@ -221,10 +221,10 @@ _LAYERS = {
 }
 
 
-def register_operation(cls: type):
+def register_node(cls: type):
     """A decorator: this function makes a layer of an operation of this class, for `load_packed`.
 
-        @tfq.convert.register_operation(SwishNode)
+        @tfq.convert.register_node(SwishNode)
         def swish(node, name):
             return Swish(node.beta, name=name), []
 
@@ -238,7 +238,7 @@ def register_operation(cls: type):
         ValueError: it has such a function already.
     """
     if not (isinstance(cls, type) and issubclass(cls, g.Node)):
-        raise TypeError(f"tfq.convert.register_operation takes a class of operations; got {cls!r}")
+        raise TypeError(f"tfq.convert.register_node takes a class of operations; got {cls!r}")
     if cls in _LAYERS:
         raise ValueError(f"{cls.__name__} has a layer already")
 
@@ -253,6 +253,6 @@ def _converter_of(node):
     if type(node) not in _LAYERS:
         raise TypeError(
             f"operation {node.name!r} is a {type(node).__name__}, of which no layer of Keras is known: "
-            "see tfq.convert.register_operation"
+            "see tfq.convert.register_node"
         )
     return _LAYERS[type(node)]
