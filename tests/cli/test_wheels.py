@@ -20,7 +20,7 @@ RUNTIME, LIBRARY = wheels.split(PYPROJECT)
 
 def test_each_file_of_the_package_is_in_one_wheel():
     assert not set(RUNTIME) & set(LIBRARY)
-    package = {path.relative_to(ROOT) for path in ROOT.glob("tfq/**/*") if path.is_file() and path.suffix != ".pyc"}
+    package = {path.relative_to(ROOT) for path in ROOT.glob("tfq/**/*") if path.is_file() and "__pycache__" not in path.parts}
     assert {*RUNTIME, *LIBRARY} == package
 
 
