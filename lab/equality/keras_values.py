@@ -5,7 +5,7 @@ import numpy as np
 from tfq.backend.keras import keras, ops
 from tfq.convert.boundary import highest
 from tfq.graph import nodes as g
-from tfq.graph import shapes
+from tfq.graph import reference
 from tfq.keras_graph import has_graph, layer_of, nodes, outputs_of
 from tfq.quantizers import DoReFaWeights
 
@@ -52,11 +52,14 @@ class Reference:
 
     def accumulators(self, node, inputs):
         """Accumulators of the operation `node` in float64, of Keras' quantized inputs and kernel as integers."""
-        kernel = integer_kernel(self.layers[node.name])
+        layer, inputs = self.layers[node.name], inputs.astype(np.float64)
+        kernel = integer_kernel(layer)
         if isinstance(node, g.Dense):
-            return inputs.astype(np.float64) @ kernel
-        pad = self.layers[node.name].pad_values * highest(node.quantizer)
-        return _convolve(self.layers[node.name], inputs.astype(np.float64), kernel, pad)
+            return inputs @ kernel
+        strides, dilations = layer.strides, layer.dilation_rate
+        outside = layer.pad_values * node.quantizer.highest
+        inputs = reference.padded(inputs, kernel.shape[:2], strides, dilations, layer.padding, outside)
+        return reference.correlate(inputs, kernel, strides, dilations, layer.groups)
 
     def _tensor(self, name):
         if name == g.INPUT:
@@ -74,24 +77,3 @@ def integer_kernel(layer):
     if isinstance(quantizer, DoReFaWeights) and quantizer.bits > 1:
         return np.rint(values * (2**quantizer.bits - 1))
     return np.sign(values)
-
-
-def _convolve(layer, x, kernel, pad):
-    """Convolution of integers in float64, tap by tap."""
-    sizes, strides, dilations = kernel.shape[:2], layer.strides, layer.dilation_rate
-    vertical, horizontal = (
-        shapes.window(*axis, layer.padding) for axis in zip(x.shape[1:3], sizes, strides, dilations, strict=True)
-    )
-    margins = [(0, 0), vertical[1:], horizontal[1:], (0, 0)]
-    x = np.pad(x, margins, constant_values=pad)
-    of_inputs, of_filters = kernel.shape[2], kernel.shape[3] // layer.groups
-    result = np.zeros((len(x), vertical.out, horizontal.out, kernel.shape[3]))
-    for i in range(sizes[0]):
-        for j in range(sizes[1]):
-            rows = slice(i * dilations[0], i * dilations[0] + (vertical.out - 1) * strides[0] + 1, strides[0])
-            columns = slice(j * dilations[1], j * dilations[1] + (horizontal.out - 1) * strides[1] + 1, strides[1])
-            seen = x[:, rows, columns]
-            for group in range(layer.groups):
-                part = slice(group * of_filters, (group + 1) * of_filters)
-                result[..., part] += seen[..., group * of_inputs : (group + 1) * of_inputs] @ kernel[i, j, :, part]
-    return result

@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tfq.convert.boundary import highest
-from tfq.graph import check
+from tfq.graph import kernels
 from tfq.graph import nodes as g
 from tfq.runtime.plan.paths import is_product
 
@@ -54,16 +53,16 @@ def sites(graph):
 
 def accumulators(graph, node):
     """The graph of one operation, without scale, bias and K: it gives the integer accumulators in float32."""
-    n = np.float32(highest(node.quantizer) * (2**node.kernel.bits - 1 if node.kernel.coding == "levels" else 1))
-    kernel = replace(node.kernel, scale=np.array([n], np.float32))
     changes = {"kmap": False} if isinstance(node, g.Conv2D) else {}
+    n = node.quantizer.highest * kernels.denominator(node.kernel)
+    kernel = replace(node.kernel, scale=np.array([n], np.float32))
     return _part(graph, [replace(node, kernel=kernel, bias=None, **changes)], node.inputs[0])
 
 
 def largest_accumulator(node):
     """No accumulator of an operation is larger in size."""
-    widest = 2**node.kernel.bits - 1 if node.kernel.coding == "levels" else 1
-    return highest(node.quantizer) * widest * int(np.prod(node.kernel.shape[:-1], dtype=np.int64))
+    widest = kernels.coding_of(node.kernel).largest(node.kernel.bits)
+    return node.quantizer.highest * widest * int(np.prod(node.kernel.shape[:-1], dtype=np.int64))
 
 
 def results(graph, node):
@@ -78,7 +77,7 @@ def traced(graph):
     Returns:
         The `Graph`, and the number of values of each site.
     """
-    shapes = check.infer(graph)
+    shapes = graph.shapes
     nodes, parts, sizes = list(graph.nodes), [], []
     for index, site in enumerate(sites(graph)):
         shown = _show(f"shown:{index}", site.source, site.quantizer, shapes[site.source])
@@ -94,7 +93,7 @@ def traced(graph):
 
 def segment(graph, site):
     """The `Segment` of a site."""
-    shapes = check.infer(graph)
+    shapes = graph.shapes
     chain, ports, product = _walk_back(graph, site.source)
     if len({shapes[port][:-1] for port in ports}) > 1:
         # One input cannot hold both: the convolution's result is taken from outside then.
@@ -142,19 +141,16 @@ def _select(lengths):
 
 def _show(name, source, quantizer, shape):
     """The integers of a quantizer: a product on its bits with the identity, read as the network's own products read them."""
-    channels, n = shape[-1], highest(quantizer)
+    channels, n = shape[-1], quantizer.highest
     if channels > _MOST_SHOWN:
         factor = np.full(channels, n, np.float32)
         return [
             g.Quantize(f"{name}:levels", (source,), quantizer),
             g.ScaleShift(name, (f"{name}:levels",), factor, np.zeros(channels, np.float32)),
         ]
-    diagonal = np.packbits(np.eye(channels, dtype=np.uint8).reshape(1, -1), axis=1, bitorder="little")
-    planes = np.concatenate([diagonal, diagonal])
-    kernel = g.PackedKernel("ternary", 2, (channels, channels), planes, np.array([n], np.float32))
-    return [g.Dense(name, (source,), kernel, quantizer=quantizer)]
+    return [g.Dense(name, (source,), kernels.pack(np.eye(channels), "ternary", scale=n), quantizer=quantizer)]
 
 
 def _part(graph, nodes, source):
-    shape = graph.input_shape if source == g.INPUT else check.infer(graph)[source]
+    shape = graph.input_shape if source == g.INPUT else graph.shapes[source]
     return g.Graph(shape, (replace(nodes[0], inputs=(g.INPUT,)), *nodes[1:]))

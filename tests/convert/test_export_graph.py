@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import array, tensor
+from conftest import array
 
 import models
 from tfq.backend.keras import keras, ops
 from tfq.convert.from_keras import Unsupported, from_keras
-from tfq.graph import file
+from tfq.graph import file, kernels, reference
 from tfq.graph import nodes as g
 from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
@@ -16,20 +16,8 @@ RNG = np.random.default_rng(0)
 
 
 def values(kernel):
-    """The kernel that a packed one stands for, read off its bits as the documentation of the layout says."""
-    if isinstance(kernel, g.FloatKernel):
-        return kernel.values
-    *window, out = kernel.shape
-    weights = int(np.prod(kernel.shape))
-    bits = np.unpackbits(kernel.planes, axis=1, bitorder="little")[:, :weights].astype(int)
-    if kernel.coding == "binary":
-        codes = 2.0 * bits[0] - 1
-    elif kernel.coding == "ternary":
-        codes = bits[0] * (2.0 * bits[1] - 1)
-    else:
-        n = 2**kernel.bits - 1
-        codes = (2 * sum(plane << bit for bit, plane in enumerate(bits)) - n) / n
-    return (np.moveaxis(codes.reshape(out, *window), 0, -1) * kernel.scale).astype("float32")
+    """The kernel that a packed one stands for, float32."""
+    return kernels.values(kernel).astype("float32")
 
 
 def randomized(model):
@@ -44,79 +32,12 @@ def randomized(model):
     return model
 
 
-# --- the graph, computed by Keras' operations one by one
-
-
-def quantized(x, quantizer):
-    if quantizer is None:
-        return x
-    if isinstance(quantizer, g.Sign):
-        return ops.where(x >= 0, 1.0, -1.0)
-    n = 2**quantizer.bits - 1
-    return ops.round(ops.clip(x, 0.0, 1.0) * n) / n
-
-
-def convolved(x, kernel, node, pad_value):
-    if pad_value:
-        covered = [(size - 1) * dilation + 1 for size, dilation in zip(kernel.shape[:2], node.dilations, strict=True)]
-        widths = [(0, 0)]
-        for length, stride, window in zip(x.shape[1:3], node.strides, covered, strict=True):
-            total = max(0, (-(-length // stride) - 1) * stride + window - length)
-            widths.append((total // 2, total - total // 2))
-        x = ops.pad(x, [*widths, (0, 0)], constant_values=pad_value)
-    padding = "valid" if pad_value else node.padding
-    return ops.conv(x, tensor(kernel), list(node.strides), padding, dilation_rate=node.dilations)
-
-
-def conv(node, x):
-    kernel = values(node.kernel)
-    y = convolved(quantized(x, node.quantizer), kernel, node, node.pad_value)
-    if node.kmap:
-        box = np.full((*kernel.shape[:2], 1, 1), 1 / np.prod(kernel.shape[:2]))
-        y = y * convolved(ops.mean(ops.abs(x), axis=-1, keepdims=True), box, node, abs(node.pad_value))
-    return y if node.bias is None else y + node.bias
-
-
-def dense(node, x):
-    y = ops.matmul(quantized(x, node.quantizer), tensor(values(node.kernel)))
-    return y if node.bias is None else y + node.bias
-
-
-def pool(function):
-    return lambda node, x: function(x, node.pool_size, node.strides, node.padding)
-
-
-RUN = {
-    g.Conv2D: conv,
-    g.Dense: dense,
-    g.ScaleShift: lambda node, x: x * node.scale + node.shift,
-    g.ReLU: lambda node, x: ops.clip(x, 0.0, np.inf if node.max_value is None else node.max_value),
-    g.HardTanh: lambda node, x: ops.clip(x, -1.0, 1.0),
-    g.Quantize: lambda node, x: quantized(x, node.quantizer),
-    g.ZeroPad: lambda node, x: ops.pad(x, [(0, 0), node.widths[:2], node.widths[2:], (0, 0)]),
-    g.MaxPool: pool(ops.max_pool),
-    g.AveragePool: pool(ops.average_pool),
-    g.GlobalMaxPool: lambda node, x: ops.max(x, axis=(1, 2), keepdims=node.keepdims),
-    g.GlobalAveragePool: lambda node, x: ops.mean(x, axis=(1, 2), keepdims=node.keepdims),
-    g.Add: lambda node, *x: sum(x),
-    g.Concatenate: lambda node, *x: ops.concatenate(x, axis=-1),
-    g.Reshape: lambda node, x: ops.reshape(x, (-1, *node.shape)),
-}
-
-
-def run(graph, images):
-    results = {g.INPUT: tensor(images)}
-    for node in graph.nodes:
-        results[node.name] = RUN[type(node)](node, *(results[name] for name in node.inputs))
-    return array(results[graph.nodes[-1].name])
-
-
 def assert_same(model, count=4):
     """The graph, written and read again, gives the outputs of the model; returns the graph."""
     graph = from_keras(model)
     images = RNG.normal(size=(count, *graph.input_shape)).astype("float32")
     expected = model.predict(images, verbose=0)
-    np.testing.assert_allclose(run(graph, images), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(reference.run(graph, images), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
     return graph
 
 
@@ -208,7 +129,7 @@ def test_every_layer(tmp_path):
     file.write(graph, tmp_path / "model.tfq")
     again = file.read(tmp_path / "model.tfq")
     images = RNG.normal(size=(4, 16, 16, 3)).astype("float32")
-    np.testing.assert_array_equal(run(again, images), run(graph, images))
+    np.testing.assert_array_equal(reference.run(again, images), reference.run(graph, images))
     names = [node.name for node in graph.nodes]
     assert {"conv", "conv/activation", shared.name, f"{shared.name}_2"} <= set(names)
     assert sum(name.startswith("inner/") for name in names) == 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import array
 from random_models import randomize
-from runtime_oracle import kernel_values, pack, random_values
+from runtime_oracle import pack, random_values
 
 import models
 import tfq
@@ -14,8 +14,9 @@ from tfq.backend.keras import is_legacy, keras
 from tfq.convert import to_keras
 from tfq.convert.from_keras import from_keras
 from tfq.export import verify
-from tfq.graph import file
+from tfq.graph import file, operations, reference
 from tfq.graph import nodes as g
+from tfq.graph.kernels import values as kernel_values
 from tfq.layers import QuantConv2D, QuantDense
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorWeights
 
@@ -140,6 +141,32 @@ def test_scale_and_shift_are_exact():
     (node, _) = from_keras(model).nodes
     np.testing.assert_array_equal(node.scale, scale)
     np.testing.assert_array_equal(node.shift, shift)
+
+
+def test_integers_come_back_as_what_computes_the_same():
+    values = random_values(RNG, (3, 3, 4, 7), "integer", 4)
+    kernel = pack(values, "integer", 4, RNG.uniform(0.1, 1, 7))
+    graph = one_convolution(kernel, quantizer=g.Levels(3))
+    images = RNG.normal(size=(2, 5, 5, 4)).astype("float32")
+    found = to_keras.to_keras(graph).predict(images, verbose=0)
+    np.testing.assert_allclose(found, reference.run(graph, images), rtol=1e-5, atol=1e-5)
+
+
+@operations.register_operation
+@dataclasses.dataclass(frozen=True)
+class Negative(g.Node):
+    """An operation of one's own."""
+
+    def infer(self, shapes):
+        return shapes[0]
+
+    def compute(self, x):
+        return -x
+
+
+def test_an_operation_without_a_layer_is_refused_by_name():
+    with pytest.raises(TypeError, match="operation 'minus' is a Negative, of which no layer of Keras is known"):
+        to_keras.to_keras(g.Graph((4,), (Negative("minus", (g.INPUT,)),)))
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import random
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -15,8 +16,9 @@ from conftest import ROOT
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from tfq.graph import kernels, reference
 from tfq.graph import nodes as g
-from tfq.graph.check import GraphError, infer
+from tfq.graph.check import GraphError
 from tfq.graph.file import MAX_GRAPH_BYTES, FileError, read, write
 
 # Nothing here depends on Keras: once is enough.
@@ -143,6 +145,15 @@ def test_layout_is_the_documented_one(tmp_path):
         }
 
 
+def test_the_documented_file_computes_the_documented_result(tmp_path):
+    page = (ROOT / "docs" / "packed-format.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^[0-9a-f]{8}  ((?:[0-9a-f]{2} ?){1,16})", page, re.MULTILINE)
+    (tmp_path / "m.tfq").write_bytes(bytes.fromhex("".join(rows)))
+    graph = read(tmp_path / "m.tfq")
+    assert kernels.integers(graph.nodes[0].kernel).T.tolist() == [[1, -1, 1], [-1, -1, 1]]
+    assert reference.run(graph, np.array([[1, -1, 1]], "float32")).tolist() == [[1.5, 2]]
+
+
 def test_the_same_network_gives_the_same_bytes(tmp_path):
     graph, path = everything(), tmp_path / "model.tfq"
     contents = set()
@@ -240,8 +251,8 @@ def test_a_file_is_of_the_oldest_version_that_holds_its_network(original, tmp_pa
     path = tmp_path / "integer.tfq"
     graph = g.Graph((4,), (g.Dense("head", (g.INPUT,), packed("integer", 3, (4, 2), 2)),))
     write(graph, path)
-    assert (version(original), version(path)) == ("1", "2")
     assert flat(read(path)) == flat(graph)
+    assert (version(original), version(path)) == ("1", "2")
     with safe_open(path, framework="numpy") as file:
         content, planes, values = (file.get_tensor(name) for name in ("graph", "planes", "floats"))
     text = zlib.decompress(content.tobytes())
@@ -374,6 +385,7 @@ FIRST, BINARY, TERNARY, GROUPED, MAX = 0, 2, 3, 5, 11
         (["nodes", BINARY, "kernel", "coding"], ["binary"], "got a list"),
         (["nodes", BINARY, "kernel", "bits"], 1, "attribute 'bits' is unknown"),
         (["nodes", BINARY, "dilations"], [1, 2**30], "values an image"),
+        (["nodes", GROUPED, "kernel", "coding"], "integer", "says version 1 and holds what came with 2"),
         (["nodes", GROUPED, "kernel", "bits"], 17, "from 2 to 16"),
         (["nodes", GROUPED, "groups"], 4, "does not fit inputs"),
         (["nodes", 7, "max_value"], -1, "from 0"),
@@ -451,7 +463,7 @@ def test_random_bytes_are_read_or_refused(parts, tmp_path):
 
 def is_read_or_refused(path):
     try:
-        infer(read(path))
+        read(path)
     except FileError:
         refused(path)
         return False

@@ -82,7 +82,7 @@ def away_from_boundaries(graph, images):
     values = {g.INPUT: images.astype(np.float64)}
     rectified = {node.name for node in graph.nodes if isinstance(node, g.ReLU)}
     for node in graph.nodes:
-        values[node.name] = oracle.apply(node, *(values[name] for name in node.inputs))
+        values[node.name] = node.compute(*(values[name] for name in node.inputs))
         quantizer, x = getattr(node, "quantizer", None), values[node.inputs[0]]
         edge = np.abs(x).max() * 1e-5
         # The zeros of a ReLU are exact; others may come of sums that cancel in one order and not in another.

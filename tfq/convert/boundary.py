@@ -10,7 +10,7 @@ NEAR = 1e-5
 
 def highest(quantizer):
     """The integer that the largest value of a quantizer stands for: 1, or 2^bits - 1."""
-    return 1 if isinstance(quantizer, g.Sign) else 2**quantizer.bits - 1
+    return quantizer.highest
 
 
 def distance(values, quantizer):

@@ -5,7 +5,7 @@ import numpy as np
 from tfq.backend.keras import is_legacy, keras
 from tfq.convert.layers import CONVERTERS, Call, Unsupported, converter_of, does_nothing
 from tfq.graph import nodes as g
-from tfq.graph.check import GraphError, infer
+from tfq.graph.check import GraphError
 from tfq.graph.codec import MAX_NAME
 from tfq.keras_graph import has_graph, inputs_of, layer_of, nodes, options_of, outputs_of
 
@@ -42,13 +42,13 @@ def from_keras(model, pixel_mean=None, pixel_std=None, labels=()):
     if not nodes:
         raise Unsupported("the model does nothing: it has no layer that computes")
     pixels = [None if values is None else np.asarray(values, np.float32) for values in (pixel_mean, pixel_std)]
-    graph = g.Graph(_known(model.inputs[0], "the input"), tuple(nodes), *pixels, tuple(labels))
+    input_shape = _known(model.inputs[0], "the input")
     try:
-        shape = infer(graph)[output]
+        graph = g.Graph(input_shape, tuple(nodes), *pixels, tuple(labels))
     except GraphError as error:
         raise Unsupported(f"the model cannot be packed: {error}") from error
-    if shape != tuple(model.outputs[0].shape)[1:]:
-        raise Unsupported(f"the packed model gives {shape}, the Keras model {tuple(model.outputs[0].shape)[1:]}")
+    if graph.output_shape != tuple(model.outputs[0].shape)[1:]:
+        raise Unsupported(f"the packed model gives {graph.output_shape}, the Keras model {tuple(model.outputs[0].shape)[1:]}")
     return graph
 
 

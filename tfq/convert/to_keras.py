@@ -49,6 +49,8 @@ def to_keras(graph):
     inputs = keras.Input(tuple(graph.input_shape), name=names.of(g.INPUT))
     tensors = {g.INPUT: inputs}
     for node in graph.nodes:
+        if type(node) not in _LAYERS:
+            raise TypeError(f"operation {node.name!r} is a {type(node).__name__}, of which no layer of Keras is known")
         layer, weights = _LAYERS[type(node)](node, names.of(node.name))
         given = [tensors[name] for name in node.inputs]
         tensors[node.name] = layer(given if isinstance(node, g.Add | g.Concatenate) else given[0])

@@ -1,1 +1,8 @@
-"""The packed graph: its nodes, checks and file. NumPy alone."""
+"""The packed graph: its nodes, checks and file. NumPy alone.
+
+An operation of one's own is a subclass of `Node` that `register_operation` makes known to files; see `tfq.graph.operations`.
+"""
+
+from tfq.graph.operations import Node, register_operation
+
+__all__ = ["Node", "register_operation"]

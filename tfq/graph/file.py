@@ -14,7 +14,7 @@ import numpy as np
 
 from tfq import files, optional
 from tfq.graph import codec
-from tfq.graph.check import GraphError, infer
+from tfq.graph.check import GraphError
 
 # The newest version that is read. A file is written in the oldest one that holds its graph: see `codec.version`.
 VERSION = 2
@@ -37,11 +37,10 @@ def write(graph, path):
         path: where to.
 
     Raises:
-        GraphError: the graph does not fit together.
+        GraphError: an operation is not registered.
         FileError: it cannot be stored, as when a value is not finite.
         ImportError: safetensors is not installed.
     """
-    infer(graph)
     content, arrays = codec.encode(graph)
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     tensors = {

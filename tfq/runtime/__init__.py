@@ -4,11 +4,15 @@ engine = tfq.runtime.load("model.tfq", threads=2)
 logits = engine.predict(images)
 """
 
+import warnings
+
 __all__ = ["Engine", "load"]
 
 
 def load(path, threads=1):
     """The `Engine` of a `.tfq` file.
+
+    A network with operations of one's own (`tfq.graph.register_operation`) is computed in NumPy, slowly, and a warning says so.
 
     Args:
         path: the file.
@@ -19,10 +23,17 @@ def load(path, threads=1):
             a positive integer.
     """
     from tfq.graph import check, file
+    from tfq.runtime.plain_engine import PlainEngine, foreign
+
+    graph = file.read(path)
+    if own := foreign(graph):
+        names = ", ".join(f"{node.name!r} ({type(node).__name__})" for node in own)
+        warnings.warn(f"{path} is computed in NumPy, slowly: the runtime has no steps for {names}", stacklevel=2)
+        return PlainEngine(graph, threads=threads)
     from tfq.runtime.engine import Engine
 
     try:
-        return Engine(file.read(path), threads=threads)
+        return Engine(graph, threads=threads)
     except check.GraphError as error:
         raise file.FileError(f"{path} cannot be run: {error}") from error
 

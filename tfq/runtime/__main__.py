@@ -71,7 +71,6 @@ def _check_outputs(parser, options):
 def _engine(options):
     """The engine, and the name of each class or None."""
     from tfq import runtime
-    from tfq.graph import check
 
     engine = runtime.load(options.model, options.threads)
     graph = engine.graph
@@ -80,7 +79,7 @@ def _engine(options):
             f"{options.model} holds no mean and deviation of its training images, without which pixels cannot be prepared: "
             "export it with pixel_mean and pixel_std (0 and 1/255 for a model that prepares them itself)"
         )
-    shape = check.infer(graph)[graph.nodes[-1].name]
+    shape = graph.output_shape
     if len(shape) != 1:
         raise ValueError(f"{options.model} gives results of shape {shape} an image; expected one number a class")
     if not 1 <= options.top <= shape[0]:

@@ -12,6 +12,7 @@ import numpy as np
 from tfq.runtime.compiled import pixels, share
 from tfq.runtime.compiled.run import ALONE, LEADER, run
 from tfq.runtime.compiled.tile import largest_tile
+from tfq.runtime.inputs import checked_images, checked_threads
 from tfq.runtime.program.build import build
 from tfq.runtime.program.memory import aligned
 
@@ -37,10 +38,8 @@ class Engine:
     """
 
     def __init__(self, graph, threads=1):
-        if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
-            raise ValueError(f"threads must be a positive integer; got threads={threads!r}")
         self.graph = graph
-        self.threads = int(threads)
+        self.threads = checked_threads(threads)
         self._program = build(graph, self.threads, largest_tile())
         self._pixels = None if graph.pixel_mean is None else _decoder(graph)
         self._idle = deque()
@@ -167,18 +166,9 @@ class Engine:
         return result
 
     def _checked(self, images):
-        images = np.asarray(images)
-        shape = tuple(self.graph.input_shape)
-        if images.shape[1:] != shape or images.ndim != len(shape) + 1:
-            wanted = ", ".join(str(length) for length in shape)
-            raise ValueError(f"expected images of shape (n, {wanted}); got {images.shape}")
-        if images.dtype == np.uint8 and self._pixels is None:
-            raise ValueError("expected float32 images: the network holds no mean and deviation for uint8 pixels; got uint8")
-        if images.dtype not in (np.uint8, np.float32):
-            wanted = "float32" if self._pixels is None else "uint8 or float32"
-            raise ValueError(f"expected {wanted} images; got {images.dtype}")
+        images = checked_images(self.graph, images)
         # Code is compiled for arrays that may be written: one for those that may not would be compiled anew.
-        return np.require(images, requirements="CAW").reshape(len(images), int(np.prod(shape)))
+        return np.require(images, requirements="CAW").reshape(len(images), int(np.prod(self.graph.input_shape)))
 
 
 def _decoder(graph):
