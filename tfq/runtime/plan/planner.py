@@ -13,7 +13,7 @@ def plan(graph: g.Graph) -> Plan:
     """The `Plan` of a graph.
 
     Raises:
-        GraphError: the operations do not fit together.
+        GraphError: the margins that several convolutions pad make a tensor that is too large.
     """
     result = Plan(_live(_adopt_quantizers(graph.nodes)), graph.shapes)
     fuse(result)
