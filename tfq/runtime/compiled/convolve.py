@@ -4,7 +4,7 @@ from tfq.runtime.compiled.results import add_window_sums, finish, pack_results, 
 from tfq.runtime.compiled.tile import accumulate
 from tfq.runtime.jit import njit
 from tfq.runtime.lanes import LANES
-from tfq.runtime.program.steps import FLOAT
+from tfq.runtime.program.steps import DEPTHWISE
 
 
 @njit
@@ -30,7 +30,7 @@ def convolve(step, ci, cf, mi, mf, part, worker):
         if step.thresholds >= 0:
             threshold(step, ci, mi, top, bottom, v + i, of_vector, size)
             continue
-        if step.kind != FLOAT:
+        if step.base >= 0:
             to_float_accumulator(step, ci, mi, mf, top, bottom, v + i, of_vector, size)
         finish(step, cf, mf, top * width, bottom * width, v + i, of_vector, size)
         if step.packed >= 0:
@@ -45,6 +45,8 @@ def _sum_tiles(step, ci, cf, mi, mf, top, bottom, vector, count, sums):
         step.offsets, step.ends, step.segments, step.weights, step.masks, step.words,
     )  # fmt: skip
     first = vector * words * LANES
+    if kind == DEPTHWISE:
+        start += vector * LANES
     for y in range(top, bottom):
         for begin in range(0, width, positions):
             # The last tile of a row may overlap the one before: it computes the same sums again.
