@@ -1,7 +1,7 @@
 # make demo: all set-up, then train the embedded default.   make test: all set-up, then the tests.
 # Assumes make and Python 3.11 to 3.13 with venv; everything else goes into .venv and .venv-jax, in locked versions.
 
-.PHONY: demo setup setup-jax test test-all test-313 lint format lock wheel clean
+.PHONY: demo setup setup-jax test test-all test-313 lint docs format lock wheel clean
 .DELETE_ON_ERROR:
 
 # The first of these that really is Python 3.11 to 3.13 with venv; `make PYTHON=...` names another. 3.13 comes after the two that
@@ -70,6 +70,10 @@ lint: setup
 	$(VENV) -m ruff check .
 	$(VENV) -m ruff format --check .
 	.venv/bin/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(VENV) -m mkdocs build --strict --quiet --site-dir build/site
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(VENV) -m mkdocs build --strict
 
 format: setup
 	$(VENV) -m ruff check --fix .
@@ -88,4 +92,4 @@ wheel: setup
 	$(VENV) tools/wheels.py
 
 clean:
-	rm -rf .venv .venv-jax .venv-313 .venv-jax-313 build dist *.egg-info
+	rm -rf .venv .venv-jax .venv-313 .venv-jax-313 build dist site *.egg-info

@@ -46,7 +46,7 @@ def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m lab.benchmark train", description=__doc__.splitlines()[0])
     parser.add_argument("--json", metavar="PATH", type=output_file, help="write the rows {name, samples_per_s, ratio} here")
     parser.add_argument("--repetitions", type=integer(), default=5, help="turns of each network (default 5)")
-    parser.add_argument("--steps", type=integer(), default=8, help="training steps a turn (default 8)")
+    parser.add_argument("--steps", type=integer(2), default=8, help="training steps a turn (2 or more; default 8)")
     parser.add_argument("--batch_size", type=integer(), default=128, help="images a step (default 128)")
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="these networks alone")
     options = parser.parse_args(arguments)

@@ -63,7 +63,7 @@ SHORT = {
     f"{_SWEEP} questions": "",
     f"{_SWEEP} --recipe=short --hours=8": f"--results=results/tiny --tag=tiny --rows=resnet20/float -- {_FEW} {_NETWORK}",
     f"{_SWEEP} zoo": "--results=results/tiny --dataset=npz --data_dir=tests/data/cifar10_slice.npz",
-    f"{_SWEEP} --recipe=full": f"--results=results/tiny --tag=tiny --rows=nin/xnor -- {_FEW}",
+    f"{_SWEEP} --recipe=full": f"--results=results/tiny --tag=tiny --rows=resnet20/float -- {_FEW} {_NETWORK}",
     f"{_SWEEP} --recipe=full --list": "",
     "python -m lab.sweep --recipe=full --at_once=4 --backend=jax -- --data_dir=cifar10.npz --steps_per_execution=30": "--list",
     f"{_SWEEP} --recipe=questions --holdout=5000": (

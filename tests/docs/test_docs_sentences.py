@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
 
 LONGEST = 30
 # The page of the format is a specification.
-GUIDES = [page for page in pages.PAGES if "research" not in page.parts and page.name != "packed-format.md"]
+GUIDES = [page for page in pages.PAGES if "research" not in page.parts]
 
 
 def sentences(page):

@@ -7,7 +7,7 @@ _PUBLIC = {
     "Call": "tfq.convert.layers",
     "Unsupported": "tfq.convert.layers",
     "register": "tfq.convert.layers",
-    "register_operation": "tfq.convert.to_keras",
+    "register_node": "tfq.convert.to_keras",
 }
 
 __all__ = list(_PUBLIC)

@@ -101,7 +101,7 @@ def _product(call, shape=None):
         raise call.refuse(str(error)) from error
     return {
         "kernel": kernel,
-        "bias": kernels.array(layer.bias) if layer.use_bias else None,
+        "bias": None if getattr(layer, "bias", None) is None else kernels.array(layer.bias),
         "quantizer": _input_rule(call, getattr(layer, "input_quantizer", None)).quantizer,
     }
 
@@ -152,7 +152,7 @@ def of_inputs(quantizer):
 
 def _activation(call):
     """The operation of the function that a layer applies to its result; none for the identity."""
-    function = call.layer.activation
+    function = getattr(call.layer, "activation", None)
     if function is None or function is keras.activations.linear:
         return []
     if function is keras.activations.relu:

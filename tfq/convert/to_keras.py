@@ -52,7 +52,7 @@ def to_keras(graph):
     for node in graph.nodes:
         layer, weights = _converter_of(node)(node, names.of(node.name))
         given = [tensors[name] for name in node.inputs]
-        tensors[node.name] = layer(given if isinstance(node, g.Add | g.Concatenate) else given[0])
+        tensors[node.name] = layer(given if len(given) > 1 or isinstance(node, g.Concatenate) else given[0])
         if weights:
             layer.set_weights(weights)
     return keras.Model(inputs, tensors[graph.nodes[-1].name])
@@ -221,10 +221,10 @@ _LAYERS = {
 }
 
 
-def register_operation(cls: type):
+def register_node(cls: type):
     """A decorator: this function makes a layer of an operation of this class, for `load_packed`.
 
-        @tfq.convert.register_operation(SwishNode)
+        @tfq.convert.register_node(SwishNode)
         def swish(node, name):
             return Swish(node.beta, name=name), []
 
@@ -238,7 +238,7 @@ def register_operation(cls: type):
         ValueError: it has such a function already.
     """
     if not (isinstance(cls, type) and issubclass(cls, g.Node)):
-        raise TypeError(f"tfq.convert.register_operation takes a class of operations; got {cls!r}")
+        raise TypeError(f"tfq.convert.register_node takes a class of operations; got {cls!r}")
     if cls in _LAYERS:
         raise ValueError(f"{cls.__name__} has a layer already")
 
@@ -251,8 +251,8 @@ def register_operation(cls: type):
 
 def _converter_of(node):
     if type(node) not in _LAYERS:
-        raise ValueError(
-            f"operation {node.name!r} is a {type(node).__name__}, of which no Keras layer is known: "
-            "see tfq.convert.register_operation"
+        raise TypeError(
+            f"operation {node.name!r} is a {type(node).__name__}, of which no layer of Keras is known: "
+            "see tfq.convert.register_node"
         )
     return _LAYERS[type(node)]
