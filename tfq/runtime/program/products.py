@@ -62,7 +62,7 @@ def _on_bits(builder, fused):
         start, line = pack_windows(builder, node, frame, geometry, dense)
         sums = bit_sums(node, np.arange(dense) * line, geometry.out[0] * dense * line)
         inputs = _Inputs(start, step_y=dense * line, step_x=1, sums=sums)
-    path += ", ternary" if inputs.sums.masks is not None else ""
+    path += "" if inputs.sums.masks is None else f", {node.kernel.coding}"
     return _on_integers(builder, fused, path, geometry, inputs)
 
 
