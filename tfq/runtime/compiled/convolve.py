@@ -4,7 +4,7 @@ from tfq.runtime.compiled.results import add_window_sums, finish, pack_results, 
 from tfq.runtime.compiled.tile import accumulate
 from tfq.runtime.jit import njit
 from tfq.runtime.lanes import LANES
-from tfq.runtime.program.steps import FLOAT
+from tfq.runtime.program.steps import DEPTHWISE
 
 
 @njit
@@ -27,6 +27,8 @@ def convolve(step, ci, cf, mi, mf, part, worker):
     offsets, ends, segments, weights, masks = step.offsets, step.ends, step.segments, step.weights, step.masks
     words = step.words
     first = v * words * LANES
+    if kind == DEPTHWISE:  # the channels of this part
+        start += v * LANES
     for y in range(top, bottom):
         for begin in range(0, width, positions):
             # The last tile of a row may overlap the one before: it computes the same sums again.
@@ -42,7 +44,7 @@ def convolve(step, ci, cf, mi, mf, part, worker):
         if step.thresholds >= 0:
             threshold(step, ci, mi, top, bottom, v + i, of_vector, size)
             continue
-        if kind != FLOAT:
+        if step.base >= 0:
             to_float_accumulator(step, ci, mi, mf, top, bottom, v + i, of_vector, size)
         finish(step, cf, mf, top * width, bottom * width, v + i, of_vector, size)
         if step.packed >= 0:
