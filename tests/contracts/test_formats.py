@@ -161,12 +161,14 @@ def test_a_format_that_does_not_fit_into_the_table_is_refused(attributes, said, 
     assert "toy" not in table
 
 
-def test_only_instances_of_formats_are_registered(table):
-    for wrong in (Toy, object(), "toy"):
-        with pytest.raises(TypeError, match="an export format is an instance of a subclass of"):
+def test_only_formats_are_registered(table):
+    for wrong in (object(), object, "toy"):
+        with pytest.raises(TypeError, match=r"an export format is a subclass of tfq.export.Format, or an instance of one; got"):
             export.register_format(wrong)
     with pytest.raises(ValueError, match="Empty has no save"):
         export.register_format(type("Empty", (export.Format,), {"name": "empty", "filename": "empty"})())
+    assert export.register_format(Toy) is Toy  # as a decorator does
+    assert type(table["toy"]) is Toy
     first, again = Toy(), Toy()
     export.register_format(first)
     assert export.register_format(again) is table["toy"]  # as a notebook does

@@ -221,24 +221,24 @@ _LAYERS = {
 }
 
 
-def register_operation(cls: type):
+def register_to_keras(cls: type):
     """A decorator: this function makes a layer of an operation of this class, for `load_packed`.
 
-        @tfq.convert.register_operation(SwishNode)
+        @tfq.convert.register_to_keras(SwishNode)
         def swish(node, name):
             return Swish(node.beta, name=name), []
 
     It takes the operation and a name for the layer, and returns the layer and its weights, in the order of `set_weights`.
 
     Args:
-        cls: subclass of `tfq.graph.nodes.Node`.
+        cls: subclass of `tfq.graph.Node`.
 
     Raises:
         TypeError: something else is given.
         ValueError: it has such a function already.
     """
     if not (isinstance(cls, type) and issubclass(cls, g.Node)):
-        raise TypeError(f"tfq.convert.register_operation takes a class of operations; got {cls!r}")
+        raise TypeError(f"tfq.convert.register_to_keras takes a class of operations; got {cls!r}")
     if cls in _LAYERS:
         raise ValueError(f"{cls.__name__} has a layer already")
 
@@ -253,6 +253,6 @@ def _converter_of(node):
     if type(node) not in _LAYERS:
         raise ValueError(
             f"operation {node.name!r} is a {type(node).__name__}, of which no Keras layer is known: "
-            "see tfq.convert.register_operation"
+            "see tfq.convert.register_to_keras"
         )
     return _LAYERS[type(node)]
