@@ -133,13 +133,14 @@ class Arrays(Format):
 
     name = "arrays"
     filename = "arrays.npz"
+    holds_labels = True
 
     def save(self, model, path, sample):
         with open(path, "wb") as file:
-            np.savez(file, *model.get_weights(), architecture=np.array(model.to_json()))
+            np.savez(file, *model.get_weights(), architecture=model.to_json(), labels=sample.labels)
 
     def load(self, path):
         with reading(path, "file of arrays"), np.load(path) as arrays:
             model = keras.models.model_from_json(str(arrays["architecture"]))
-            model.set_weights([arrays[f"arr_{number}"] for number in range(len(arrays) - 1)])
+            model.set_weights([arrays[f"arr_{number}"] for number in range(len(arrays) - 2)])
         return lambda images: model.predict(images, verbose=0)

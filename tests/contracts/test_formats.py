@@ -47,13 +47,11 @@ class Toy(export.Format):
         (path / self.marker).write_text(json.dumps(described))
 
     def load(self, path):
-        try:
+        with export.reading(path, "toy"):
             described = json.loads((path / self.marker).read_text())
-        except ValueError as error:
-            raise ValueError(f"{path} is no toy: {error}") from error
-        model = keras.models.model_from_json(json.dumps(described["model"]))
-        with np.load(path / "weights.npz") as arrays:
-            model.set_weights([arrays[f"arr_{number}"] for number in range(len(arrays))])
+            model = keras.models.model_from_json(json.dumps(described["model"]))
+            with np.load(path / "weights.npz") as arrays:
+                model.set_weights([arrays[f"arr_{number}"] for number in range(len(arrays))])
         return lambda images: keras_ops.convert_to_numpy(model(images, training=False))
 
 

@@ -4,8 +4,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
-    from tfq.convert.layers import Call, Unsupported, register_from_keras
-    from tfq.convert.to_keras import load_packed, register_to_keras
+    from tfq.convert.layers import Call as Call
+    from tfq.convert.layers import Unsupported as Unsupported
+    from tfq.convert.layers import register_from_keras as register_from_keras
+    from tfq.convert.to_keras import load_packed as load_packed
+    from tfq.convert.to_keras import register_to_keras as register_to_keras
 
 # What is public, and the module it stands in, which imports all the layers.
 _PUBLIC = {
@@ -26,4 +29,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -184,7 +184,11 @@ def _supported(layers):
     if any(type(layer).__name__ not in kinds for layer in layers):
         own.append(", ".join(names))
     hint = "; let the model give logits, which rank the classes alike" if _has_softmax(layers) else ""
-    more = "" if all(_is_of_larq(layer) for layer in layers) else "; of your own layers tell the form, tfq.convert.register_from_keras"
+    more = (
+        ""
+        if all(_is_of_larq(layer) for layer in layers)
+        else "; of your own layers tell the form, tfq.convert.register_from_keras"
+    )
     return f"; supported are {'; '.join(own)}{hint}{more}" if own else ""
 
 

@@ -32,7 +32,7 @@ class Call(NamedTuple):
         return Unsupported(f"layer {self.name!r} ({type(self.layer).__name__}) cannot be packed: {reason}")
 
     def product(self, operation: type, shape: tuple | None = None, **attributes: object) -> list:
-        """The operations of a layer with a kernel: kernel, bias and input quantizer are the layer's, packed; its activation follows.
+        """The operations of a layer with a kernel: kernel, bias and input quantizer are its own, packed; its activation follows.
 
         Args:
             operation: `tfq.graph.nodes.Conv2D` or `Dense`, or one of one's own with attributes `kernel`, `bias` and `quantizer`.
@@ -55,12 +55,14 @@ class InputRule(NamedTuple):
 
 
 def _with_scaled_inputs(call, product, factor):
-    """A product on inputs that are levels up to `factor`: a scale in front brings them to 1, that of the kernel makes up for it."""
+    """A product on inputs that are levels up to `factor`: a scale in front brings them to 1, the kernel's makes up for it."""
     if factor == 1:
         return [product]
     operation, attributes = product
     if attributes.get("pad_value") or attributes.get("kmap"):
-        raise call.refuse(f"{call.layer.input_quantizer!r} ends on levels up to {factor:.3g}: pad_values must be 0, and kmap False")
+        raise call.refuse(
+            f"{call.layer.input_quantizer!r} ends on levels up to {factor:.3g}: pad_values must be 0, and kmap False"
+        )
     return [_scale_by(call, 1 / factor), (operation, {**attributes, "kernel": kernels.scaled(attributes["kernel"], factor)})]
 
 

@@ -7,13 +7,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
-    from tfq.convert.layers import Unsupported
-    from tfq.export.checks import check, check_model
-    from tfq.export.errors import ExportError
-    from tfq.export.exporter import Report, export_model, save
-    from tfq.export.format import Format, Lossy, reading
-    from tfq.export.formats import FORMATS, register_format
-    from tfq.export.verify import Agreement, ExportMismatch
+    from tfq.convert.layers import Unsupported as Unsupported
+    from tfq.export.checks import check as check
+    from tfq.export.checks import check_model as check_model
+    from tfq.export.errors import ExportError as ExportError
+    from tfq.export.exporter import Report as Report
+    from tfq.export.exporter import export_model as export_model
+    from tfq.export.exporter import save as save
+    from tfq.export.format import Format as Format
+    from tfq.export.format import Lossy as Lossy
+    from tfq.export.format import reading as reading
+    from tfq.export.formats import FORMATS as FORMATS
+    from tfq.export.formats import register_format as register_format
+    from tfq.export.verify import Agreement as Agreement
+    from tfq.export.verify import ExportMismatch as ExportMismatch
 
 # What is public, and the module it stands in. Keras is not imported before one of them is used: a command sets its backend first.
 _PUBLIC = {
@@ -43,4 +50,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -189,7 +189,9 @@ def _by_name(name):
     except TypeError as error:
         cls = classes[name].__name__
         needs = "arguments" if name in own else "its number of bits"
-        raise ValueError(f"quantizer {name!r} needs {needs}: give an object such as {cls}({'...' if name in own else 'bits=2'})") from error
+        raise ValueError(
+            f"quantizer {name!r} needs {needs}: give an object such as {cls}({'...' if name in own else 'bits=2'})"
+        ) from error
 
 
 def serialize(quantizer):

@@ -4,12 +4,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
-    from tfq.testing.conversion import check_conversion
-    from tfq.testing.errors import ContractError
-    from tfq.testing.formats import check_format
-    from tfq.testing.layers import check_layer
-    from tfq.testing.operations import check_operation
-    from tfq.testing.quantizers import check_quantizer
+    from tfq.testing.conversion import check_conversion as check_conversion
+    from tfq.testing.errors import ContractError as ContractError
+    from tfq.testing.formats import check_format as check_format
+    from tfq.testing.layers import check_layer as check_layer
+    from tfq.testing.operations import check_operation as check_operation
+    from tfq.testing.quantizers import check_quantizer as check_quantizer
 
 # What is public, and the module it stands in.
 _PUBLIC = {
@@ -31,4 +31,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)
