@@ -168,6 +168,7 @@ class QuantizedLayer:
 
     def call(self, inputs, training=None):
         """The operation on quantized operands, bias and activation; in training the output gradient is quantized too."""
+        inputs = promote(inputs, self.compute_dtype)  # Keras leaves integers as they are
         outputs = super().call(inputs) if self._is_stock() else self._on_quantized_operands(inputs, training)
         return outputs if self._quantize_gradient is None else self._quantize_gradient(outputs, training=training)
 
@@ -189,7 +190,6 @@ class QuantizedLayer:
         return type(self).call is QuantizedLayer.call
 
     def _on_quantized_operands(self, inputs, training):
-        inputs = promote(inputs, self.compute_dtype)  # Keras leaves integers as they are
         if training:
             self._observe(inputs)
         quantized, kernel = inputs, self.quantized_kernel
