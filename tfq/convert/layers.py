@@ -400,19 +400,25 @@ def register_from_keras(*classes: type):
 
     Raises:
         TypeError: something else is given.
-        ValueError: a class has a converter already.
+        ValueError: a class has another converter already.
     """
     for cls in classes:
         if not (isinstance(cls, type) and issubclass(cls, keras.layers.Layer)):
             raise TypeError(f"tfq.convert.register_from_keras takes classes of layers; got {cls!r}")
-        if cls in CONVERTERS:
-            raise ValueError(f"{cls.__name__} has a converter already")
 
     def keep(function: Callable[[Call], list]) -> Callable[[Call], list]:
+        for cls in classes:
+            if cls in CONVERTERS and not is_again(function, CONVERTERS[cls]):
+                raise ValueError(f"{cls.__name__} has a converter already")
         CONVERTERS.update(dict.fromkeys(classes, function))
         return function
 
     return keep
+
+
+def is_again(function: Callable, other: Callable) -> bool:
+    """Whether a function is a new version of another one, as when the cell of a notebook runs again."""
+    return (function.__module__, function.__qualname__) == (other.__module__, other.__qualname__)
 
 
 def converter_of(layer):

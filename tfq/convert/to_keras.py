@@ -9,6 +9,7 @@ from tfq import layers
 from tfq.backend.keras import keras, ops
 from tfq.backend.settings import plain_settings
 from tfq.convert.kernels import array
+from tfq.convert.layers import is_again
 from tfq.graph import file, kernels
 from tfq.graph import nodes as g
 from tfq.optional import require
@@ -235,14 +236,14 @@ def register_to_keras(cls: type):
 
     Raises:
         TypeError: something else is given.
-        ValueError: it has such a function already.
+        ValueError: it has another such function already.
     """
     if not (isinstance(cls, type) and issubclass(cls, g.Node)):
         raise TypeError(f"tfq.convert.register_to_keras takes a class of operations; got {cls!r}")
-    if cls in _LAYERS:
-        raise ValueError(f"{cls.__name__} has a layer already")
 
     def keep(function: Callable) -> Callable:
+        if cls in _LAYERS and not is_again(function, _LAYERS[cls]):
+            raise ValueError(f"{cls.__name__} has a layer already")
         _LAYERS[cls] = function
         return function
 
