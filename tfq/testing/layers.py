@@ -86,7 +86,7 @@ class _Trial:
         try:
             again = type(layer).from_config(layer.get_config())
         except TypeError as error:
-            text = f"from_config(get_config()) gives {type(error).__name__}: {error}"
+            text = f"from_config(get_config()) gives {type(error).__name__}: {str(error).splitlines()[-1]}"
             raise ContractError(f"{type(layer).__name__}: {text}; expected all arguments of the constructor") from error
         _expect(again.get_config() == layer.get_config(), layer, f"from_config gives {again.get_config()}", layer.get_config())
 

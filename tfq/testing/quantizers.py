@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tfq import quantizers
-from tfq.backend.keras import keras, load_model, ops
+from tfq.backend.keras import keras, keras_3, load_model, ops
 from tfq.backend.settings import plain_settings
 from tfq.convert.boundary import distance
 from tfq.convert.kernels import KernelError, of_layer
@@ -131,9 +131,14 @@ class _Operand(_Trial):
     def keeps_shape_and_dtype(self):
         half = ops.cast(self.x, "bfloat16")
         for x in (ops.convert_to_tensor(self.x), half):
-            out = self.quantizer(x, **self.given)
-            is_same = (tuple(out.shape), out.dtype) == (tuple(x.shape), x.dtype)
-            self.expect(is_same, f"gives {tuple(out.shape)}, {out.dtype}", f"{tuple(x.shape)}, {x.dtype}, as its operand")
+            dtype, expected = _dtype(x), f"{tuple(x.shape)}, {_dtype(x)}, as its operand"
+            try:
+                out = self.quantizer(x, **self.given)
+            except Exception as error:
+                text = f"of a {dtype} operand it fails: {type(error).__name__}: {_line(error)}"
+                raise ContractError(f"{self.quantizer!r}: {text}; expected {expected}") from error
+            is_same = (tuple(out.shape), _dtype(out)) == (tuple(x.shape), dtype)
+            self.expect(is_same, f"of a {dtype} operand it gives {tuple(out.shape)}, {_dtype(out)}", expected)
         expected = _array(ops.cast(self.quantizer(ops.cast(half, "float32"), **self.given), "bfloat16"))
         close = np.allclose(_array(out), expected, rtol=1e-2, atol=0)
         self.expect(close, "a bfloat16 operand gives other values", "those of float32, rounded")
@@ -352,6 +357,14 @@ class _Gradient(_Trial):
 
 
 _TRIALS = {"kernel": _Kernel, "inputs": _Inputs, "gradient": _Gradient}
+
+
+def _dtype(x):
+    return keras_3.backend.standardize_dtype(x.dtype)
+
+
+def _line(error):
+    return " ".join(str(error).split())
 
 
 def _array(x):
