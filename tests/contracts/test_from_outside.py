@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from conftest import array
 
+import models
 import tfq
+from models import methods
 from tfq import quantizers, testing
 from tfq.backend.keras import backend, keras, load_model
 from tfq.convert import layers as converters
@@ -133,6 +135,20 @@ def test_each_keeps_its_contract(own):
     testing.check_conversion(own.RPReLU(), (3, 4, 2))
     testing.check_operation(own.MovedPReLU("x", ("input",), np.ones(2, "float32"), np.ones(2, "float32")), (3, 4, 2))
     testing.check_format(own.Arrays)
+
+
+def test_a_method_of_train_names_them(own, monkeypatch):
+    monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
+    weights, activations = models.Operand((1,), "PowerOfTwoSigns"), models.Operand((None, 2, 3), "PACT", takes_bits=True)
+    mine = models.register_method(models.Method("mine", weights, activations))
+    assert models.register_method(models.Method("mine", weights, activations)) == mine  # as a notebook does
+    with pytest.raises(ValueError, match="there is a method 'xnor' already"):
+        models.register_method(models.Method("xnor", weights))
+    model = models.build("resnet20", "mine", a_bits=3, depth=8, width=1)
+    layer = next(layer for layer in model.layers if isinstance(layer, QuantConv2D))
+    assert (layer.kernel_quantizer, layer.input_quantizer) == (own.PowerOfTwoSigns(), own.PACT(3))
+    with pytest.raises(ValueError, match="a_bits=4 does not fit method='mine': it must be 2 or 3"):
+        models.build("resnet20", "mine", a_bits=4)
 
 
 # --- how they are registered
