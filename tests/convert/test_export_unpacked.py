@@ -203,7 +203,7 @@ class Negative(g.Node):
 
 
 def test_an_operation_without_a_layer_is_refused_by_name():
-    with pytest.raises(TypeError, match="operation 'minus' is a Negative, of which no layer of Keras is known"):
+    with pytest.raises(ValueError, match="operation 'minus' is a Negative, of which no Keras layer is known"):
         to_keras.to_keras(g.Graph((4,), (Negative("minus", (g.INPUT,)),)))
 
 

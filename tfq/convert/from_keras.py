@@ -172,8 +172,16 @@ def _kind(layer):
     return type(layer).__name__ + (" of larq" if _is_of_larq(layer) else "")
 
 
+def _package(layer):
+    return type(layer).__module__.split(".")[0]
+
+
 def _is_of_larq(layer):
-    return type(layer).__module__.split(".")[0] == "larq"
+    return _package(layer) == "larq"
+
+
+def _is_own(layer):
+    return _package(layer) not in ("keras", "tf_keras", "larq", "tfq")
 
 
 def _supported(layers):
@@ -184,11 +192,7 @@ def _supported(layers):
     if any(type(layer).__name__ not in kinds for layer in layers):
         own.append(", ".join(names))
     hint = "; let the model give logits, which rank the classes alike" if _has_softmax(layers) else ""
-    more = (
-        ""
-        if all(_is_of_larq(layer) for layer in layers)
-        else "; of your own layers tell the form, tfq.convert.register_from_keras"
-    )
+    more = "; of your own layers tell the form, tfq.convert.register_from_keras" if any(map(_is_own, layers)) else ""
     return f"; supported are {'; '.join(own)}{hint}{more}" if own else ""
 
 
