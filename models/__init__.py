@@ -46,7 +46,8 @@ def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=Fals
     if kmap and "kmap" not in how.flags:
         raise ValueError(f"kmap=True scales the inputs of method 'xnor'; got method={method!r}")
     if not latent and "latent" not in how.flags:
-        raise ValueError(f"latent=False is for low-bit methods; got method={method!r}")
+        known = " or ".join(each.name for each in methods.METHODS.values() if "latent" in each.flags)
+        raise ValueError(f"latent=False is for method {known}; got method={method!r}")
     options = {option: value for option, value in options.items() if value is not None}
     entry.check({option: value for option, value in options.items() if option not in ("input_shape", "num_classes")})
     # Imported here: what the flags need must stay free of Keras.

@@ -151,6 +151,7 @@ _ALL = (
         Operand((FULL_PRECISION, *_ANY), "DoReFaGradients", takes_bits=True),
         flags=("latent",),
     ),
+    # Weights from 2 bits on, as in the paper's tables: those of one bit would be -1 and 0. Its steps need latent weights.
     Method(
         "lsq",
         Operand((None, *_ANY[1:]), "LSQWeights", takes_bits=True),

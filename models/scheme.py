@@ -1,5 +1,7 @@
 """The layers that the networks are written with: what the table of methods says of a convolution and its activation."""
 
+import functools
+
 from models.methods import FULL_PRECISION, Bits, Method, Operand
 from models.networks import BN_MOMENTUM
 from tfq import layers, quantizers, walk
@@ -34,7 +36,7 @@ def drop_latent_weights(model):
         if getattr(layer, "kernel_quantizer", None):
             if layer.kernel_arguments.keys() - {"channel_axis"}:
                 raise ValueError(f"latent=False is for quantizers that learn nothing; got {layer.kernel_quantizer!r}")
-            layer.kernel.constraint = layer.kernel_quantizer
+            layer.latent_kernel.constraint = functools.partial(layer.kernel_quantizer, **layer.kernel_arguments)
 
 
 def float_conv(x, filters, kernel_size, name, strides=1, use_bias=False):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfq.backend.keras import is_legacy, keras
-from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense, QuantGradient
+from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense, QuantDepthwiseConv2D, QuantGradient
 from tfq.quantizers import DoReFaGradients, DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 
 L = keras.layers
@@ -36,7 +36,7 @@ def randomize(model, rng, zero_filters=0.1):
             *affine, mean, variance = layer.get_weights()
             affine = [rng.normal(0.2, 1, w.shape) * (rng.random(w.shape) > 0.05) for w in affine]
             layer.set_weights([*affine, mean, variance])
-        elif isinstance(layer, L.Conv2D | L.Dense):
+        elif isinstance(layer, L.Conv2D | L.DepthwiseConv2D | L.Dense):
             kernel, *bias = layer.get_weights()[: 1 + layer.use_bias]
             # A layer with a quantizer of gradients has the key of its noise behind these.
             rest = layer.get_weights()[1 + layer.use_bias :]
@@ -157,15 +157,25 @@ class Grower:
         groups = self.pick(1, 1, 1, 1, 2, 4, channels)
         if channels % groups == 0 and filters % groups == 0:
             options["groups"] = groups
+        # TensorFlow's depthwise convolution takes equal strides alone.
+        if options.get("groups", 1) == channels > 1 and np.size(options["strides"]) == 1:
+            del options["groups"]
+            options |= {"depth_multiplier": filters // channels, "kernel_size": size}
+            stock, ours = L.DepthwiseConv2D, QuantDepthwiseConv2D
+        else:
+            options |= {"filters": filters, "kernel_size": size}
+            stock, ours = L.Conv2D, QuantConv2D
         if self.chance(0.25):
             options.pop("input_quantizer", None)
-            return L.Conv2D(filters, size, **options)(x)
+            return stock(**options)(x)
         options = {**self.quantizers(), **options}
         if options["padding"] == "same":
             options["pad_values"] = self.pick(0, 1, -1)
+        if ours is QuantDepthwiseConv2D:
+            return self.generic(ours(**options), x)
         if options.get("groups", 1) == 1 and getattr(options["input_quantizer"], "bits", 32) < 32:
             options["kmap"] = self.chance(0.4)
-        return self.generic(QuantConv2D(filters, size, **options), x)
+        return self.generic(ours(**options), x)
 
     def generic(self, layer, x):
         """A quantized layer, most often on values of both signs (those of a ReLU have one), with something added to its sums.

@@ -90,7 +90,7 @@ def stage(directory: Path, project: dict, files: list[Path]) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.suffix != ".pyc" and not path.name.startswith(".")
+    return "__pycache__" not in path.parts and not path.name.startswith(".")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ _BENCHMARKS = {
     "feed": "training throughput on JAX: batches made by the host, and on the device",
     "concurrency": "one packed network called from many threads at once: results, memory",
     "conv": "a single binary convolution at several shapes: tfq, larq-compute-engine, TFLite, Keras, popcount limit",
+    "depthwise": "a depthwise convolution of tfq in one step, and in one step a channel",
     "builds": "two builds of the runtime, such as an earlier revision and this checkout",
     "infer": "latency and throughput of a network: tfq, larq-compute-engine, TFLite, Keras",
 }

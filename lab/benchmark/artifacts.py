@@ -71,7 +71,7 @@ def _flags(options):
         if not found:
             raise RunError(f"there is no run in {options.run}: it has no flags.cfg")
         return {name: int(value) if name.endswith("_bits") else value for name, value in found.items()}
-    given = {name: getattr(options, name) for name in ("model", "method", "w_bits", "a_bits", *_OPTIONS)}
+    given = {name: getattr(options, name, None) for name in ("model", "method", "w_bits", "a_bits", *_OPTIONS)}
     return {**{name: value for name, value in given.items() if value is not None}, "dataset": "digits"}
 
 

@@ -11,6 +11,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import wheels
 
 import tfq
+from tfq import registration
 from tfq.cli import main
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -19,7 +20,7 @@ RUNTIME, LIBRARY = wheels.split(PYPROJECT)
 
 def test_each_file_of_the_package_is_in_one_wheel():
     assert not set(RUNTIME) & set(LIBRARY)
-    package = {path.relative_to(ROOT) for path in ROOT.glob("tfq/**/*") if path.is_file() and path.suffix != ".pyc"}
+    package = {path.relative_to(ROOT) for path in ROOT.glob("tfq/**/*") if path.is_file() and "__pycache__" not in path.parts}
     assert {*RUNTIME, *LIBRARY} == package
 
 
@@ -73,3 +74,11 @@ def test_a_file_that_the_runtime_does_not_have_is_an_error():
     changed = {"tool": {"tfq-runtime": {"files": ["tfq/none.py"]}}}
     with pytest.raises(ValueError, match=r"names tfq.none\.py, which is not there"):
         wheels.split(changed)
+
+
+def test_the_runtime_alone_leaves_the_keras_of_others_alone(monkeypatch):
+    imported = []
+    monkeypatch.setattr("tfq.registration.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("tfq.registration.importlib.import_module", imported.append)
+    registration._register()
+    assert imported == []

@@ -121,7 +121,7 @@ def test_without_the_operation_the_engine_is_the_compiled_one(own, tmp_path):
 def test_a_part_without_a_form_is_said_by_its_name(model, own, tmp_path, monkeypatch):
     tfq.export_model(model, tmp_path / "mine.tfq", images=IMAGES)
     monkeypatch.delitem(to_keras._LAYERS, own.MovedPReLU)
-    with pytest.raises(ValueError, match=r"'front' is a MovedPReLU, of which no Keras layer is known: see tfq\.convert\."):
+    with pytest.raises(TypeError, match=r"'front' is a MovedPReLU, of which no layer of Keras is known: see tfq\.convert\."):
         tfq.load_packed(tmp_path / "mine.tfq")
     monkeypatch.delitem(converters.CONVERTERS, own.RPReLU)
     with pytest.raises(tfq.export.Unsupported, match=r"a RPReLU, .*of your own layers tell the form, tfq\.convert\.register"):

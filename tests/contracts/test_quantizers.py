@@ -1,9 +1,16 @@
 """Every quantizer keeps the contract; one that does not is caught by it."""
 
+import numpy as np
 import pytest
 
 from tfq import quantizers
 from tfq.backend.keras import keras, ops
+from tfq.callbacks import FlipRatio
+from tfq.callbacks.quantizer_inputs import QuantizerInputs
+from tfq.convert.from_keras import from_keras
+from tfq.convert.to_keras import to_keras
+from tfq.export import verify
+from tfq.layers import QuantConv2D, QuantDense
 from tfq.quantizers import (
     ClippedGradient,
     DoReFaGradients,
@@ -21,6 +28,7 @@ from tfq.quantizers import (
 )
 from tfq.quantizers.base import filter_axes
 from tfq.quantizers.grids import Codes, Levels, Sign
+from tfq.summary import layer_costs
 from tfq.testing import ContractError, check_quantizer
 
 ALL = [
@@ -68,17 +76,29 @@ class HalfSigns(KernelQuantizer):
 
 
 @register
-class UpToSix(InputQuantizer):
+class UpToTwo(InputQuantizer):
     bits = 2
 
     def __call__(self, x):
-        return 6.0 * DoReFaInputs(2)(x / 6.0)
+        return 2.0 * DoReFaInputs(2)(x / 2.0)
 
     def window(self):
-        return 0.0, 6.0 * 0.5
+        return 0.0, 2.0
 
     def grid(self):
-        return Levels(2, 0.0, 6.0)
+        return Levels(2, 0.0, 2.0)
+
+
+@register
+class WideGradient(UpToTwo):
+    def window(self):
+        return 0.5, 1.5
+
+
+@register
+class WrongGrid(UpToTwo):
+    def grid(self):
+        return Levels(2, 0.0, 1.0)
 
 
 @register
@@ -141,7 +161,8 @@ class Unsaved(InputQuantizer):
 @pytest.mark.parametrize(
     ("quantizer", "message"),
     [
-        (UpToSix(), "passes outside of its window"),
+        (WideGradient(), "passes outside of its window"),
+        (WrongGrid(), "its values are off Levels"),
         (OtherCodes(), "encode is off the forward pass"),
         (ManyLevels(), "it gives 4 values; expected at most 2"),
         (LastAxisAlone(), "channel_axis=-2 quantizes a transposed kernel differently"),
@@ -158,8 +179,26 @@ def test_a_wrong_one_is_caught(quantizer, message):
         check_quantizer(quantizer)
 
 
-def test_one_of_ones_own_keeps_it():
-    check_quantizer(HalfSigns())
+@pytest.mark.parametrize("quantizer", [HalfSigns(), UpToTwo()], ids=lambda toy: type(toy).__name__)
+def test_one_of_ones_own_keeps_it(quantizer):
+    check_quantizer(quantizer)
+
+
+def test_one_of_ones_own_is_trained_counted_and_packed():
+    x = keras.Input((6, 6, 3))
+    y = QuantConv2D(4, 3, kernel_quantizer=HalfSigns(), input_quantizer=UpToTwo(), name="conv")(x)
+    model = keras.Model(x, QuantDense(3, kernel_quantizer=HalfSigns(), name="head")(keras.layers.Flatten()(y)))
+    images = np.random.default_rng(0).normal(size=(16, 6, 6, 3)).astype("float32")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    callback = FlipRatio()
+    model.fit(images, np.arange(16) % 3, verbose=0, callbacks=[callback])
+    assert set(callback.ratios) == {"conv", "head"}
+    assert [(cost.input_bits, cost.weight_bits) for cost in layer_costs(model) if cost.has_macs] == [(2, 1), (32, 1)]
+    assert QuantizerInputs(model).share_outside(images) == pytest.approx(np.mean((images < 0) | (images > 2)))
+    graph = from_keras(model)
+    assert [node.kernel.coding for node in graph.nodes if hasattr(node, "kernel")] == ["binary", "binary"]
+    unpacked = to_keras(graph)
+    verify.compare("graph", model, lambda x: unpacked.predict(x, verbose=0), images)
 
 
 def test_the_axes_of_a_filter():

@@ -12,7 +12,7 @@ from conftest import ROOT
 
 import models
 from lab.benchmark import __main__ as command
-from lab.benchmark import artifacts, concurrency, conv, conv_plot, infer, infer_worker, popcount
+from lab.benchmark import artifacts, concurrency, conv, conv_plot, depthwise, infer, infer_worker, popcount
 from lab.benchmark import train as train_benchmark
 from lab.equality import command as equality
 from tfq.backend.keras import keras
@@ -44,6 +44,21 @@ def test_the_popcount_limit_is_measured_in_a_process_of_its_own():
     assert len(worker.call("rates", 3)) == 3
     assert all(rate > 1 for rate in worker.call("rates", 2))
     worker.close()
+
+
+def test_a_depthwise_convolution_is_measured_both_ways(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(depthwise, "LAYERS", (depthwise.Layer(6, 5, 2, 2),))
+    made = []
+    monkeypatch.setattr(depthwise, "both_ways", lambda graph, both=depthwise.both_ways: made.append(both(graph)) or made[-1])
+    assert depthwise.main(["--turns=3", f"--json={tmp_path / 'rows.json'}"]) == 0
+    assert [[engine.layers()[0][1] for engine in both] for both in made] == [["float32, depthwise", "float32"]] * 3
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["inputs"] for row in rows] == ["signs", "2 bits", "float32"]
+    for row in rows:
+        assert tuple(row) == depthwise.KEYS
+        assert tuple(row.values())[:4] == (6, 5, 2, 2)
+        assert 0 < row["low"] <= row["ratio"] <= row["high"]
+    assert "5 x 2, 6x6, stride 2" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -178,6 +193,7 @@ COMMANDS = {
     "infer": (infer, []),
     "train": (train_benchmark, []),
     "concurrency": (concurrency, ["model.tfq"]),
+    "depthwise": (depthwise, []),
     "equality": (equality, ["--run_dir=run"]),
 }
 

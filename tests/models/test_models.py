@@ -16,6 +16,7 @@ METHODS = {
     "ternary": {},
     "ternary_a1": {},
     "dorefa": {"w_bits": 2, "a_bits": 4, "g_bits": 6},
+    "lsq": {"w_bits": 2, "a_bits": 4},
 }
 
 
@@ -40,7 +41,8 @@ def weighted(model):
 @pytest.mark.parametrize(("name", "parameters"), [("resnet20", 1_110_522), ("nin", 674_910)])
 def test_size(name, method, parameters):
     model = network(name, method)
-    assert trainable(model) == parameters
+    steps = 2 * len(of(model, layers.QuantConv2D)) if method == "lsq" else 0  # of kernel and inputs
+    assert trainable(model) == parameters + steps
     assert tuple(model.output_shape) == (None, 10)
 
 
@@ -79,6 +81,7 @@ def test_the_first_and_the_last_layer_stay_in_float(name, method):
         "ternary": (quantizers.TernaryWeights(), None, None),
         "ternary_a1": (quantizers.TernaryWeights(), quantizers.XnorInputs(), None),
         "dorefa": (quantizers.DoReFaWeights(2), quantizers.DoReFaInputs(4), quantizers.DoReFaGradients(6)),
+        "lsq": (quantizers.LSQWeights(2), quantizers.LSQInputs(4), None),
     }[method]
     for layer in middle:  # the 1x1 shortcuts of resnet20 are among them
         assert type(layer) is layers.QuantConv2D
@@ -149,7 +152,7 @@ def test_batch_normalization_is_the_fused_one_with_a_short_memory(name):
 
 
 @pytest.mark.keras3_only
-@pytest.mark.parametrize("method", [method for method in METHODS if method not in ("float", "int8")])
+@pytest.mark.parametrize("method", [method for method in METHODS if "latent" in methods.METHODS[method].flags])
 def test_without_latent_weights_a_step_ends_on_the_levels(method):
     model = models.build("resnet20", method, **METHODS[method], depth=8, width=1, input_shape=(8, 8, 1), latent=False)
     model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -189,7 +192,8 @@ def test_every_trainable_weight_gets_a_gradient(name, method, options):
         ({"name": "nin", "depth": 8}, "network 'nin' has no option 'depth'; it has bn_first"),
         ({"depth": 8.0}, "resnet20: depth must be an integer; got depth=8.0"),
         ({"width": True}, "resnet20: width must be an integer; got width=True"),
-        ({"latent": False}, "latent=False is for low-bit methods; got method='float'"),
+        ({"latent": False}, "latent=False is for method xnor or ternary or ternary_a1 or dorefa; got method='float'"),
+        ({"method": "lsq", "w_bits": 1, "a_bits": 1}, "w_bits=1 does not fit method='lsq': it must be 2 to 16, or 32"),
         ({"method": "ternary", "kmap": True}, "kmap=True scales the inputs of method 'xnor'; got method='ternary'"),
     ],
 )
@@ -209,7 +213,7 @@ def test_each_method_names_the_formats_that_it_can_be_exported_to():
     every = ("savedmodel", "keras", "tflite", "tflite_int8", "lce", "tfq")
     of = {name: method.formats for name, method in methods.METHODS.items()}
     assert of["float"] == of["xnor"] == every
-    assert of["ternary_a1"] == of["dorefa"] == tuple(name for name in every if name != "lce")
+    assert of["ternary_a1"] == of["dorefa"] == of["lsq"] == tuple(name for name in every if name != "lce")
     assert of["int8"] == ("savedmodel", "tflite")
 
 

@@ -133,9 +133,9 @@ def steps(model):
 
 def test_from_a_float_run_to_a_file_and_back(tmp_path):
     keras.utils.set_random_seed(0)
-    network().save(tmp_path / "float.keras")
+    network().save_weights(tmp_path / "float.weights.h5")
     model = network(LSQWeights(2), LSQInputs(2))
-    assert transfer.initialize(model, tmp_path / "float.keras") == []
+    assert transfer.initialize(model, tmp_path / "float.weights.h5") == []
     means = {path: np.abs(array(model.get_layer(path).kernel)).mean() for path in ("first", "second", "head")}
     fitted(model)
     found = steps(model)

@@ -102,6 +102,7 @@ def test_every_way_to_multiply_bytes_is_exact(way, needed):
 
 BASELINE = """
 import numpy as np
+import test_runtime_depthwise as d
 import test_runtime_networks as n
 import test_runtime_sums as t
 import test_runtime_thresholds as h
@@ -110,6 +111,7 @@ for seed in range(6):
         t.test_sums_of_signs_are_exact(coding, seed)
     t.test_sums_of_bit_planes_are_exact(seed)
     t.test_sums_of_bytes_are_exact(seed)
+    d.test_sums_of_quantized_inputs_are_exact(seed)
     t.test_float_inputs_are_convolved_in_float(seed)
     h.test_a_threshold_agrees_with_float32_to_the_last_bit(seed)
 t.test_levels_round_ties_to_even()

@@ -47,7 +47,7 @@ def random_graph(rng):
         name = f"n{i}"
         source = pick(rng, *list(shapes)[-3:])
         height, width, channels = shapes[source]
-        match rng.integers(10):
+        match rng.integers(11):
             case 0 | 1 | 2:
                 kinds = [(SIGN, "binary", 1), (SIGN, "ternary", 2), (g.Levels(2), "levels", 2), (None, "binary", 1)]
                 quantizer, coding, bits = pick(rng, *kinds, kinds[0], (g.Levels(4), "levels", 8), (g.Levels(3), "levels", 2))
@@ -74,6 +74,11 @@ def random_graph(rng):
                 add(pick(rng, g.MaxPool, g.AveragePool)(name, (source,), (3, 2), (1, 1), "same"), shapes[source])
             case 9:
                 add(g.Quantize(name, (source,), pick(rng, SIGN, g.Levels(2))), shapes[source])
+            case 10:
+                outer = channels * pick(rng, 1, 1, 2)
+                kernel = oracle.pack(oracle.random_values(rng, (3, 3, 1, outer), "ternary"), "ternary", scale=rng.uniform(0.1, 1))
+                how = {"groups": channels, "quantizer": pick(rng, None, SIGN, g.Levels(2)), "pad_value": pick(rng, 0, 1, -1)}
+                add(g.Conv2D(name, (source,), kernel, pick(rng, None, normal(rng, outer)), **how), (height, width, outer))
     return g.Graph((8, 8, 5), tuple(nodes))
 
 

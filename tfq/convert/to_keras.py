@@ -53,7 +53,7 @@ def to_keras(graph):
     for node in graph.nodes:
         layer, weights = _converter_of(node)(node, names.of(node.name))
         given = [tensors[name] for name in node.inputs]
-        tensors[node.name] = layer(given if isinstance(node, g.Add | g.Concatenate) else given[0])
+        tensors[node.name] = layer(given if len(given) > 1 or isinstance(node, g.Concatenate) else given[0])
         if weights:
             layer.set_weights(weights)
     return keras.Model(inputs, tensors[graph.nodes[-1].name])
@@ -252,8 +252,8 @@ def register_to_keras(cls: type):
 
 def _converter_of(node):
     if type(node) not in _LAYERS:
-        raise ValueError(
-            f"operation {node.name!r} is a {type(node).__name__}, of which no Keras layer is known: "
-            "see tfq.convert.register_to_keras"
+        raise TypeError(
+            f"operation {node.name!r} is a {type(node).__name__}, of which no layer of Keras is known: see "
+            "tfq.convert.register_to_keras"
         )
     return _LAYERS[type(node)]

@@ -43,17 +43,6 @@ def sizes(path):
     return rows
 
 
-def check(path):
-    """Raise some error where a file is no whole TensorFlow Lite file, at which TensorFlow's interpreter ends the process.
-
-    Every table and buffer in it is read once.
-    """
-    content = Path(path).read_bytes()
-    if content[4:8] != b"TFL3":
-        raise ValueError(f"its identifier is {content[4:8]!r}, not b'TFL3'")
-    require("tensorflow.lite.tools.flatbuffer_utils").convert_bytearray_to_object(bytearray(content))
-
-
 def _stored(model, graph, kinds):
     """The constant of which each tensor is made by DEQUANTIZE."""
     return {

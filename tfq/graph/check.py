@@ -2,6 +2,8 @@
 
 import math
 
+from tfq.graph.shapes import window
+
 INPUT = "input"
 
 # Values of one tensor of one image: 2^28 are 1 GiB in float32. What a file asks for beyond that is not a network but an attack.
@@ -78,16 +80,15 @@ def image(node, shapes: list[tuple]) -> tuple:
 
 def moved(node, shape: tuple, covered: tuple) -> tuple:
     """Height and width of the result of moving a window of size `covered` over `shape`, by `node.strides` and `node.padding`."""
-    if node.padding == "same":
-        size = [-(-length // stride) for length, stride in zip(shape[:2], node.strides, strict=True)]
-        padded = [(out - 1) * stride + length for out, stride, length in zip(size, node.strides, covered, strict=True)]
-        if math.prod(padded) * shape[-1] > MAX_VALUES:
-            raise GraphError(f"{node.name!r} pads to {tuple(padded)}: more than {MAX_VALUES:,} values an image")
-        return tuple(size)
-    size = [(length - over) // stride + 1 for length, over, stride in zip(shape[:2], covered, node.strides, strict=True)]
+    axes = zip(shape[:2], covered, node.strides, strict=True)
+    windows = [window(*axis, padding=node.padding) for axis in axes]
+    padded = tuple(before + length + after for length, (_, before, after) in zip(shape[:2], windows, strict=True))
+    if math.prod(padded) * shape[-1] > MAX_VALUES:
+        raise GraphError(f"{node.name!r} pads to {padded}: more than {MAX_VALUES:,} values an image")
+    size = tuple(axis.out for axis in windows)
     if min(size) < 1:
         raise GraphError(f"{node.name!r} moves a window of {covered} over {shape[:2]}, which is smaller")
-    return tuple(size)
+    return size
 
 
 def filters(node, out: int) -> None:

@@ -13,8 +13,8 @@ from tfq import optional
 # measured are imported, since a machine that runs packed networks has neither Keras nor what is behind the others.
 ENGINES = {
     "tfq": "tfq.speed.subject:_tfq",
-    "lce": "tfq.speed.formats:lce",
-    "tflite": "tfq.speed.formats:tflite",
+    "lce": "tfq.export.formats.lce:load",
+    "tflite": "tfq.export.formats.tflite:load",
     "keras": "tfq.speed.keras_model:load",
 }
 # Of LCE's operations, in the files that its converter writes; TFLite alone cannot run them.

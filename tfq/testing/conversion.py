@@ -56,7 +56,7 @@ def check_conversion(layer: Any, input_shape: tuple[int, ...]) -> None:
             again = to_keras(file.read(path))
         except (file.FileError, GraphError) as error:
             raise ContractError(f"{kind}: a file does not hold its operations: {error}") from error
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ContractError(f"{kind}: its operations do not become layers again: {error}") from error
     _expect_close(f"{kind}: the layers made of its operations compute something else", _array(again(images)), expected)
 

@@ -10,6 +10,7 @@ from tfq import walk
 from tfq.backend.keras import keras, ops
 from tfq.keras_graph import has_graph
 from tfq.layers import QuantizedLayer
+from tfq.layers.state import QuantizerState
 from tfq.terminal import one_line
 
 MANY = 5  # layers that do not fit: it is another network then, not one with another head
@@ -74,8 +75,10 @@ def load(model, path, skip=()):
 def _copy(model, convert, path):
     """A copy with the weights of the file, and the paths of the layers that it does not fit."""
     copy = keras.models.clone_model(model, clone_function=convert)
-    weights = walk.weights(copy)
-    floats = [(layer, weight) for layer, named in weights.items() for weight in named.values() if "float" in str(weight.dtype)]
+    # What quantizers keep starts with the training: a file of another network need not have it.
+    states = {path for path, layer in walk.layers(copy) if isinstance(layer, QuantizerState)}
+    weights = [(path, weight) for path, named in walk.weights(copy).items() if path not in states for weight in named.values()]
+    floats = [(path, weight) for path, weight in weights if "float" in str(weight.dtype)]
     for _, weight in floats:  # what is not a number afterwards, the file has not given
         weight.assign(np.full(weight.shape, np.nan, "float32"))
     with warnings.catch_warnings():

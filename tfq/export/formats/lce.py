@@ -43,19 +43,7 @@ class LarqComputeEngine(Format):
 
     def load(self, path, threads=1):
         """What the file computes, on so many threads."""
-        import numpy as np
-
-        from tfq.convert.layers import Unsupported
-
-        module = require("larq_compute_engine.tflite.python.interpreter")
-        with reading(path, "file of larq-compute-engine"):
-            flatbuffer.check(path)
-        try:
-            interpreter = module.Interpreter(Path(path).read_bytes(), num_threads=threads)
-        except RuntimeError as error:  # such as of a binary convolution of one filter
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise Unsupported(f"larq-compute-engine made a file that it cannot run itself: {reason}") from error
-        return lambda images: np.asarray(interpreter.predict(images))
+        return load(path, threads)
 
     def check(self, model):
         """Number of binary convolutions of a model; see `binary_layers.check`."""
@@ -72,6 +60,24 @@ class LarqComputeEngine(Format):
     def sizes(self, path):
         """(name, operator, bytes, bytes in float32) of each operator with constants."""
         return flatbuffer.sizes(path)
+
+
+def load(path, threads=1):
+    """The function from a batch of images (float32 array) to logits that the file at `path` computes on so many threads."""
+    import numpy as np
+
+    from tfq.convert.layers import Unsupported
+
+    module = require("larq_compute_engine.tflite.python.interpreter")
+    with reading(path, "file of larq-compute-engine"):
+        content = Path(path).read_bytes()
+        require("tensorflow").lite.Interpreter(model_content=content)  # which checks it: a damaged one would end the process
+    try:
+        interpreter = module.Interpreter(content, num_threads=threads)
+    except RuntimeError as error:  # such as of a binary convolution of one filter
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise Unsupported(f"larq-compute-engine made a file that it cannot run itself: {reason}") from error
+    return lambda images: np.asarray(interpreter.predict(images))
 
 
 def _converted(convert, directory):

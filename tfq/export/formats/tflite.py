@@ -38,7 +38,7 @@ class TFLite(Format):
 
     def load(self, path, threads=None):
         """What the file computes, on so many threads; None for the interpreter's own choice."""
-        return interpreted(path, threads)
+        return load(path, threads)
 
     def in_float(self, model):
         """Low-bit layers whose kernels do not fit into 8 bits, or are small."""
@@ -100,7 +100,7 @@ def _layer(model, where):
     return None
 
 
-def interpreted(path, threads=None):
+def load(path, threads=None):
     """The function from a batch of images (float32 array) to logits that the TFLite file at `path` computes.
 
     Args:
@@ -109,8 +109,8 @@ def interpreted(path, threads=None):
     """
     tf = require("tensorflow")
     with reading(path, "TensorFlow Lite file"):
-        flatbuffer.check(path)
-        interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=threads)
+        # By its content: of a file that it maps itself the interpreter checks nothing, and a damaged one may end the process.
+        interpreter = tf.lite.Interpreter(model_content=Path(path).read_bytes(), num_threads=threads)
         (input_details,) = interpreter.get_input_details()
         (output_details,) = interpreter.get_output_details()
     allocated = None  # images of any size have none before they come

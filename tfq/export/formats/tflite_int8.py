@@ -39,7 +39,7 @@ class TFLiteInt8(Format):
 
     def load(self, path, threads=None):
         """What the file computes, on so many threads; None for the interpreter's own choice."""
-        return tflite.interpreted(path, threads)
+        return tflite.load(path, threads)
 
     def sizes(self, path):
         """(name, operator, bytes, bytes in float32) of each operator with constants."""

@@ -12,7 +12,7 @@ from tfq.runtime.compiled.quantize import (
     quantized,
     valid_lanes,
 )
-from tfq.runtime.compiled.vector import load_floats, store_floats
+from tfq.runtime.compiled.vector import fill_floats, load_floats, store_floats
 from tfq.runtime.jit import njit
 from tfq.runtime.lanes import LANES
 from tfq.runtime.program.steps import NO_PLANES, NO_QUANTIZER, SIGN
@@ -80,6 +80,9 @@ def pack(step, cf, mi, mf):
 @njit
 def copy_to_frame(step, mf):
     """See `CopyToFrame`."""
+    if step.repeat > 1:
+        _copy_repeated(step, mf)
+        return
     source, target, row, quantizer = step.source, step.target, step.target_row, step.quantizer
     size = step.width * step.channels
     for y in range(step.height):
@@ -88,3 +91,17 @@ def copy_to_frame(step, mf):
             if quantizer != NO_QUANTIZER:
                 values = quantized(values, quantizer)
             store_floats(mf, target + y * row + i, values)
+
+
+@njit
+def _copy_repeated(step, mf):
+    source, target, row, quantizer, repeat = step.source, step.target, step.target_row, step.quantizer, step.repeat
+    size = step.width * step.channels
+    for y in range(step.height):
+        for i in range(size):
+            value = fill_floats(mf[source + y * size + i])
+            if quantizer != NO_QUANTIZER:
+                value = quantized(value, quantizer)
+            # What the last vector of a channel writes too much, the next channel overwrites.
+            for j in range(0, repeat, LANES):
+                store_floats(mf, target + y * row + i * repeat + j, value)

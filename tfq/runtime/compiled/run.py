@@ -44,49 +44,23 @@ def _help(program, ci, cf, mi, mf, state, worker):
 
 
 @njit
-def _lead(program, ci, cf, mi, mf, state, step):
-    """Compute all parts of a step, with whoever helps."""
-    row = _as_convolve(program[step])
-    count = parts(row)
-    share.publish(state, step, count)
-    _, part = share.take(state)
-    while part >= 0:
-        convolve(row, ci, cf, mi, mf, part, LEADER)
-        share.done(state)
+def _convolve(row, ci, cf, mi, mf, state, step, worker):
+    """Compute all parts of a convolution, alone or with whoever helps."""
+    convolution = _as_convolve(row)
+    count, part = parts(convolution), 0
+    if worker == LEADER:
+        share.publish(state, step, count)
         _, part = share.take(state)
-    share.wait(state, count)
-
-
-@njit
-def _alone(row, ci, cf, mi, mf):
-    """Compute a step."""
-    code = row[0]
-    if code == _CONVOLVE:
-        step = _as_convolve(row)
-        for part in range(parts(step)):
-            convolve(step, ci, cf, mi, mf, part, ALONE)
-    elif code == _PACK:
-        pack(_as_pack(row), cf, mi, mf)
-    elif code == _FILL_MARGIN:
-        fill_margin(_as_fill_margin(row), mi)
-    elif code == _PACK_WINDOWS:
-        pack_windows(_as_pack_windows(row), mi)
-    elif code == _SUM_WINDOWS:
-        sum_windows(_as_sum_windows(row), ci, mi)
-    elif code == _COPY_TO_FRAME:
-        copy_to_frame(_as_copy_to_frame(row), mf)
-    elif code == _MAP:
-        map_elements(_as_map(row), cf, mf)
-    elif code == _ADD_TENSORS:
-        add_tensors(_as_add_tensors(row), mf)
-    elif code == _INPUT_SCALE:
-        input_scale(_as_input_scale(row), mf)
-    elif code == _COPY_ROWS:
-        copy_rows(_as_copy_rows(row), mf)
-    elif code == _POOL:
-        pool(_as_pool(row), mf)
-    else:
-        raise ValueError("a step that is none of the runtime's")
+    # One call for both: the code of a convolution is large, and is compiled once more for each.
+    while 0 <= part < count:
+        convolve(convolution, ci, cf, mi, mf, part, worker)
+        if worker == LEADER:
+            share.done(state)
+            _, part = share.take(state)
+        else:
+            part += 1
+    if worker == LEADER:
+        share.wait(state, count)
 
 
 @cached
@@ -101,11 +75,33 @@ def run(program, ci, cf, mi, mf, images, source, outputs, target, state, worker)
     for n in range(images.shape[0]):
         copy_floats(images[n], 0, mf, source, images.shape[1])
         for step in range(program.shape[0]):
+            # Here and not in a function of their own, which would be compiled twice: by itself, and in this one.
             row = program[step]
-            if row[0] == _CONVOLVE and worker == LEADER:
-                _lead(program, ci, cf, mi, mf, state, step)
+            code = row[0]
+            if code == _CONVOLVE:
+                _convolve(row, ci, cf, mi, mf, state, step, worker)
+            elif code == _PACK:
+                pack(_as_pack(row), cf, mi, mf)
+            elif code == _FILL_MARGIN:
+                fill_margin(_as_fill_margin(row), mi)
+            elif code == _PACK_WINDOWS:
+                pack_windows(_as_pack_windows(row), mi)
+            elif code == _SUM_WINDOWS:
+                sum_windows(_as_sum_windows(row), ci, mi)
+            elif code == _COPY_TO_FRAME:
+                copy_to_frame(_as_copy_to_frame(row), mf)
+            elif code == _MAP:
+                map_elements(_as_map(row), cf, mf)
+            elif code == _ADD_TENSORS:
+                add_tensors(_as_add_tensors(row), mf)
+            elif code == _INPUT_SCALE:
+                input_scale(_as_input_scale(row), mf)
+            elif code == _COPY_ROWS:
+                copy_rows(_as_copy_rows(row), mf)
+            elif code == _POOL:
+                pool(_as_pool(row), mf)
             else:
-                _alone(row, ci, cf, mi, mf)
+                raise ValueError("a step that is none of the runtime's")
         copy_floats(mf, target, outputs[n], 0, outputs.shape[1])
     if worker == LEADER:
         share.finish(state)

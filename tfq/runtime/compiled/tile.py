@@ -6,8 +6,9 @@ from tfq.runtime.compiled import dot
 from tfq.runtime.compiled.vector import FLOATS, INTS, multiply_add, pointer, popcount, splat
 from tfq.runtime.jit import cgutils, intrinsic, ir, types, wide
 from tfq.runtime.lanes import LANES
-from tfq.runtime.program.steps import BYTES, FLOAT, MASKED, POSITIONS, SUMS, VECTORS, Tile
+from tfq.runtime.program.steps import BYTES, DEPTHWISE, FLOAT, MASKED, POSITIONS, SUMS, VECTORS, Tile
 
+_ON_FLOATS = (FLOAT, DEPTHWISE)
 # Where the kind and the positions begin in the number that a tile is chosen by.
 _KEY_BITS = (32, 16)
 
@@ -38,11 +39,11 @@ def accumulate(
         cf: constants as float32: numbers of kernels.
         mi: memory as uint32: words of inputs.
         mf: memory as float32: numbers of inputs.
-        start: where the first window is in memory.
+        start: where the first window is in memory; with DEPTHWISE, its first of these filters' channels.
         step: from one window to the next.
         offsets: where in `ci` the offsets of the words of a window begin.
         ends: where in `ci` the ends of the segments are; first a 0.
-        segments: number of segments; 1 for FLOAT.
+        segments: number of segments; 1 for FLOAT and DEPTHWISE.
         weights: where the kernel of these filters begins: (vectors, words, 16).
         masks: likewise for the masks (MASKED).
         words: words, or numbers, of a window.
@@ -84,9 +85,9 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
     ci_type, cf_type, mi_type, mf_type = signature.args[3:7]
     table, table_type = ci, ci_type
     (inputs, inputs_type), (weights, weights_type) = (
-        ((mf, mf_type), (cf, cf_type)) if kind == FLOAT else ((mi, mi_type), (ci, ci_type))
+        ((mf, mf_type), (cf, cf_type)) if kind in _ON_FLOATS else ((mi, mi_type), (ci, ci_type))
     )
-    scalar, vector = (ir.FloatType(), FLOATS) if kind == FLOAT else (ir.IntType(32), INTS)
+    scalar, vector = (ir.FloatType(), FLOATS) if kind in _ON_FLOATS else (ir.IntType(32), INTS)
 
     def element(array_type, array, position, to):
         return pointer(context, builder, array_type, array, position, to)
@@ -103,30 +104,39 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
     products = dot.products()
 
     def load_vector(begin, k):
-        where = builder.gep(begin, [builder.mul(k, _index(LANES))])
-        return builder.load(builder.bitcast(where, vector.as_pointer()), align=4)
+        return load_vector_at(begin, builder.mul(k, _index(LANES)))
+
+    def load_vector_at(begin, offset):
+        return builder.load(builder.bitcast(builder.gep(begin, [offset]), vector.as_pointer()), align=4)
+
+    def inputs_of(offset):
+        """What the windows read, for each vector of filters."""
+        if kind == DEPTHWISE:
+            channels = [builder.add(offset, _index(v * LANES)) for v in range(vectors)]
+            return [[load_vector_at(window, channel) for window in windows] for channel in channels]
+        numbers = [builder.load(builder.gep(window, [offset])) for window in windows]
+        return [[products.inputs(builder, x) if kind == BYTES else splat(builder, x) for x in numbers]] * vectors
 
     def add_word(k):
         offset = builder.sext(builder.load(builder.gep(offset_table, [k])), ir.IntType(64))
-        numbers = [builder.load(builder.gep(window, [offset])) for window in windows]
-        inputs_k = [products.inputs(builder, x) if kind == BYTES else splat(builder, x) for x in numbers]
+        inputs_k = inputs_of(offset)
         for v in range(vectors):
             weight = [load_vector(begins[v], k) for begins in kernels]
             weight = products.weights(builder, weight[0]) if kind == BYTES else weight
             for p in range(positions):
                 total = builder.load(sums[p][v])
-                if kind == FLOAT:
-                    total = multiply_add(builder, inputs_k[p], weight[0], total)
+                if kind in _ON_FLOATS:
+                    total = multiply_add(builder, inputs_k[v][p], weight[0], total)
                 elif kind == BYTES:
-                    total = products.add(builder, total, inputs_k[p], weight)
+                    total = products.add(builder, total, inputs_k[v][p], weight)
                 else:
-                    differ = builder.xor(inputs_k[p], weight[0])
+                    differ = builder.xor(inputs_k[v][p], weight[0])
                     differ = builder.and_(differ, weight[1]) if kind == MASKED else differ
                     total = builder.add(total, popcount(builder, differ))
                 builder.store(total, sums[p][v])
 
     with cgutils.for_range(builder, segments) as segment:
-        if kind != FLOAT:
+        if kind not in _ON_FLOATS:
             for total in (total for row in sums for total in row):
                 value = builder.load(total)
                 builder.store(builder.add(value, value), total)

@@ -4,11 +4,14 @@ import math
 
 from tfq.graph import nodes as g
 from tfq.graph.kernels import coding_of
+from tfq.runtime.lanes import LANES
 
 # Bit planes of inputs times those of weights up to which popcounts are faster than products of bytes (binary: 1 x 1), and
 # than float32 where the inputs are signs, which bytes do not hold.
 MOST_PLANES = 4
 MOST_PLANES_OF_SIGNS = 8
+# Filters a channel up to which one step computes a depthwise convolution: with more of them, those of a channel fill a vector.
+MOST_FILTERS_A_CHANNEL = LANES - 1
 _BYTE = 8
 
 
@@ -46,6 +49,21 @@ def scales_inputs(node) -> bool:
 def groups(node) -> int:
     """Groups of a convolution; a product has one."""
     return getattr(node, "groups", 1)
+
+
+def filters_a_channel(node) -> int:
+    """Filters that see one channel of a convolution whose groups are its channels."""
+    return node.kernel.shape[-1] // groups(node)
+
+
+def is_depthwise(node) -> bool:
+    """Whether each channel is a group, and one step computes them all, a channel a lane."""
+    return groups(node) > 1 and node.kernel.shape[-2] == 1 and filters_a_channel(node) <= MOST_FILTERS_A_CHANNEL
+
+
+def is_one_step(node) -> bool:
+    """Whether one step computes all filters of a convolution or product; else there is one a group."""
+    return groups(node) == 1 or is_depthwise(node)
 
 
 def _on_integers(node):

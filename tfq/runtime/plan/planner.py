@@ -5,7 +5,7 @@ from dataclasses import replace
 from tfq.graph import nodes as g
 from tfq.runtime.plan.fuse import fuse
 from tfq.runtime.plan.packed import choose_packed
-from tfq.runtime.plan.paths import groups, is_product, scales_inputs
+from tfq.runtime.plan.paths import is_one_step, is_product, scales_inputs
 from tfq.runtime.plan.plan import Plan
 
 
@@ -13,7 +13,7 @@ def plan(graph: g.Graph) -> Plan:
     """The `Plan` of a graph.
 
     Raises:
-        GraphError: the operations do not fit together.
+        GraphError: the margins that several convolutions pad make a tensor that is too large.
     """
     result = Plan(_live(_adopt_quantizers(graph.nodes)), graph.shapes)
     fuse(result)
@@ -49,7 +49,7 @@ def _find_needed(plan):
     by_result = {fused.result: fused for fused in plan.fused.values()}
     for packed in plan.margins:
         fused = by_result.get(packed.source)
-        if fused is not None and fused.packed is None and groups(fused.node) == 1:
+        if fused is not None and fused.packed is None and is_one_step(fused.node):
             fused.packed = packed
         else:
             plan.needed.add(packed.source)

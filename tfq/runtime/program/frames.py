@@ -6,6 +6,7 @@ import numpy as np
 
 from tfq.graph import nodes as g
 from tfq.graph import shapes
+from tfq.runtime.plan.paths import filters_a_channel, is_depthwise
 from tfq.runtime.plan.windows import margin, windows
 from tfq.runtime.program.builder import Builder, quantizer_code
 from tfq.runtime.program.geometry import Geometry
@@ -88,25 +89,29 @@ def fill_margin_with(builder: Builder, name: str, frame: Frame, value: float) ->
     fill_margin(builder, name, frame, bits, bits)
 
 
-def copy_to_frame(builder: Builder, name: str, path: str, source: At, frame: Frame, quantizer=None) -> None:
-    """Copy a tensor into a frame."""
+def copy_to_frame(builder: Builder, name: str, path: str, source: At, frame: Frame, quantizer=None, repeat: int = 1) -> None:
+    """Copy a tensor into a frame, each channel `repeat` times."""
     height, width, channels = frame.shape
     step = CopyToFrame(
-        source=source, height=height, width=width, channels=channels, target=frame.inside, target_row=frame.row,
-        quantizer=quantizer_code(quantizer),
+        source=source, height=height, width=width, channels=channels // repeat, target=frame.inside, target_row=frame.row,
+        quantizer=quantizer_code(quantizer), repeat=repeat,
     )  # fmt: skip
     builder.add(name, path, step)
 
 
 def framed_input(builder: Builder, node) -> Frame:
-    """The inputs of a convolution in float32, with a margin, or as they are where that does."""
+    """The inputs of a convolution in float32, with a margin, or as they are where that does.
+
+    Those of a depthwise one are as many as its filters.
+    """
     source, quantizer = builder.tensor(node.inputs[0]), node.quantizer
     shape = builder.plan.shapes[node.inputs[0]]
-    padding, image = margin(node, shape), shapes.as_image(shape)
-    if not any(padding) and quantizer is None:
-        return Frame(source.buffer.name, image, padding, image[2])
-    frame = Frame(("frame", node.name), image, padding, image[2])
-    copy_to_frame(builder, node.name, "frame", source, frame, quantizer)
+    padding, (height, width, channels) = margin(node, shape), shapes.as_image(shape)
+    repeat = filters_a_channel(node) if is_depthwise(node) else 1
+    if not any(padding) and quantizer is None and repeat == 1:
+        return Frame(source.buffer.name, (height, width, channels), padding, channels)
+    frame = Frame(("frame", node.name), (height, width, channels * repeat), padding, channels * repeat)
+    copy_to_frame(builder, node.name, "frame", source, frame, quantizer, repeat)
     highest = 2**quantizer.bits - 1 if isinstance(quantizer, g.Levels) else 1
     # Afterwards: the last vector of a row may reach into the margin.
     fill_margin_with(builder, node.name, frame, getattr(node, "pad_value", 0) * highest)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tfq.graph import nodes as g
 from tfq.runtime.lanes import LANES
-from tfq.runtime.plan.paths import groups, input_bits, kernel_planes, on_bits, on_bytes
+from tfq.runtime.plan.paths import groups, input_bits, is_depthwise, kernel_planes, on_bits, on_bytes
 from tfq.runtime.plan.plan import Fused
 from tfq.runtime.program import packing
 from tfq.runtime.program.accumulator import accumulator, kernel_scale
@@ -16,7 +16,7 @@ from tfq.runtime.program.geometry import Geometry
 from tfq.runtime.program.packed import BYTES_OF_A_WORD, fill_packed, pack_tensor, packed_frame, packing_numbers
 from tfq.runtime.program.results import float_results, no_accumulator, threshold_results
 from tfq.runtime.program.steps import NOWHERE, POSITIONS, VECTORS, At, Buffer, Convolve
-from tfq.runtime.program.sums import Sums, bit_sums, byte_sums, float_sums, needs_window_sums, window_words
+from tfq.runtime.program.sums import Sums, bit_sums, byte_sums, depthwise_sums, float_sums, needs_window_sums, window_words
 from tfq.runtime.program.window_steps import input_scale, pack_windows, sum_windows
 
 _STRIP = 64  # windows whose sums, 8 KiB of them, are finished together
@@ -62,7 +62,7 @@ def _on_bits(builder, fused):
         start, line = pack_windows(builder, node, frame, geometry, dense)
         sums = bit_sums(node, np.arange(dense) * line, geometry.out[0] * dense * line)
         inputs = _Inputs(start, step_y=dense * line, step_x=1, sums=sums)
-    path += ", ternary" if inputs.sums.masks is not None else ""
+    path += "" if inputs.sums.masks is None else f", {node.kernel.coding}"
     return _on_integers(builder, fused, path, geometry, inputs)
 
 
@@ -109,10 +109,8 @@ def _in_float(builder, fused):
     if isinstance(node.quantizer, g.Levels):
         scale = scale / np.float32(2**node.quantizer.bits - 1)
     k = input_scale(builder, node)
-    filters = values.shape[2] // groups(node)
-    for group in range(groups(node)):
-        part = slice(group * filters, (group + 1) * filters)
-        sums = float_sums(values[:, :, part], geometry, group * values.shape[1])
+    path = "float32, depthwise" if is_depthwise(node) else "float32"
+    for part, sums in _float_parts(node, values, geometry):
         inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=sums)
         numbers = {
             **no_accumulator(),
@@ -121,8 +119,19 @@ def _in_float(builder, fused):
             **float_results(builder, fused, scale, part),
             **packing_numbers(builder, fused.packed),
         }
-        builder.add(node.name, "float32", Convolve(**numbers))
-    return "float32"
+        builder.add(node.name, path, Convolve(**numbers))
+    return path
+
+
+def _float_parts(node, values, geometry):
+    """The filters of each step, and their sums: one step a group, or one for all channels of a depthwise convolution."""
+    if is_depthwise(node):
+        yield slice(None), depthwise_sums(values, geometry)
+        return
+    filters = values.shape[2] // groups(node)
+    for group in range(groups(node)):
+        part = slice(group * filters, (group + 1) * filters)
+        yield part, float_sums(values[:, :, part], geometry, group * values.shape[1])
 
 
 def _convolution(builder: Builder, geometry: Geometry, inputs: _Inputs) -> dict[str, At | int]:

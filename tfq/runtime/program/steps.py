@@ -34,7 +34,8 @@ XOR = 0  # popcount(x ^ w)
 MASKED = 1  # popcount((x ^ w) & m)
 FLOAT = 2  # x w
 BYTES = 3  # x w of four unsigned bytes x and signed bytes w
-SUMS = (XOR, MASKED, FLOAT, BYTES)
+DEPTHWISE = 4  # x w in float32, where each filter has an input of its own
+SUMS = (XOR, MASKED, FLOAT, BYTES, DEPTHWISE)
 
 # Numbers of positions and of vectors of filters that there are tiles of.
 POSITIONS = (8, 4, 1)
@@ -237,7 +238,10 @@ class Convolve(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class CopyToFrame(Step):
-    """Copy a plain tensor into the inside of a frame, quantized to whole numbers: signs, or levels 0 ... 2^bits - 1."""
+    """Copy a plain tensor into the inside of a frame, quantized to whole numbers: signs, or levels 0 ... 2^bits - 1.
+
+    The frame holds each channel `repeat` times, one behind the other.
+    """
 
     source: Memory
     height: int
@@ -246,6 +250,7 @@ class CopyToFrame(Step):
     target: Memory
     target_row: int
     quantizer: int
+    repeat: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from tfq.graph import nodes as g
 from tfq.runtime.plan.paths import input_bits
 from tfq.runtime.program import packing
 from tfq.runtime.program.geometry import Geometry
-from tfq.runtime.program.steps import BYTES, FLOAT, MASKED, XOR
+from tfq.runtime.program.steps import BYTES, DEPTHWISE, FLOAT, MASKED, XOR
 
 _LARGEST_BYTE = 127
 
@@ -101,3 +101,9 @@ def float_sums(values: np.ndarray, geometry: Geometry, first_channel: int) -> Su
     ends = np.array([0, taps * channels], np.int32)
     weights = packing.interleave(values.reshape(taps * channels, filters).T)
     return Sums(FLOAT, offsets.reshape(-1).astype(np.int32), ends, weights, None)
+
+
+def depthwise_sums(values: np.ndarray, geometry: Geometry) -> Sums:
+    """`Sums` in float32, of the kernel `values` (taps, 1, out) on as many channels as there are filters."""
+    ends = np.array([0, len(values)], np.int32)
+    return Sums(DEPTHWISE, geometry.taps.astype(np.int32), ends, packing.interleave(values[:, 0].T), None)
