@@ -4,9 +4,20 @@ import contextlib
 import importlib
 
 from models import methods
+from models.methods import Method, Operand, register_method
 from models.networks import NETWORKS, Network, Option, network, register_network
 
-__all__ = ["NETWORKS", "Network", "Option", "build", "reading", "register_network"]
+__all__ = [
+    "NETWORKS",
+    "Method",
+    "Network",
+    "Operand",
+    "Option",
+    "build",
+    "reading",
+    "register_method",
+    "register_network",
+]
 
 
 def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=False, bn_momentum=None, latent=True, **options):

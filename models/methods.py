@@ -28,7 +28,8 @@ class Operand:
 
     Args:
         bits: the numbers of bits they can have, the default first; None in front where the user has to say. 32 is float.
-        quantizer: class in `tfq.quantizers` for fewer than 32 bits; None where there is none of tfq's.
+        quantizer: for fewer than 32 bits: a class in `tfq.quantizers`, or of one's own, `tfq.quantizers.register_quantizer`; None
+            where there is none of tfq's.
         takes_bits: whether the class is given the number.
     """
 
@@ -168,6 +169,21 @@ _ALL = (
     ),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
+
+
+def register_method(method: Method) -> Method:
+    """Let `models.build`, and a train.py that is imported afterwards, quantize by another method.
+
+    Returns:
+        The method.
+
+    Raises:
+        ValueError: there is another one of that name.
+    """
+    if METHODS.get(method.name, method) != method:
+        raise ValueError(f"there is a method {method.name!r} already")
+    METHODS[method.name] = method
+    return method
 
 
 def method(name: str) -> Method:

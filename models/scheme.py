@@ -6,6 +6,7 @@ from models.methods import FULL_PRECISION, Bits, Method, Operand
 from models.networks import BN_MOMENTUM
 from tfq import layers, quantizers, walk
 from tfq.backend.keras import is_legacy, keras
+from tfq.quantizers.base import registered_own
 
 # Of each convolution, in float or not; the data format whatever the user's Keras is set to.
 _CONVOLUTION = {"padding": "same", "data_format": "channels_last", "kernel_initializer": "he_normal"}
@@ -97,5 +98,6 @@ def _of_low_bits(operand: Operand, bits: int):
 
 def _made(operand: Operand, bits: int):
     """The quantizer of an operand: a new one for each layer, whose variables it may own."""
-    kind = getattr(quantizers, operand.quantizer)
+    own = registered_own(quantizers.Quantizer)
+    kind = own[operand.quantizer] if operand.quantizer in own else getattr(quantizers, operand.quantizer)
     return kind(bits) if operand.takes_bits else kind()

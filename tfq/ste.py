@@ -59,3 +59,17 @@ def round_to_levels(x, bits):
     """
     n = 2**bits - 1
     return ops.round(x * n) / n
+
+
+def straight_through(surrogate, value):
+    """`value` forward, the gradient of `surrogate` backward: any straight-through estimator, on every backend.
+
+        y = value,   dy/dx := d surrogate / dx
+
+    The value is exact wherever the surrogate is finite, unlike that of surrogate + stop_gradient(value - surrogate).
+
+    Args:
+        surrogate: a function of the operand whose gradient is to pass, such as the operand itself, or clipped.
+        value: the quantized operand, of its shape and dtype.
+    """
+    return ops.stop_gradient(value) + (surrogate - ops.stop_gradient(surrogate))

@@ -47,13 +47,11 @@ class Toy(export.Format):
         (path / self.marker).write_text(json.dumps(described))
 
     def load(self, path):
-        try:
+        with export.reading(path, "toy"):
             described = json.loads((path / self.marker).read_text())
-        except ValueError as error:
-            raise ValueError(f"{path} is no toy: {error}") from error
-        model = keras.models.model_from_json(json.dumps(described["model"]))
-        with np.load(path / "weights.npz") as arrays:
-            model.set_weights([arrays[f"arr_{number}"] for number in range(len(arrays))])
+            model = keras.models.model_from_json(json.dumps(described["model"]))
+            with np.load(path / "weights.npz") as arrays:
+                model.set_weights([arrays[f"arr_{number}"] for number in range(len(arrays))])
         return lambda images: keras_ops.convert_to_numpy(model(images, training=False))
 
 
@@ -161,12 +159,14 @@ def test_a_format_that_does_not_fit_into_the_table_is_refused(attributes, said, 
     assert "toy" not in table
 
 
-def test_only_instances_of_formats_are_registered(table):
-    for wrong in (Toy, object(), "toy"):
-        with pytest.raises(TypeError, match="an export format is an instance of a subclass of"):
+def test_only_formats_are_registered(table):
+    for wrong in (object(), object, "toy"):
+        with pytest.raises(TypeError, match=r"an export format is a subclass of tfq.export.Format, or an instance of one; got"):
             export.register_format(wrong)
     with pytest.raises(ValueError, match="Empty has no save"):
         export.register_format(type("Empty", (export.Format,), {"name": "empty", "filename": "empty"})())
+    assert export.register_format(Toy) is Toy  # as a decorator does
+    assert type(table["toy"]) is Toy
     first, again = Toy(), Toy()
     export.register_format(first)
     assert export.register_format(again) is table["toy"]  # as a notebook does

@@ -201,7 +201,7 @@ def test_a_layer_without_an_operation_is_refused():
     ("make", "error", "message"),
     [
         (partial(Forgetful, 3), RuntimeError, "did not pass"),
-        (partial(Careless, 3), ContractError, "Careless: outputs are off .* expected those of the quantized kernel"),
+        (partial(Careless, 3), ContractError, "Careless: outputs in inference are off .* expected those of the quantized kernel"),
         (partial(OfTheWrongAxis, 3), ContractError, r"channel_axis=-1 counts 1 filters .* one for each of 3 channels"),
         (keras.layers.Dense, ContractError, "a quantized layer is a tfq.layers.QuantizedLayer; got Dense"),
     ],

@@ -10,7 +10,7 @@ from tfq.backend.keras import keras, ops
 from tfq.convert import layers as table
 from tfq.convert import to_keras
 from tfq.convert.from_keras import from_keras
-from tfq.graph import Node, check, file, operations, reference, register_operation
+from tfq.graph import Node, check, file, nodes, operations, reference, register_operation
 from tfq.layers import QuantDense, QuantizedLayer
 from tfq.quantizers import TernaryWeights, XnorInputs
 
@@ -75,15 +75,15 @@ def test_a_layer_and_an_operation_from_outside_go_to_a_file_and_back(tables, mon
             monkeypatch.setattr(operations, name, dict(value))
     register_operation(Power)
 
-    @tfq.convert.register(ToThePower)
+    @tfq.convert.register_from_keras(ToThePower)
     def power(call):
         return [(Power, {"exponent": call.layer.exponent})]
 
-    @tfq.convert.register(Product)
+    @tfq.convert.register_from_keras(Product)
     def product(call):
-        return table.converter_of(QuantDense(1))(call)
+        return call.product(nodes.Dense)
 
-    @tfq.convert.register_node(Power)
+    @tfq.convert.register_to_keras(Power)
     def to_the_power(node, name):
         return ToThePower(node.exponent, name=name), []
 
@@ -100,16 +100,16 @@ def test_what_is_not_registered_is_said(tables):
     with pytest.raises(tfq.convert.Unsupported, match=r"2 layers .* 'product' is a Product, .* 'cube' is a ToThePower"):
         from_keras(model())
     graph = tfq.graph.nodes.Graph((5,), (Power("p", ("input",)),))
-    with pytest.raises(TypeError, match=r"operation 'p' is a Power, of which no layer .* see tfq\.convert\.register_node"):
+    with pytest.raises(TypeError, match=r"operation 'p' is a Power, of which no layer .* see tfq\.convert\.register_to_keras"):
         to_keras.to_keras(graph)
 
 
 def test_what_cannot_be_registered_is_said(tables):
-    with pytest.raises(TypeError, match=r"tfq\.convert\.register takes classes of layers; got 'Product'"):
-        tfq.convert.register("Product")
-    with pytest.raises(TypeError, match=r"tfq\.convert\.register_node takes a class of operations; got <class"):
-        tfq.convert.register_node(Product)
+    with pytest.raises(TypeError, match=r"tfq\.convert\.register_from_keras takes classes of layers; got 'Product'"):
+        tfq.convert.register_from_keras("Product")
+    with pytest.raises(TypeError, match=r"tfq\.convert\.register_to_keras takes a class of operations; got <class"):
+        tfq.convert.register_to_keras(Product)
     with pytest.raises(ValueError, match="QuantDense has a converter already"):
-        tfq.convert.register(Product, QuantDense)
+        tfq.convert.register_from_keras(Product, QuantDense)(print)
     with pytest.raises(ValueError, match="Dense has a layer already"):
-        tfq.convert.register_node(tfq.graph.nodes.Dense)
+        tfq.convert.register_to_keras(tfq.graph.nodes.Dense)(print)

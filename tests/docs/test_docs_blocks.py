@@ -1,5 +1,7 @@
 """Every Python block of the pages runs, those of a page one after another, as a reader would paste them."""
 
+import importlib
+
 import docs_pages as pages
 import pytest
 from running import ROOT
@@ -7,10 +9,29 @@ from running import ROOT
 from tfq.backend.keras import is_legacy
 
 PAGES = [page for page in pages.PAGES if pages.blocks(page, "python")]
+TABLES = {
+    "tfq.export.formats": "FORMATS",
+    "tfq.graph.operations": "_OPERATIONS",
+    "models.networks": "NETWORKS",
+    "models.methods": "METHODS",
+}
 # Those of docs/research take the whole of CIFAR-10.
 PARAMETERS = [pytest.param(page, marks=[pytest.mark.slow] if "research" in page.parts else []) for page in PAGES]
 
 
+@pytest.fixture
+def _tables():
+    """What pages register is gone when the test ends."""
+    tables = [getattr(importlib.import_module(module), name) for module, name in TABLES.items()]
+    before = [dict(table) for table in tables]
+    yield
+    for table, kept in zip(tables, before, strict=True):
+        table.clear()
+        table.update(kept)
+
+
+@pytest.mark.filterwarnings("ignore:.*computed in NumPy")
+@pytest.mark.usefixtures("_tables")
 @pytest.mark.parametrize("page", PARAMETERS, ids=pages.name)
 def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

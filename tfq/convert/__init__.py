@@ -1,19 +1,32 @@
 """Between Keras models and packed graphs, both ways; layers and operations of one's own are registered here."""
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
+    from tfq.convert.layers import Call as Call
+    from tfq.convert.layers import Unsupported as Unsupported
+    from tfq.convert.layers import register_from_keras as register_from_keras
+    from tfq.convert.to_keras import load_packed as load_packed
+    from tfq.convert.to_keras import register_to_keras as register_to_keras
 
 # What is public, and the module it stands in, which imports all the layers.
 _PUBLIC = {
     "Call": "tfq.convert.layers",
     "Unsupported": "tfq.convert.layers",
-    "register": "tfq.convert.layers",
-    "register_node": "tfq.convert.to_keras",
+    "load_packed": "tfq.convert.to_keras",
+    "register_from_keras": "tfq.convert.layers",
+    "register_to_keras": "tfq.convert.to_keras",
 }
 
 __all__ = list(_PUBLIC)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

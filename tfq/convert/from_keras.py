@@ -163,9 +163,8 @@ def _check_options(name, node):
 
 def _check_finite(call, attributes):
     """Raise where a value would be refused by the file, which does not say whose it is."""
-    for name in ("bias", "scale", "shift"):
-        values = attributes.get(name)
-        if values is not None and not np.isfinite(values).all():
+    for name, values in attributes.items():
+        if isinstance(values, np.ndarray) and not np.isfinite(values).all():
             raise call.refuse(f"its {name} has {int((~np.isfinite(values)).sum())} values that are not finite, of {values.size}")
 
 
@@ -173,8 +172,16 @@ def _kind(layer):
     return type(layer).__name__ + (" of larq" if _is_of_larq(layer) else "")
 
 
+def _package(layer):
+    return type(layer).__module__.split(".")[0]
+
+
 def _is_of_larq(layer):
-    return type(layer).__module__.split(".")[0] == "larq"
+    return _package(layer) == "larq"
+
+
+def _is_own(layer):
+    return _package(layer) not in ("keras", "tf_keras", "larq", "tfq")
 
 
 def _supported(layers):
@@ -185,7 +192,8 @@ def _supported(layers):
     if any(type(layer).__name__ not in kinds for layer in layers):
         own.append(", ".join(names))
     hint = "; let the model give logits, which rank the classes alike" if _has_softmax(layers) else ""
-    return f"; supported are {'; '.join(own)}{hint}" if own else ""
+    more = "; of your own layers tell the form, tfq.convert.register_from_keras" if any(map(_is_own, layers)) else ""
+    return f"; supported are {'; '.join(own)}{hint}{more}" if own else ""
 
 
 def _has_softmax(layers):

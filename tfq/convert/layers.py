@@ -1,6 +1,5 @@
 """What each Keras layer is in a `.tfq` graph: operations, the first on the layer's inputs, each later one on the one before."""
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,9 +27,24 @@ class Call(NamedTuple):
     input_shapes: list
     output_shape: tuple
 
-    def refuse(self, reason):
+    def refuse(self, reason: str) -> Unsupported:
         """The error for this layer."""
         return Unsupported(f"layer {self.name!r} ({type(self.layer).__name__}) cannot be packed: {reason}")
+
+    def product(self, operation: type, shape: tuple | None = None, **attributes: object) -> list:
+        """The operations of a layer with a kernel: kernel, bias and input quantizer are its own, packed; its activation follows.
+
+        Args:
+            operation: `tfq.graph.nodes.Conv2D` or `Dense`, or one of one's own with attributes `kernel`, `bias` and `quantizer`.
+            shape: of the kernel with its filters in the last axis, where the layer's own is another.
+            **attributes: what else the operation takes.
+
+        Raises:
+            Unsupported: a quantizer or the activation has no form in a graph; the message names the layer.
+        """
+        rule = _input_rule(self, getattr(self.layer, "input_quantizer", None))
+        product = (operation, {**_product(self, rule.quantizer, shape), **attributes})
+        return [*_with_scaled_inputs(self, product, rule.factor), *_activation(self)]
 
 
 class InputRule(NamedTuple):
@@ -40,37 +54,27 @@ class InputRule(NamedTuple):
     factor: float = 1.0
 
 
-def _with_scaled_inputs(convert):
-    """A converter of a product that leaves the factor of its inputs to a scale in front, and to the scale of the kernel."""
-
-    @functools.wraps(convert)
-    def converted(call):
-        (operation, attributes), *others = convert(call)
-        factor = _input_rule(call, getattr(call.layer, "input_quantizer", None)).factor
-        if factor == 1:
-            return [(operation, attributes), *others]
-        if attributes.get("pad_value") or attributes.get("kmap"):
-            raise call.refuse(
-                f"{call.layer.input_quantizer!r} ends on levels up to {factor:.3g}: pad_values must be 0, and kmap False"
-            )
-        scaled = {**attributes, "kernel": kernels.scaled(attributes["kernel"], factor)}
-        return [_scale_by(call, 1 / factor), (operation, scaled), *others]
-
-    return converted
+def _with_scaled_inputs(call, product, factor):
+    """A product on inputs that are levels up to `factor`: a scale in front brings them to 1, the kernel's makes up for it."""
+    if factor == 1:
+        return [product]
+    operation, attributes = product
+    if attributes.get("pad_value") or attributes.get("kmap"):
+        raise call.refuse(
+            f"{call.layer.input_quantizer!r} ends on levels up to {factor:.3g}: pad_values must be 0, and kmap False"
+        )
+    return [_scale_by(call, 1 / factor), (operation, {**attributes, "kernel": kernels.scaled(attributes["kernel"], factor)})]
 
 
-@_with_scaled_inputs
 def _conv(call):
-    attributes = {"groups": call.layer.groups, "kmap": getattr(call.layer, "kmap", False)}
-    return [(g.Conv2D, {**_product(call), **_window(call), **attributes}), *_activation(call)]
+    kmap = getattr(call.layer, "kmap", False)
+    return call.product(g.Conv2D, **_window(call), groups=call.layer.groups, kmap=kmap)
 
 
-@_with_scaled_inputs
 def _depthwise(call):
     """A convolution in as many groups as there are channels; the filters of a channel are one group's."""
     height, width, channels, multiplier = latent_kernel(call.layer).shape
-    product = _product(call, (height, width, 1, channels * multiplier))
-    return [(g.Conv2D, {**product, **_window(call), "groups": channels}), *_activation(call)]
+    return call.product(g.Conv2D, (height, width, 1, channels * multiplier), **_window(call), groups=channels)
 
 
 def _window(call):
@@ -85,12 +89,11 @@ def _window(call):
     }
 
 
-@_with_scaled_inputs
 def _dense(call):
-    return [(g.Dense, _product(call)), *_activation(call)]
+    return call.product(g.Dense)
 
 
-def _product(call, shape=None):
+def _product(call, quantizer, shape):
     """Kernel (of this shape, if it is to have another), bias and quantizer of a convolution or dense layer."""
     layer = call.layer
     if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
@@ -99,11 +102,8 @@ def _product(call, shape=None):
         kernel = kernels.of_layer(layer, shape)
     except kernels.KernelError as error:
         raise call.refuse(str(error)) from error
-    return {
-        "kernel": kernel,
-        "bias": None if getattr(layer, "bias", None) is None else kernels.array(layer.bias),
-        "quantizer": _input_rule(call, getattr(layer, "input_quantizer", None)).quantizer,
-    }
+    bias = getattr(layer, "bias", None)
+    return {"kernel": kernel, "bias": None if bias is None else kernels.array(bias), "quantizer": quantizer}
 
 
 def _input_rule(call, quantizer):
@@ -383,36 +383,42 @@ CONVERTERS = {
 _OPERATIONS = {"Add": _add}
 
 
-def register(*classes: type):
+def register_from_keras(*classes: type):
     """A decorator: this function converts layers of these very classes, and not of their subclasses, to operations of a graph.
 
-        @tfq.convert.register(Swish)
+        @tfq.convert.register_from_keras(Swish)
         def swish(call):
             return [(SwishNode, {"beta": call.layer.beta})]
 
-    It takes a `Call` and returns (class of `tfq.graph.nodes.Node`, its attributes but for name and inputs) of each operation: the
+    It takes a `Call` and returns (class of `tfq.graph.Node`, its attributes but for name and inputs) of each operation: the
     first takes the inputs of the layer, each later one what the one before gives. Without operations the layer is left out.
-    `call.refuse(reason)` is the error for what has no form. Kernels come from `tfq.convert.kernels.of_layer(call.layer)`, input
-    quantizers from `tfq.convert.layers.of_inputs`.
+    `call.refuse(reason)` is the error for what has no form; `call.product(operation)` makes the operations of a layer with a
+    kernel, quantized or not. `tfq.testing.check_conversion` tells whether a layer and its operations compute the same.
 
     Args:
         *classes: of layers.
 
     Raises:
         TypeError: something else is given.
-        ValueError: a class has a converter already.
+        ValueError: a class has another converter already.
     """
     for cls in classes:
         if not (isinstance(cls, type) and issubclass(cls, keras.layers.Layer)):
-            raise TypeError(f"tfq.convert.register takes classes of layers; got {cls!r}")
-        if cls in CONVERTERS:
-            raise ValueError(f"{cls.__name__} has a converter already")
+            raise TypeError(f"tfq.convert.register_from_keras takes classes of layers; got {cls!r}")
 
     def keep(function: Callable[[Call], list]) -> Callable[[Call], list]:
+        for cls in classes:
+            if cls in CONVERTERS and not is_again(function, CONVERTERS[cls]):
+                raise ValueError(f"{cls.__name__} has a converter already")
         CONVERTERS.update(dict.fromkeys(classes, function))
         return function
 
     return keep
+
+
+def is_again(function: Callable, other: Callable) -> bool:
+    """Whether a function is a new version of another one, as when the cell of a notebook runs again."""
+    return (function.__module__, function.__qualname__) == (other.__module__, other.__qualname__)
 
 
 def converter_of(layer):

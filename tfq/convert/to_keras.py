@@ -9,6 +9,7 @@ from tfq import layers
 from tfq.backend.keras import keras, ops
 from tfq.backend.settings import plain_settings
 from tfq.convert.kernels import array
+from tfq.convert.layers import is_again
 from tfq.graph import file, kernels
 from tfq.graph import nodes as g
 from tfq.optional import require
@@ -221,28 +222,28 @@ _LAYERS = {
 }
 
 
-def register_node(cls: type):
+def register_to_keras(cls: type):
     """A decorator: this function makes a layer of an operation of this class, for `load_packed`.
 
-        @tfq.convert.register_node(SwishNode)
+        @tfq.convert.register_to_keras(SwishNode)
         def swish(node, name):
             return Swish(node.beta, name=name), []
 
     It takes the operation and a name for the layer, and returns the layer and its weights, in the order of `set_weights`.
 
     Args:
-        cls: subclass of `tfq.graph.nodes.Node`.
+        cls: subclass of `tfq.graph.Node`.
 
     Raises:
         TypeError: something else is given.
-        ValueError: it has such a function already.
+        ValueError: it has another such function already.
     """
     if not (isinstance(cls, type) and issubclass(cls, g.Node)):
-        raise TypeError(f"tfq.convert.register_node takes a class of operations; got {cls!r}")
-    if cls in _LAYERS:
-        raise ValueError(f"{cls.__name__} has a layer already")
+        raise TypeError(f"tfq.convert.register_to_keras takes a class of operations; got {cls!r}")
 
     def keep(function: Callable) -> Callable:
+        if cls in _LAYERS and not is_again(function, _LAYERS[cls]):
+            raise ValueError(f"{cls.__name__} has a layer already")
         _LAYERS[cls] = function
         return function
 
@@ -252,7 +253,7 @@ def register_node(cls: type):
 def _converter_of(node):
     if type(node) not in _LAYERS:
         raise TypeError(
-            f"operation {node.name!r} is a {type(node).__name__}, of which no layer of Keras is known: "
-            "see tfq.convert.register_node"
+            f"operation {node.name!r} is a {type(node).__name__}, of which no layer of Keras is known: see "
+            "tfq.convert.register_to_keras"
         )
     return _LAYERS[type(node)]

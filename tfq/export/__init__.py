@@ -4,6 +4,23 @@ tfq.export_model(model, "run/export", formats=["tfq", "tflite"], images=x_test[:
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
+    from tfq.convert.layers import Unsupported as Unsupported
+    from tfq.export.checks import check as check
+    from tfq.export.checks import check_model as check_model
+    from tfq.export.errors import ExportError as ExportError
+    from tfq.export.exporter import Report as Report
+    from tfq.export.exporter import export_model as export_model
+    from tfq.export.exporter import save as save
+    from tfq.export.format import Format as Format
+    from tfq.export.format import Lossy as Lossy
+    from tfq.export.format import reading as reading
+    from tfq.export.formats import FORMATS as FORMATS
+    from tfq.export.formats import register_format as register_format
+    from tfq.export.verify import Agreement as Agreement
+    from tfq.export.verify import ExportMismatch as ExportMismatch
 
 # What is public, and the module it stands in. Keras is not imported before one of them is used: a command sets its backend first.
 _PUBLIC = {
@@ -18,6 +35,7 @@ _PUBLIC = {
     "check": "tfq.export.checks",
     "check_model": "tfq.export.checks",
     "export_model": "tfq.export.exporter",
+    "reading": "tfq.export.format",
     "register_format": "tfq.export.formats",
     "save": "tfq.export.exporter",
 }
@@ -25,7 +43,11 @@ _PUBLIC = {
 __all__ = list(_PUBLIC)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -44,7 +44,8 @@ class Format:
         needs: packages that it needs, by the names that they are imported by.
         backends: Keras' backends that it can be written on; None for all.
         lossy: `Lossy` if it rounds more than float32 does; else None.
-        holds_labels: whether `save` stores the names of the classes; else `tfq.export.label_file` adds them.
+        holds_labels: whether `save` stores the names of the classes, `sample.labels`; else they are added to the artifact, behind
+            the end of a file as a small zip file, which `load` must stand (`tfq.export.label_file`).
         float32_only: whether it refuses models with layers that compute in less than float32.
         takes_tfmot: whether it takes models of tfmot's wrappers, which can be traced, but not taken apart.
         signs_only: whether it refuses quantized kernels and inputs that are no signs (XNOR-Net).

@@ -1,5 +1,6 @@
 """Keras layers with quantized operands, a faster batch normalization, and an average that is the same everywhere."""
 
+from tfq.backend.keras import keras
 from tfq.layers.activation import QuantActivation
 from tfq.layers.average_pooling import AveragePooling2D
 from tfq.layers.base import QuantizedLayer
@@ -9,6 +10,7 @@ from tfq.layers.convolution import QuantizedConvolution
 from tfq.layers.dense import QuantDense
 from tfq.layers.depthwise import QuantDepthwiseConv2D
 from tfq.layers.gradient import QuantGradient
+from tfq.quantizers.base import register_own
 
 __all__ = [
     "AveragePooling2D",
@@ -20,4 +22,25 @@ __all__ = [
     "QuantGradient",
     "QuantizedConvolution",
     "QuantizedLayer",
+    "register_layer",
 ]
+
+
+def register_layer(cls: type) -> type:
+    """Make a layer of one's own known to Keras, which then reads it from saved models.
+
+        @tfq.layers.register_layer
+        class Mine(QuantizedLayer, keras.layers.Conv1D):
+            ...
+
+    Args:
+        cls: subclass of `keras.layers.Layer`; a quantized one also of `QuantizedLayer`.
+
+    Returns:
+        The class.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: another class of this name is registered.
+    """
+    return register_own(cls, keras.layers.Layer, "keras.layers.Layer")

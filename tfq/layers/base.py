@@ -16,7 +16,7 @@ class QuantizedLayer:
 
     A layer states its operation, and what in its kernel differs from (..., in, out):
 
-        @keras.saving.register_keras_serializable(package="mine")
+        @tfq.layers.register_layer
         class QuantConv1D(QuantizedLayer, keras.layers.Conv1D):
             def quantized_op(self, inputs, kernel):
                 return ops.conv(inputs, kernel, self.strides, self.padding, self.data_format, self.dilation_rate)
@@ -129,7 +129,8 @@ class QuantizedLayer:
     def build(self, input_shape):
         """Add the weights of the Keras layer, what its quantizers keep, and the key of the gradient noise."""
         super().build(input_shape)
-        self._kernel_state = state_of(self.kernel_quantizer, f"{self.name}_kernel", self.latent_kernel.shape)
+        name, shape = f"{self.name}_kernel", self.latent_kernel.shape
+        self._kernel_state = state_of(self.kernel_quantizer, name, shape, self.channel_axis)
         self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
         if self._quantize_gradient is not None:
             self._quantize_gradient.build(self.compute_output_shape(input_shape))
@@ -167,6 +168,7 @@ class QuantizedLayer:
 
     def call(self, inputs, training=None):
         """The operation on quantized operands, bias and activation; in training the output gradient is quantized too."""
+        inputs = promote(inputs, self.compute_dtype)  # Keras leaves integers as they are
         outputs = super().call(inputs) if self._is_stock() else self._on_quantized_operands(inputs, training)
         return outputs if self._quantize_gradient is None else self._quantize_gradient(outputs, training=training)
 
@@ -188,7 +190,6 @@ class QuantizedLayer:
         return type(self).call is QuantizedLayer.call
 
     def _on_quantized_operands(self, inputs, training):
-        inputs = promote(inputs, self.compute_dtype)  # Keras leaves integers as they are
         if training:
             self._observe(inputs)
         quantized, kernel = inputs, self.quantized_kernel

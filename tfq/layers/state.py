@@ -12,16 +12,18 @@ class QuantizerState(keras.layers.Layer):
 
     Args:
         quantizer: the quantizer.
+        channel_axis: the axes of a kernel that count its filters; None for another operand.
         **kwargs: as in `keras.layers.Layer`.
     """
 
-    def __init__(self, quantizer, **kwargs):
+    def __init__(self, quantizer, channel_axis=None, **kwargs):
         super().__init__(**kwargs)
         self._quantizer = quantizer
+        self._axes = _axes(quantizer, channel_axis)
 
     def build(self, shape):
         """Add the variables for an operand of this shape."""
-        self.variables_by_name = self._quantizer.build(self._add, tuple(shape))
+        self.variables_by_name = self._quantizer.build(self._add, tuple(shape), **self._axes)
         super().build(shape)
 
     def observe(self, x):
@@ -35,17 +37,18 @@ class QuantizerState(keras.layers.Layer):
         )
 
 
-def state_of(quantizer, name, shape):
+def state_of(quantizer, name, shape, channel_axis=None):
     """The built state of a quantizer in a layer, or None where it keeps nothing.
 
     Args:
         quantizer: a quantizer, another callable, or None.
         name: of the state.
         shape: of the operand.
+        channel_axis: the axes of a kernel that count its filters; None for another operand.
     """
-    if not isinstance(quantizer, Quantizer) or type(quantizer).build is Quantizer.build:
+    if not isinstance(quantizer, Quantizer) or type(quantizer).build in (Quantizer.build, KernelQuantizer.build):
         return None
-    state = QuantizerState(quantizer, name=name, autocast=False)
+    state = QuantizerState(quantizer, channel_axis, name=name, autocast=False)
     state.build(shape)
     return state if state.variables_by_name else None
 
@@ -58,5 +61,9 @@ def arguments(quantizer, state, channel_axis=None):
         state: of `state_of`.
         channel_axis: the axes of a kernel that count its filters; None for another operand.
     """
-    axes = {"channel_axis": channel_axis} if channel_axis is not None and isinstance(quantizer, KernelQuantizer) else {}
+    axes = _axes(quantizer, channel_axis)
     return axes if state is None else {**axes, **{name: read(variable) for name, variable in state.variables_by_name.items()}}
+
+
+def _axes(quantizer, channel_axis):
+    return {"channel_axis": channel_axis} if channel_axis is not None and isinstance(quantizer, KernelQuantizer) else {}

@@ -3,11 +3,22 @@
 import types
 
 from tfq.backend.keras import keras
-from tfq.quantizers.base import Configured, GradientQuantizer, InputQuantizer, KernelQuantizer, Quantizer
+from tfq.quantizers import grids
+from tfq.quantizers.base import (
+    Configured,
+    GradientQuantizer,
+    InputQuantizer,
+    KernelQuantizer,
+    Quantizer,
+    filter_axes,
+    register_own,
+    registered_own,
+)
 from tfq.quantizers.dorefa import DoReFaGradients, DoReFaInputs, DoReFaWeights
 from tfq.quantizers.lsq import LSQInputs, LSQWeights
 from tfq.quantizers.ternary import TernaryWeights
 from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights
+from tfq.ste import straight_through
 
 __all__ = [
     "ClippedGradient",
@@ -25,11 +36,15 @@ __all__ = [
     "TernaryWeights",
     "XnorInputs",
     "XnorWeights",
+    "filter_axes",
     "get",
     "get_for_gradients",
     "get_for_inputs",
     "get_for_kernel",
+    "grids",
+    "register_quantizer",
     "serialize",
+    "straight_through",
 ]
 
 _BY_NAME = {
@@ -42,6 +57,26 @@ _BY_NAME = {
     "lsq_weights": LSQWeights,
     "lsq_inputs": LSQInputs,
 }
+
+
+def register_quantizer(cls: type) -> type:
+    """Make a quantizer of one's own known: to `get` and the layers by its name, and to Keras, which reads it from saved models.
+
+        @tfq.quantizers.register_quantizer
+        class Mine(KernelQuantizer):
+            ...
+
+    Args:
+        cls: subclass of `KernelQuantizer`, `InputQuantizer` or `GradientQuantizer`.
+
+    Returns:
+        The class.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: another class of this name is registered.
+    """
+    return register_own(cls, Quantizer, "KernelQuantizer, InputQuantizer or GradientQuantizer of tfq.quantizers")
 
 
 def get(identifier):
@@ -145,14 +180,18 @@ def _one_line(error):
 
 
 def _by_name(name):
-    classes = _BY_NAME | {cls.__name__: cls for cls in _BY_NAME.values()}
+    own = registered_own(Quantizer)
+    classes = _BY_NAME | {cls.__name__: cls for cls in _BY_NAME.values()} | own
     if name not in classes:
-        raise ValueError(f"unknown quantizer {name!r}; known are {', '.join(_BY_NAME)}")
+        raise ValueError(f"unknown quantizer {name!r}; known are {', '.join([*_BY_NAME, *own])}")
     try:
         return classes[name]()
     except TypeError as error:
         cls = classes[name].__name__
-        raise ValueError(f"quantizer {name!r} needs its number of bits: give an object such as {cls}(bits=2)") from error
+        needs = "arguments" if name in own else "its number of bits"
+        raise ValueError(
+            f"quantizer {name!r} needs {needs}: give an object such as {cls}({'...' if name in own else 'bits=2'})"
+        ) from error
 
 
 def serialize(quantizer):

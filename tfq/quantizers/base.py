@@ -11,13 +11,46 @@ from tfq.backend.keras import add_custom_objects, is_legacy, keras
 from tfq.quantizers.grids import Codes, Grid, encode
 
 FULL_PRECISION = 32
+# What Keras puts in front of the name of a class from outside.
+_OWN_PACKAGE = "tfq_own"
 
 
-def register(cls):
+_registered: dict[str, type] = {}
+_own: dict[str, type] = {}
+
+
+def register(cls, package="tfq"):
     """Make Keras find the class by name when it reads a saved model."""
+    _registered[cls.__name__] = cls
     if is_legacy:
         add_custom_objects({cls.__name__: cls})  # the name by which tf_keras looks up what is nested in a layer of an .h5 file
-    return keras.saving.register_keras_serializable(package="tfq")(cls)
+    return keras.saving.register_keras_serializable(package=package)(cls)
+
+
+def register_own(cls: type, base: type, what: str) -> type:
+    """As `register`, for a class from outside of tfq: a model finds it by its name alone, wherever its module lies.
+
+    Args:
+        cls: the class.
+        base: what it must subclass.
+        what: that, for errors.
+
+    Raises:
+        TypeError: it is no subclass of `base`.
+        ValueError: another class of this name is registered.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise TypeError(f"expected a class that subclasses {what}; got {cls!r}")
+    known = _registered.get(cls.__name__)
+    if known and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ValueError(f"a class {cls.__name__} is registered already, of {known.__module__}")
+    _own[cls.__name__] = cls
+    return register(cls, _OWN_PACKAGE)
+
+
+def registered_own(base: type) -> dict[str, type]:
+    """The registered classes from outside of tfq that subclass `base`, by their names."""
+    return {name: cls for name, cls in _own.items() if issubclass(cls, base)}
 
 
 def check_bits(bits, owner):
@@ -121,6 +154,10 @@ class KernelQuantizer(Quantizer):
     """A quantizer of kernels. It learns from the layer which axes count the filters, since kernels are laid out differently."""
 
     operand = "kernel"
+
+    def build(self, add_weight: Callable, shape: tuple, channel_axis: int | tuple[int, ...] = -1) -> dict[str, Any]:
+        """As in `Quantizer`; `channel_axis`, as in a call, says what a variable with one value a filter spans."""
+        return {}
 
     def __call__(self, x, channel_axis: int | tuple[int, ...] = -1):
         """Quantize the kernel `x`; the values of what `build` made come as keyword arguments.

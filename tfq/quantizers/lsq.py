@@ -79,6 +79,10 @@ class LSQWeights(_Learned, KernelQuantizer):
         if bits == 1:
             raise ValueError(f"LSQWeights: bits must be an integer from 2 to 16, or 32 (off); got bits={bits!r}")
 
+    def build(self, add_weight, shape, channel_axis=-1):
+        """The step of a layer, one for all of its filters."""
+        return super().build(add_weight, shape)
+
     def __call__(self, x, channel_axis=-1, step_start=None, step_change=None):
         """Quantize the kernel `x`, with one step for the whole layer."""
         if self.is_off:

@@ -5,6 +5,10 @@ logits = engine.predict(images)
 """
 
 import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tfq.runtime.engine import Engine
 
 __all__ = ["Engine", "load"]
 
@@ -38,10 +42,14 @@ def load(path, threads=1):
         raise file.FileError(f"{path} cannot be run: {error}") from error
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     # The graph and its file are of use without numba, which the engine loads.
     if name == "Engine":
         from tfq.runtime.engine import Engine
 
         return Engine
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,10 +1,20 @@
 """Contracts that whatever is added to this library must keep, as functions to call in tests of your own."""
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
+    from tfq.testing.conversion import check_conversion as check_conversion
+    from tfq.testing.errors import ContractError as ContractError
+    from tfq.testing.formats import check_format as check_format
+    from tfq.testing.layers import check_layer as check_layer
+    from tfq.testing.operations import check_operation as check_operation
+    from tfq.testing.quantizers import check_quantizer as check_quantizer
 
 # What is public, and the module it stands in.
 _PUBLIC = {
     "ContractError": "tfq.testing.errors",
+    "check_conversion": "tfq.testing.conversion",
     "check_format": "tfq.testing.formats",
     "check_layer": "tfq.testing.layers",
     "check_operation": "tfq.testing.operations",
@@ -14,7 +24,11 @@ _PUBLIC = {
 __all__ = list(_PUBLIC)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfq import export
 from tfq.backend.keras import keras
+from tfq.backend.keras import ops as keras_ops
 from tfq.backend.settings import plain_settings
 from tfq.export.format import Format
 from tfq.export.formats import FORMATS
@@ -28,15 +29,16 @@ _STATISTICS = {"pixel_mean": [0.5, 0.25, 0.5], "pixel_std": [0.25, 0.5, 0.25]}
 
 
 @plain_settings()
-def check_format(format: Format, model: Any = None) -> None:
+def check_format(format: Format | type[Format], model: Any = None) -> None:
     """Raise ContractError unless an export format keeps its contract; it need not be registered.
 
     A model is saved, loaded again and compared, in batches of one and of many, with names of the classes and, where the format
-    takes them, uint8 images. Each artifact replaces the one before and touches nothing else. A save that is interrupted leaves
-    the earlier artifact as it was, and so does one of a wrong model, which is found. A damaged file is refused in one line.
+    takes them, uint8 images; the model stays as it is. Each artifact replaces the one before and touches nothing else. A save
+    that is interrupted leaves the earlier artifact as it was, and so does one of a wrong model, which is found. A damaged file is
+    refused in one line, and so is a directory of which one file was cut off, unless that file is of no use.
 
     Args:
-        format: an instance of a subclass of `tfq.export.Format`.
+        format: an instance of a subclass of `tfq.export.Format`; the class itself, where it takes no arguments.
         model: built Keras model of images (None, H, W, 3) to four classes, with a head `model.layers[-1]` that has a kernel; by
             default one with a binary convolution.
 
@@ -44,6 +46,7 @@ def check_format(format: Format, model: Any = None) -> None:
         ContractError: see there.
         ImportError: a package that the format needs is not installed.
     """
+    format = format() if isinstance(format, type) else format
     model = small_model() if model is None else model
     shape = (32, *model.inputs[0].shape[1:])
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -54,6 +57,7 @@ def check_format(format: Format, model: Any = None) -> None:
         trial.survives_an_interruption()
         trial.refuses_a_wrong_model()
         trial.leaves_a_directory_of_others()
+        trial.refuses_a_directory_with_half_a_file()
         trial.refuses_a_damaged_file()
 
 
@@ -81,12 +85,16 @@ class _Trial:
         return report
 
     def saves_what_the_model_computes(self) -> None:
+        before = [weight.copy() for weight in self.model.get_weights()], _predict(self.model, self.images)
         try:
             report = self.export()
         except (ImportError, export.Unsupported):
             raise
         except Exception as error:
             raise ContractError(f"{self.format.name}: the model cannot be exported: {error}") from error
+        is_same = all(map(np.array_equal, before[0], self.model.get_weights()))
+        is_same = is_same and np.array_equal(before[1], _predict(self.model, self.images))
+        _expect(is_same, f"{self.format.name}: `save` changes the model")
         _expect(self.format.is_own(report.path), f"{self.format.name}: it does not know its own artifact, `is_own`")
         _expect(
             [self.path] == [*self.folder.iterdir()], f"{self.format.name}: it left {_names(self.folder)}, beside its artifact"
@@ -151,6 +159,19 @@ class _Trial:
         shutil.rmtree(self.path)
         shutil.move(kept, self.path)
 
+    def refuses_a_directory_with_half_a_file(self) -> None:
+        if self.format.marker is None:
+            return
+        images = self.images[:2].astype("float32")
+        expected = self.format.load(self.path)(images)
+        for file in sorted(file for file in self.path.rglob("*") if file.is_file()):
+            content = file.read_bytes()
+            file.write_bytes(content[: len(content) // 2])
+            found = self._of_damaged(images, f"where {file.relative_to(self.path)} is cut off")
+            same = found is None or np.array_equal(found, expected)
+            _expect(same, f"{self.format.name}: {file.relative_to(self.path)} is cut off, and it is loaded without a word")
+            file.write_bytes(content)
+
     def refuses_a_damaged_file(self) -> None:
         damaged = self.path if self.format.marker is None else self.path / self.format.marker
         content = damaged.read_bytes()
@@ -159,18 +180,26 @@ class _Trial:
             (b"\x03nothing of the kind" * 40, "another file"),
         ):
             damaged.write_bytes(rest)
-            try:
-                with quiet(passing=(ValueError,)):
-                    self.format.load(self.path)(np.zeros((1, *self.images.shape[1:]), "float32"))
-            except ValueError as error:
-                _expect(len(str(error).splitlines()) == 1, f"{self.format.name}: of {what} it says more than a line: {error}")
-            except Exception as error:
-                came = f"{type(error).__name__}: {error}"
-                raise ContractError(
-                    f"{self.format.name}: at {what} `load` must raise a ValueError of one line; got {came}"
-                ) from error
-            else:
-                raise ContractError(f"{self.format.name}: {what} is loaded without a word")
+            found = self._of_damaged(np.zeros((1, *self.images.shape[1:]), "float32"), f"at {what}")
+            _expect(found is None, f"{self.format.name}: {what} is loaded without a word")
+
+    def _of_damaged(self, images: np.ndarray, where: str) -> np.ndarray | None:
+        """What a damaged artifact computes; None where it is refused as it must be."""
+        try:
+            with quiet(passing=(ValueError,)):
+                return self.format.load(self.path)(images)
+        except ValueError as error:
+            _expect(len(str(error).splitlines()) == 1, f"{self.format.name}: {where} it says more than a line: {error}")
+            return None
+        except Exception as error:
+            came = f"{type(error).__name__}: {error}"
+            raise ContractError(
+                f"{self.format.name}: {where} `load` must raise a ValueError of one line (see tfq.export.reading); got {came}"
+            ) from error
+
+
+def _predict(model: Any, images: np.ndarray) -> np.ndarray:
+    return keras_ops.convert_to_numpy(model(images[:2].astype("float32"), training=False))
 
 
 def _expect(holds: bool, message: str) -> None:

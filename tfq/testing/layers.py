@@ -1,5 +1,6 @@
 """The contract of a quantized layer: what training, summary and export rely on, tried on one of small size."""
 
+import inspect
 import math
 import tempfile
 from collections.abc import Callable, Sequence
@@ -9,12 +10,17 @@ import numpy as np
 
 from tfq.backend.keras import backend, is_legacy, keras, load_model, ops
 from tfq.backend.settings import plain_settings
+from tfq.convert.layers import converter_of
 from tfq.layers import QuantizedLayer
-from tfq.quantizers import DoReFaGradients, XnorInputs, XnorWeights
+from tfq.quantizers import DoReFaGradients, GradientQuantizer, XnorInputs, XnorWeights, straight_through
+from tfq.quantizers.base import register
 from tfq.summary import layer_costs
+from tfq.testing.conversion import check_conversion
 from tfq.testing.errors import ContractError
+from tfq.testing.gradients import gradient
 
 _BATCH = 2
+_MODES = {False: "in inference", True: "in training"}
 _CLOSE = 1e-4  # of sums of some hundred products in float32, over the largest
 
 
@@ -22,14 +28,17 @@ _CLOSE = 1e-4  # of sums of some hundred products in float32, over the largest
 def check_layer(make: Callable[..., QuantizedLayer], input_shape: Sequence[int]) -> None:
     """Raise ContractError unless a quantized layer keeps its contract.
 
-    Its configuration gives it again. Nothing but the quantized kernel reaches its operation. `channel_axis` counts the filters.
-    Outputs and gradients are those of the layer of Keras on quantized operands, where there is one (unless `pad_values` is set).
-    It is saved and loaded. Under mixed precision its latent kernel, and what its quantizer takes, stay float32. One step of `fit`
-    moves the kernel. The summary knows its bits and multiply-accumulates.
+    Its configuration gives it again. Nothing but the quantized kernel, and quantized inputs, reach its operation, in training and
+    in inference; its gradient passes through its quantizer. `channel_axis` counts the filters. Outputs and gradients are those of
+    the layer of Keras on quantized operands, where there is one (unless `pad_values` is set). It is saved and loaded. Under mixed
+    precision its latent kernel, and what its quantizer takes, stay float32. One step of `fit` moves the kernel. The summary knows
+    its bits and multiply-accumulates. Where a converter of it is registered, `check_conversion` holds.
+
+    What depends on an option of the layer is seen only with that option: call this once for each that makes a branch.
 
     Args:
         make: returns a new layer, not built; it hands its keyword arguments (`name`, `dtype`, the three quantizers) to the
-            constructor. The class is registered with Keras, as `keras.saving.register_keras_serializable` does.
+            constructor. The class is registered by `tfq.layers.register_layer`.
         input_shape: of a small input, without the batch axis.
 
     Raises:
@@ -40,14 +49,18 @@ def check_layer(make: Callable[..., QuantizedLayer], input_shape: Sequence[int])
     if not isinstance(layer, QuantizedLayer):
         raise ContractError(f"a quantized layer is a tfq.layers.QuantizedLayer; got {type(layer).__name__}")
     trial = _Trial(make, tuple(input_shape))
+    trial.has_its_kernel()
     trial.comes_back_from_its_configuration()
     trial.uses_nothing_but_the_quantized_kernel()
+    trial.quantizes_its_inputs()
+    trial.quantizes_its_gradient()
     trial.says_where_its_filters_are()
     trial.computes_what_keras_computes_on_quantized_operands()
     trial.comes_back_from_a_file()
     trial.quantizes_in_float32()
     trial.learns()
     trial.is_in_the_summary()
+    trial.is_the_same_in_a_graph()
 
 
 class _Trial:
@@ -58,9 +71,23 @@ class _Trial:
         self.input_shape = input_shape
         self.inputs = np.random.default_rng(0).normal(size=(_BATCH, *input_shape)).astype("float32")
 
+    def has_its_kernel(self):
+        layer = self.make(kernel_quantizer=XnorWeights())
+        try:
+            layer.build((None, *self.input_shape))
+        except AttributeError as error:
+            if error.name != layer.kernel_name:
+                raise
+            text = f"its build makes no weight self.{layer.kernel_name}"
+            raise ContractError(f"{type(layer).__name__}: {text}; expected that, or another kernel_name") from error
+
     def comes_back_from_its_configuration(self):
         layer = self.make(**_quantized(), gradient_quantizer=DoReFaGradients(6, seed=1), name="configured")
-        again = type(layer).from_config(layer.get_config())
+        try:
+            again = type(layer).from_config(layer.get_config())
+        except TypeError as error:
+            text = f"from_config(get_config()) gives {type(error).__name__}: {str(error).splitlines()[-1]}"
+            raise ContractError(f"{type(layer).__name__}: {text}; expected all arguments of the constructor") from error
         _expect(again.get_config() == layer.get_config(), layer, f"from_config gives {again.get_config()}", layer.get_config())
 
     def uses_nothing_but_the_quantized_kernel(self):
@@ -68,7 +95,28 @@ class _Trial:
         plain = self.built()
         _set(plain.latent_kernel, 0.5 - _array(layer.latent_kernel))
         _set_others(plain, layer)
-        _expect_close(layer, "outputs", layer(self.inputs), plain(self.inputs), "those of the quantized kernel as a latent one")
+        for training, when in _MODES.items():
+            found, expected = (_called(each, self.inputs, training) for each in (layer, plain))
+            _expect_close(layer, f"outputs {when}", found, expected, "those of the quantized kernel as a latent one")
+
+    def quantizes_its_inputs(self):
+        layer, plain = self.built(input_quantizer=XnorInputs()), self.built()
+        signs = np.where(self.inputs >= 0, 1, -1).astype("float32")
+        for training, when in _MODES.items():
+            expected = _called(plain, signs, training)
+            if _is_scaled(layer, expected, self.inputs):
+                return  # by what is known of the inputs before they are quantized
+            whose = "those of the quantized inputs"
+            _expect_close(
+                layer, f"outputs {when} with an input_quantizer", _called(layer, self.inputs, training), expected, whose
+            )
+
+    def quantizes_its_gradient(self):
+        layer = self.built(gradient_quantizer=_NoGradient())
+        upstream = np.ones(_array(layer(self.inputs)).shape, "float32")
+        found = gradient(lambda x: _called(layer, x, True), self.inputs, upstream)
+        text = f"its gradient_quantizer gives 0, and gradients of up to {np.abs(found).max():.2g} come back"
+        _expect(not found.any(), layer, text, "that they pass through it")
 
     def says_where_its_filters_are(self):
         layer = self.built()
@@ -123,7 +171,11 @@ class _Trial:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             model.save(path)
-            again = load_model(path)
+            try:
+                again = load_model(path)
+            except (TypeError, ValueError) as error:
+                text = f"a saved model with it is not read: {error}"
+                raise ContractError(f"{type(layer).__name__}: {text}; is it registered, tfq.layers.register_layer?") from error
         _expect_close(layer, "outputs", again(self.inputs), model(self.inputs), "those before it was saved", 1e-6)
         found = type(again.layers[-1])
         _expect(found is type(layer), layer, f"a file gives a {found.__name__}", type(layer).__name__)
@@ -157,6 +209,11 @@ class _Trial:
         expected = cost.macs if stock is None else layer_costs(self.model(stock))[0].macs
         _expect(cost.macs == expected > 0, layer, f"the summary counts {cost.macs} MACs", expected or "some")
 
+    def is_the_same_in_a_graph(self):
+        layer = self.built(**_quantized(), name="converted")
+        if converter_of(layer) is not None and len(self.input_shape) in (1, 3):
+            check_conversion(layer, self.input_shape)
+
     def built(self, **options):
         """A layer with values in all of its weights, the same each time."""
         layer = self.make(**options)
@@ -173,6 +230,23 @@ class _Trial:
     def targets(self, layer):
         shape = tuple(layer.compute_output_shape((_BATCH, *self.input_shape)))
         return np.random.default_rng(2).normal(size=shape).astype("float32")
+
+
+@register
+class _NoGradient(GradientQuantizer):
+    """Nothing comes back through it."""
+
+    def __call__(self, x, key):
+        return straight_through(0.0 * x, x)
+
+
+def _called(layer, inputs, training):
+    """The outputs in training or in inference, of a layer that may know no difference."""
+    return layer(inputs, **({"training": training} if "training" in inspect.signature(layer.call).parameters else {}))
+
+
+def _is_scaled(layer, outputs, inputs):
+    return not np.array_equal(_array(layer.scale_outputs(outputs, ops.convert_to_tensor(inputs))), _array(outputs))
 
 
 def _quantized():

@@ -24,9 +24,10 @@ Run = Callable[[g.Graph, np.ndarray], np.ndarray]
 def check_operation(node: g.Node, *shapes: tuple, run: Run | None = None, seed: int = 0) -> None:
     """Raise unless an operation keeps the contract of `tfq.graph.Node`.
 
-    It is registered; its `infer` gives the shape of what its `compute` gives, and refuses other numbers of inputs; `compute`
-    treats each image of a batch by itself and leaves its inputs as they are; a file gives it back as it was; and an engine
-    computes the same as `compute`, to float32 rounding.
+    It is registered; its `infer` gives the shape of what its `compute` gives, also of images a little larger, and refuses what
+    `compute` cannot take: other numbers of inputs, of channels, of axes; `compute` gives float64, treats each image of a batch by
+    itself and leaves its inputs as they are; a file gives it back as it was; and an engine computes the same as `compute`, to
+    float32 rounding.
 
     Args:
         node: the operation, with all its attributes; its inputs may have any names.
@@ -44,9 +45,9 @@ def check_operation(node: g.Node, *shapes: tuple, run: Run | None = None, seed: 
     images = values.reshape(_IMAGES, *graph.input_shape)
     node = graph.nodes[-1]
     _expect_inference(node, shapes)
-    tensors = reference.tensors(graph, images)
-    _expect_results(node, [tensors[name] for name in node.inputs], graph.output_shape)
-    results = tensors[node.name]
+    tensors = _inputs(graph, images)
+    results = _expect_results(node, [tensors[name] for name in node.inputs], graph.output_shape)
+    _expect_inference_of_others(node, shapes)
     with tempfile.TemporaryDirectory() as directory:
         again = _through_a_file(graph, Path(directory) / "operation.tfq")
     _expect_same_attributes(node, again.nodes[-1])
@@ -97,18 +98,66 @@ def _expect_inference(node, shapes):
         _fail(node, f"`infer` of {len(wrong)} shapes, {wrong}, must raise GraphError; it gives {found}")
 
 
+def _expect_inference_of_others(node, shapes):
+    """`compute` gives the shape that `infer` says of other inputs too, unless `infer` refuses them."""
+    rng = np.random.default_rng(0)
+    for others in _others(shapes):
+        try:
+            found = tuple(node.infer(list(others)))
+        except GraphError:
+            continue
+        except Exception as error:
+            _fail(node, f"`infer` of {_shown(others)} must give a shape or raise GraphError; got {type(error).__name__}: {error}")
+        inputs = [rng.normal(size=(_IMAGES, *shape)) for shape in others]
+        try:
+            made = node.compute(*inputs).shape[1:]
+        except Exception as error:
+            text = f"of inputs {_shown(others)} `infer` gives {found}, and `compute` fails: {type(error).__name__}: {error}"
+            _fail(node, f"{text}; raise GraphError in `infer`")
+        if made != found:
+            _fail(node, f"of inputs {_shown(others)} `infer` gives {found}, and `compute` gives {made}")
+
+
+def _others(shapes):
+    """Inputs of other sizes, of another number of channels, and of another number of axes."""
+    shapes = [tuple(shape) for shape in shapes]
+    if all(len(shape) == 3 for shape in shapes):
+        for rows, columns in ((1, 0), (0, 1), (1, 1)):
+            yield [(height + rows, width + columns, channels) for height, width, channels in shapes]
+    for extra in (1, -1):
+        yield [(*shape[:-1], max(shape[-1] + extra, 1)) for shape in shapes]
+    yield [shape[-1:] if len(shape) == 3 else (2, 3, *shape) for shape in shapes]
+
+
+def _shown(shapes):
+    return ", ".join(map(str, shapes))
+
+
 def _expect_results(node, inputs, shape):
     before = [x.copy() for x in inputs]
-    results = node.compute(*inputs)
+    try:
+        results = node.compute(*inputs)
+    except Exception as error:
+        _fail(node, f"`compute` of inputs {_shown(x.shape[1:] for x in inputs)} fails: {type(error).__name__}: {error}")
     if not all(np.array_equal(x, copy) for x, copy in zip(inputs, before, strict=True)):
         _fail(node, "`compute` must leave its inputs as they are; it changes them")
     if results.shape[1:] != shape:
         _fail(node, f"`infer` gives {shape}, and `compute` gives {results.shape[1:]}")
+    if results.dtype != np.float64:
+        _fail(node, f"`compute` must give float64; it gives {results.dtype}")
     if not np.isfinite(results).all():
         _fail(node, "`compute` gives values that are not finite")
     for index in range(_IMAGES):
         alone = node.compute(*(x[index : index + 1] for x in inputs))
         _expect_close(node, "an image by itself gives something else than in a batch", alone, results[index : index + 1], 1e-12)
+    return results
+
+
+def _inputs(graph, images):
+    """The images, and the results of all operations but the last."""
+    return {g.INPUT: images.astype(np.float64)} | (
+        reference.tensors(g.Graph(graph.input_shape, graph.nodes[:-1]), images) if graph.nodes[:-1] else {}
+    )
 
 
 def _through_a_file(graph, path):

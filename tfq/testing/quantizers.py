@@ -7,17 +7,23 @@ from pathlib import Path
 import numpy as np
 
 from tfq import quantizers
-from tfq.backend.keras import keras, load_model, ops
+from tfq.backend.keras import keras, keras_3, load_model, ops
 from tfq.backend.settings import plain_settings
+from tfq.convert.boundary import distance
+from tfq.convert.kernels import KernelError, of_layer
+from tfq.convert.layers import input_rule
+from tfq.graph.kernels import values as packed_values
+from tfq.graph.quantizers import quantize
 from tfq.layers import QuantActivation, QuantConv2D
 from tfq.layers.state import arguments, state_of
-from tfq.quantizers import Quantizer
+from tfq.quantizers import KernelQuantizer, Quantizer
 from tfq.quantizers.base import filter_axes
 from tfq.quantizers.grids import Levels
 from tfq.testing.errors import ContractError
 from tfq.testing.gradients import gradient
 
 _ROUNDING = 1e-6  # of levels that are computed in float32, over the largest
+_CLEAR = 1e-5  # of a boundary, where rounding decides
 _KERNEL, _INPUTS = (3, 3, 4, 6), (4, 5, 5, 3)
 
 
@@ -27,12 +33,13 @@ def check_quantizer(quantizer: Quantizer) -> None:
 
     All: its configuration gives it again; a layer refuses it for another operand. Kernels and inputs: shape and dtype stay, and a
     half-precision operand is quantized in float32; the values lie on its grid, of at most 2^bits; no gradient passes outside of
-    its window, and some inside; what it keeps belongs to the layer, stays float32 under mixed precision, and is saved. Kernels:
-    `encode` gives the values of the forward pass, with scales that span the filters of each kind of kernel. Gradients: the
-    forward pass is the identity, and the noise a function of the key.
+    its window, and some at both of its ends; what it keeps belongs to the layer, stays float32 under mixed precision, and is
+    saved. Kernels: `encode` gives the values of the forward pass, with scales that span the filters of each kind of kernel, which
+    a graph holds. Inputs: each image is quantized by itself, to what a graph makes of it. Gradients: the forward pass is the
+    identity, and the noise a function of the key.
 
     Args:
-        quantizer: an object of a class that is registered with Keras, as `keras.saving.register_keras_serializable` does.
+        quantizer: an object of a class that `tfq.quantizers.register_quantizer` has made known.
 
     Raises:
         ContractError: the message says what was expected.
@@ -52,12 +59,20 @@ class _Trial:
 
     def __init__(self, quantizer):
         self.quantizer = quantizer
+        self.kept = repr(vars(quantizer))
 
     def comes_back_from_its_configuration(self):
-        again = quantizers.get(json.loads(json.dumps(quantizers.serialize(self.quantizer))))
+        try:
+            again = quantizers.get(json.loads(json.dumps(quantizers.serialize(self.quantizer))))
+        except (ValueError, TypeError) as error:
+            raise ContractError(
+                f"{type(self.quantizer).__name__} does not come back from its configuration: {error}; is its class registered by "
+                "tfq.quantizers.register_quantizer, and does get_config give the arguments of its constructor?"
+            ) from error
         self.expect(
             again == self.quantizer and hash(again) == hash(self.quantizer), f"its configuration gives {again!r}", "itself"
         )
+        self.again = again
 
     def is_refused_for_other_operands(self):
         gets = {
@@ -88,24 +103,42 @@ class _Operand(_Trial):
         super().__init__(quantizer)
         # Three deviations lie on either side of most windows.
         self.x = (1.5 * np.random.default_rng(0).normal(size=self.shape)).astype("float32")
-        self.state = state_of(quantizer, "state", self.shape)
-        if self.state is not None:
-            self.state.observe(ops.convert_to_tensor(self.x))
-        self.given = arguments(quantizer, self.state)
+        self.given = self.state_for(self.x)
+
+    def state_for(self, x, channel_axis=None):
+        """What the quantizer is called with next to `x`, after a step of training that saw it."""
+        state = state_of(self.quantizer, "state", x.shape, channel_axis)
+        if state is not None:
+            state.observe(ops.convert_to_tensor(x))
+        return arguments(self.quantizer, state, channel_axis)
 
     def run(self):
+        self.says_all_in_its_configuration()
         self.keeps_shape_and_dtype()
         self.lies_on_its_grid()
         self.passes_gradients_in_its_window()
         self.keeps_nothing_itself()
         self.keeps_for_each_layer_apart()
 
+    def says_all_in_its_configuration(self):
+        found, expected = (_array(each(ops.convert_to_tensor(self.x), **self.given)) for each in (self.again, self.quantizer))
+        self.expect(
+            np.array_equal(found, expected),
+            "made again from its configuration it gives other values",
+            "all arguments in get_config",
+        )
+
     def keeps_shape_and_dtype(self):
         half = ops.cast(self.x, "bfloat16")
         for x in (ops.convert_to_tensor(self.x), half):
-            out = self.quantizer(x, **self.given)
-            is_same = (tuple(out.shape), out.dtype) == (tuple(x.shape), x.dtype)
-            self.expect(is_same, f"gives {tuple(out.shape)}, {out.dtype}", f"{tuple(x.shape)}, {x.dtype}, as its operand")
+            dtype, expected = _dtype(x), f"{tuple(x.shape)}, {_dtype(x)}, as its operand"
+            try:
+                out = self.quantizer(x, **self.given)
+            except Exception as error:
+                text = f"of a {dtype} operand it fails: {type(error).__name__}: {_line(error)}"
+                raise ContractError(f"{self.quantizer!r}: {text}; expected {expected}") from error
+            is_same = (tuple(out.shape), _dtype(out)) == (tuple(x.shape), dtype)
+            self.expect(is_same, f"of a {dtype} operand it gives {tuple(out.shape)}, {_dtype(out)}", expected)
         expected = _array(ops.cast(self.quantizer(ops.cast(half, "float32"), **self.given), "bfloat16"))
         close = np.allclose(_array(out), expected, rtol=1e-2, atol=0)
         self.expect(close, "a bfloat16 operand gives other values", "those of float32, rounded")
@@ -118,32 +151,49 @@ class _Operand(_Trial):
             self.check_grid(values)
 
     def passes_gradients_in_its_window(self):
+        window = self.quantizer.window(**{name: value for name, value in self.given.items() if name != "channel_axis"})
+        x = self.x.copy()
+        if window is not None:
+            low, high = window
+            self.expect(low < high, f"its window is {window}", "a lower and a higher value")
+            # Every other value lies in the window, or next to it.
+            beyond = (high - low) / 4
+            x.flat[::2] = np.linspace(low - beyond, high + beyond, len(x.flat[::2]))
         upstream = np.random.default_rng(1).uniform(0.5, 1, self.shape).astype("float32")
-        found = gradient(lambda x: self.quantizer(x, **self.given), self.x, upstream)
+        found = gradient(lambda operand: self.quantizer(operand, **self.given), x, upstream)
         self.expect(
             np.isfinite(found).all() and found.any(), f"gradients of up to {np.abs(found).max()}", "finite ones, not all 0"
         )
-        window = self.quantizer.window(**{name: value for name, value in self.given.items() if name != "channel_axis"})
-        if window is not None:
-            outside = (self.x < window[0]) | (self.x > window[1])
-            text = f"a gradient of up to {np.abs(found[outside]).max(initial=0):.2g} passes outside of its window {window}"
-            self.expect(outside.any() and not found[outside].any(), text, "0 there")
+        if window is None:
+            return
+        outside = (x < low) | (x > high)
+        text = f"a gradient of up to {np.abs(found[outside]).max(initial=0):.2g} passes outside of its window {window}"
+        self.expect(not found[outside].any(), text, "0 there")
+        for end, inside in (("low", x - low), ("high", high - x)):
+            near = (inside > 0) & (inside < (high - low) / 8)
+            self.expect(found[near].any(), f"no gradient passes at the {end} end of its window {window}", "some, not 0")
 
     def keeps_nothing_itself(self):
-        before = repr(vars(self.quantizer))
         layer = self.layer("first")
         layer(self.layer_inputs, training=True)
         after = repr(vars(self.quantizer))
-        self.expect(before == after, f"training changes the object, to {after}", "what it learns in variables of the layer")
+        self.expect(self.kept == after, f"training changes the object, to {after}", "what it learns in variables of the layer")
 
     def keeps_for_each_layer_apart(self):
-        if self.state is None:
+        if type(self.quantizer).build in (Quantizer.build, KernelQuantizer.build):
             return
         first, second = (self.layer(name, dtype="mixed_bfloat16") for name in ("first", "second"))
         for layer, factor in ((first, 1), (second, 4)):
             layer.build(self.layer_inputs.shape)
             if self.quantizer.operand == "kernel":
                 layer.kernel.assign(layer.kernel * factor)
+        if self.state_in(first) is None:
+            return
+        of_both = {id(weight) for weight in self.state_in(first).weights} & {
+            id(weight) for weight in self.state_in(second).weights
+        }
+        of_both |= {id(x) for x in self.variables_in(first)} & {id(x) for x in self.variables_in(second)}
+        self.expect(not of_both, "two layers share a variable, of `build`", "one state a layer")
         before = [_array(weight) for weight in self.state_in(second).weights]
         first(self.layer_inputs, training=True)
         now = [_array(weight) for weight in self.state_in(second).weights]
@@ -154,6 +204,9 @@ class _Operand(_Trial):
         for weight in self.state_in(first).weights:
             self.expect("float32" in str(weight.dtype), f"under mixed_bfloat16 its {weight.name} is {weight.dtype}", "float32")
         self.is_saved()
+
+    def variables_in(self, layer):
+        return self.state_in(layer).variables_by_name.values()
 
     def is_saved(self):
         inputs = keras.Input(self.layer_inputs.shape[1:])
@@ -176,6 +229,10 @@ class _Kernel(_Operand):
     def run(self):
         super().run()
         self.scales_the_filters_of_each_kind_of_kernel()
+        self.is_the_same_in_a_graph()
+
+    def state_for(self, x, channel_axis=-1):
+        return super().state_for(x, channel_axis)
 
     def check_grid(self, values):
         if self.quantizer.grid() is None:
@@ -197,6 +254,9 @@ class _Kernel(_Operand):
         same = np.allclose(np.swapaxes(transposed, -1, -2), expected, rtol=1e-5, atol=1e-7)
         self.expect(same, "channel_axis=-2 quantizes a transposed kernel differently", "the same filters")
         height, width, channels, filters = self.shape
+        pointwise, dense = self.quantized(self.x[:1, :1], -1)[0, 0], self.quantized(self.x[0, 0], -1)
+        same = np.allclose(dense, pointwise, rtol=1e-5, atol=1e-7)
+        self.expect(same, "a kernel (in, out) of a dense layer gives others than that of a 1x1 convolution", "the same filters")
         try:
             depthwise = self.quantized(self.x, (-2, -1))
         except ValueError:
@@ -205,7 +265,18 @@ class _Kernel(_Operand):
         self.expect(np.allclose(depthwise, flat, rtol=1e-5, atol=1e-7), "channel_axis=(-2, -1) gives others", "a filter for each")
 
     def quantized(self, x, channel_axis):
-        return _array(self.quantizer(ops.convert_to_tensor(x), **{**self.given, "channel_axis": channel_axis}))
+        return _array(self.quantizer(ops.convert_to_tensor(x), **self.state_for(x, channel_axis)))
+
+    def is_the_same_in_a_graph(self):
+        layer = self.layer("packed")
+        layer.build(self.layer_inputs.shape)
+        try:
+            kernel = of_layer(layer)
+        except KernelError:
+            return  # which a graph does not have
+        values, expected = packed_values(kernel), _array(layer.quantized_kernel)
+        close = np.allclose(values, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+        self.expect(close, f"a graph's kernel is off by {np.abs(values - expected).max():.2g}", "the values of the forward pass")
 
     def layer(self, name, **options):
         return QuantConv2D(4, 3, kernel_quantizer=self.quantizer, name=name, **options)
@@ -216,6 +287,32 @@ class _Kernel(_Operand):
 
 class _Inputs(_Operand):
     fits, shape, layer_inputs = ("kernel", "inputs"), _INPUTS, np.random.default_rng(2).normal(size=_INPUTS).astype("float32")
+
+    def run(self):
+        super().run()
+        self.takes_each_image_by_itself()
+        self.is_the_same_in_a_graph()
+
+    def takes_each_image_by_itself(self):
+        together, alone = (_array(self.quantizer(ops.convert_to_tensor(x), **self.given)) for x in (self.x, self.x[:1]))
+        same = np.allclose(alone, together[:1], rtol=1e-5, atol=1e-7)
+        self.expect(same, "an image by itself is quantized to other values than in a batch", "the same: no scale spans the batch")
+
+    def is_the_same_in_a_graph(self):
+        try:
+            rule = input_rule(self.quantizer, **self.given)
+        except TypeError:
+            return  # a graph does not have it
+        values = _array(self.quantizer(ops.convert_to_tensor(self.x), **self.given))
+        scaled = self.x / rule.factor
+        expected = rule.factor * quantize(rule.quantizer, scaled)
+        clear = np.ones(self.shape, bool) if rule.quantizer is None else distance(scaled, rule.quantizer) > _CLEAR
+        off = np.abs(values - expected)[clear].max()
+        self.expect(
+            off <= _ROUNDING * max(1.0, np.abs(expected).max()),
+            f"it is off the nearest value of {self.quantizer.grid(**self.given)} by up to {off:.2g}",
+            "that, which a graph computes",
+        )
 
     def check_grid(self, values):
         count, most = len(np.unique(values)), 2**self.quantizer.bits
@@ -244,6 +341,8 @@ class _Gradient(_Trial):
         value = self.quantizer(ops.convert_to_tensor(x), ops.convert_to_tensor([1, 2], dtype="int32"))
         self.expect(np.array_equal(_array(value), x), "it changes what goes forward", "the identity")
         first, again, other = (self.of(x, key) for key in ([1, 2], [1, 2], [1, 3]))
+        of_again = self.of(x, [1, 2], self.again)
+        self.expect(np.array_equal(first, of_again), "made again from its configuration it gives another", "all in get_config")
         self.expect(np.array_equal(first, again), "one key gives two gradients", "a function of the key")
         if self.quantizer.is_off:
             self.expect(np.array_equal(first, x), "is_off, but changes the gradient", "the gradient as it is")
@@ -252,12 +351,20 @@ class _Gradient(_Trial):
         count = max(len(np.unique(sample)) for sample in first)
         self.expect(count <= 2**self.quantizer.bits, f"a sample has {count} values", f"at most 2^{self.quantizer.bits}")
 
-    def of(self, x, key):
-        key = ops.convert_to_tensor(key, dtype="int32")
-        return gradient(lambda operand: self.quantizer(operand, key), x, x)
+    def of(self, x, key, quantizer=None):
+        key, quantizer = ops.convert_to_tensor(key, dtype="int32"), quantizer or self.quantizer
+        return gradient(lambda operand: quantizer(operand, key), x, x)
 
 
 _TRIALS = {"kernel": _Kernel, "inputs": _Inputs, "gradient": _Gradient}
+
+
+def _dtype(x):
+    return keras_3.backend.standardize_dtype(x.dtype)
+
+
+def _line(error):
+    return " ".join(str(error).split())
 
 
 def _array(x):

@@ -15,23 +15,30 @@ from tfq.export.formats.tflite_int8 import TFLiteInt8
 FORMATS: dict[str, Format] = {}
 
 
-def register_format(format: Format) -> Format:
+def register_format(format: Format | type[Format]) -> Format | type[Format]:
     """Let `export_model`, and what stands on it, write another format.
+
+        @tfq.export.register_format
+        class Mine(Format):
+            ...
 
     One of the same name gives way only to a new version of its own class, as when the cell of a notebook runs again.
 
     Args:
-        format: an instance of a subclass of `Format`.
+        format: a subclass of `Format` that is made without arguments; or an instance of one.
 
     Returns:
-        The format.
+        What was given.
 
     Raises:
-        TypeError: it is no instance of a subclass of `Format`.
+        TypeError: it is none of both.
         ValueError: its name or its filename is none, or taken; or `save` or `load` is missing.
     """
+    if isinstance(format, type) and issubclass(format, Format):
+        register_format(format())
+        return format
     if not isinstance(format, Format):
-        raise TypeError(f"an export format is an instance of a subclass of tfq.export.Format; got {format!r}")
+        raise TypeError(f"an export format is a subclass of tfq.export.Format, or an instance of one; got {format!r}")
     _check(format)
     for other in FORMATS.values():
         is_older = type(other).__module__ == type(format).__module__ and type(other).__qualname__ == type(format).__qualname__
