@@ -1,7 +1,8 @@
 """A `.tfq` file as a Keras model again: to evaluate it, to look into it, or to go on training from it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from tfq import layers
 from tfq.backend.keras import keras, ops
 from tfq.backend.settings import plain_settings
 from tfq.convert.kernels import array
+from tfq.files import PathLike
 from tfq.graph import file, kernels
 from tfq.graph import nodes as g
 from tfq.optional import require
@@ -22,7 +24,7 @@ _ROUNDING = 1e-6
 _EXACT_BITS = 24
 
 
-def load_packed(path):
+def load_packed(path: PathLike) -> keras.Model:
     """The network of a `.tfq` file as a functional Keras model that computes the same in inference.
 
     Packed kernels become latent ones of a quantizer that gives them again; folded batch normalization becomes one with mean 0
@@ -44,7 +46,7 @@ def load_packed(path):
 
 
 @plain_settings()
-def to_keras(graph):
+def to_keras(graph: g.Graph) -> keras.Model:
     """The functional Keras model of a `tfq.graph.nodes.Graph`; see `load_packed`."""
     names = _Names()
     inputs = keras.Input(tuple(graph.input_shape), name=names.of(g.INPUT))
@@ -221,7 +223,11 @@ _LAYERS = {
 }
 
 
-def register_node(cls: type):
+# From an operation and a name to the layer and its weights.
+Converter: TypeAlias = Callable[[Any, str], tuple[keras.layers.Layer, Sequence[np.ndarray]]]
+
+
+def register_node(cls: type[g.Node]) -> Callable[[Converter], Converter]:
     """A decorator: this function makes a layer of an operation of this class, for `load_packed`.
 
         @tfq.convert.register_node(SwishNode)
@@ -242,7 +248,7 @@ def register_node(cls: type):
     if cls in _LAYERS:
         raise ValueError(f"{cls.__name__} has a layer already")
 
-    def keep(function: Callable) -> Callable:
+    def keep(function: Converter) -> Converter:
         _LAYERS[cls] = function
         return function
 

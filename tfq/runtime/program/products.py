@@ -121,7 +121,7 @@ def _in_float(builder, fused):
             **float_results(builder, fused, scale, part),
             **packing_numbers(builder, fused.packed),
         }
-        builder.add(node.name, "float32", Convolve(**numbers))
+        builder.add(node.name, "float32", Convolve(**numbers))  # type: ignore[arg-type]
     return "float32"
 
 
