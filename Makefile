@@ -70,6 +70,7 @@ lint: setup
 	$(VENV) -m ruff check .
 	$(VENV) -m ruff format --check .
 	.venv/bin/lint-imports
+	$(VENV) -m mypy
 	NO_MKDOCS_2_WARNING=1 $(VENV) -m mkdocs build --strict --quiet --site-dir build/site
 
 docs: setup

@@ -20,6 +20,7 @@ from models.networks import COMMON, NETWORKS, OF_METHODS
 from tfq import backends, choices, optional
 from tfq.cli.config import TrainingConfig
 from tfq.export.formats import FORMATS, unfit
+from tfq.terminal import one_line
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
 
 FLAGS = flags.FLAGS
@@ -413,8 +414,7 @@ def _said(error):
 
 def die(error, status=2):
     """End with one line."""
-    message = " ".join(str(error).split())
-    print(f"train.py: error: {message}", file=sys.stderr, flush=True)
+    print(f"train.py: error: {one_line(error)}", file=sys.stderr, flush=True)
     sys.exit(status)
 
 

@@ -54,12 +54,14 @@ _FORMER_NAMES = ("complexity",)
 registration.with_keras()
 
 
-def __getattr__(name: str) -> object:
-    if name in _FUNCTIONS:
-        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
-    if name in __all__ or name in _FORMER_NAMES:
-        return importlib.import_module(f"tfq.{name}")
-    raise AttributeError(f"module 'tfq' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take any name for right
+
+    def __getattr__(name: str) -> object:
+        if name in _FUNCTIONS:
+            return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+        if name in __all__ or name in _FORMER_NAMES:
+            return importlib.import_module(f"tfq.{name}")
+        raise AttributeError(f"module 'tfq' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from tfq import optional
@@ -12,7 +13,7 @@ MOST_THREADS = 256
 _PICTURES = (".png", ".pdf", ".svg", ".jpg")
 
 
-def output_file(text):
+def output_file(text: str) -> Path:
     """The path of a file that will be written.
 
     Raises:
@@ -28,7 +29,7 @@ def output_file(text):
     return path
 
 
-def picture_file(text):
+def picture_file(text: str) -> Path:
     """Likewise of a picture, whose ending is its format.
 
     Raises:
@@ -42,7 +43,7 @@ def picture_file(text):
     return path
 
 
-def integer(least=1, most=None):
+def integer(least: int = 1, most: int | None = None) -> Callable[[str], int]:
     """The type of an integer within bounds, both of which are allowed.
 
     Args:
@@ -61,7 +62,7 @@ def integer(least=1, most=None):
     return parse
 
 
-def thread_count(text):
+def thread_count(text: str) -> int:
     """A number of threads, of which nobody wants so many that the memory for them cannot be had."""
     return integer(1, MOST_THREADS)(text)
 

@@ -11,7 +11,7 @@ BACKENDS = ("tensorflow", "jax", "torch", "tf_keras")
 OPEN_ENDED_SCHEDULES = ("constant", "step")
 
 
-def image_size(text):
+def image_size(text: str) -> tuple[int, int]:
     """(height, width) of "32" or "32x48".
 
     Raises:

@@ -1,8 +1,9 @@
 """Constraints on latent weights."""
 
 import numbers
+from typing import Any
 
-from tfq.backend.keras import add_custom_objects, keras, ops
+from tfq.backend.keras import Tensor, add_custom_objects, keras, ops
 from tfq.quantizers.base import register
 
 
@@ -17,16 +18,16 @@ class WeightClip(keras.constraints.Constraint):
         clip_value: bound, above 0. Default 1, the window of the STE.
     """
 
-    def __init__(self, clip_value=1.0):
+    def __init__(self, clip_value: float = 1.0) -> None:
         if isinstance(clip_value, bool) or not isinstance(clip_value, numbers.Real) or not clip_value > 0:
             raise ValueError(f"WeightClip: clip_value must be above 0; got clip_value={clip_value!r}")
-        self.clip_value = float(clip_value)
+        self.clip_value: float = float(clip_value)
 
-    def __call__(self, w):
+    def __call__(self, w: Tensor) -> Tensor:
         """`w` clipped."""
         return ops.clip(w, -self.clip_value, self.clip_value)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""
         return {"clip_value": self.clip_value}
 
@@ -35,7 +36,7 @@ class WeightClip(keras.constraints.Constraint):
 add_custom_objects({"weight_clip": WeightClip})
 
 
-def get(identifier):
+def get(identifier: Any) -> keras.constraints.Constraint | None:
     """As `keras.constraints.get`, and knows `"weight_clip"`."""
     if isinstance(identifier, str) and identifier == "weight_clip":
         return WeightClip()

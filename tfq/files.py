@@ -2,11 +2,16 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
+
+# What takes the place of a path.
+PathLike: TypeAlias = str | os.PathLike[str]
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well, it takes the place of `path`.
 
     Args:
@@ -26,7 +31,7 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path, text):
+def write_text(path: PathLike, text: str) -> None:
     """Replace the content of a text file."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

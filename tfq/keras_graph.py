@@ -1,6 +1,7 @@
 """The graph of a Keras model as a list of layer calls."""
 
-from typing import NamedTuple
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple
 
 from tfq.backend.keras import keras
 from tfq.quantizers.base import FULL_PRECISION
@@ -33,13 +34,13 @@ class Call(NamedTuple):
     """One call of a layer: shapes without the batch axis, and the bits of the values that reach it."""
 
     name: str
-    layer: object
-    input_shapes: list
-    output_shape: tuple
+    layer: Any
+    input_shapes: list[tuple[int, ...]]
+    output_shape: tuple[int, ...]
     input_bits: int
 
 
-def calls(model, prefix="", bits_of_inputs=()):
+def calls(model: keras.Model, prefix: str = "", bits_of_inputs: Sequence[int] = ()) -> Generator[Call, None, list[int]]:
     """The calls of the layers of a model in the order of computation, those of nested models as `outer/inner`.
 
     Args:
@@ -71,18 +72,18 @@ def calls(model, prefix="", bits_of_inputs=()):
     return [bits.get(id(tensor), FULL_PRECISION) for tensor in _graph(model).outputs]
 
 
-def unwrapped(layer):
+def unwrapped(layer: keras.layers.Layer) -> keras.layers.Layer:
     """The layer that a wrapper, such as tfmot's, holds; or the layer itself."""
     return layer.layer if isinstance(layer, keras.layers.Wrapper) else layer
 
 
-def bits_of(quantizer):
+def bits_of(quantizer: Any) -> int:
     """Bits of what a quantizer produces; 32 for None and for one that does not say. Larq's call it `precision`."""
     bits = getattr(quantizer, "bits", getattr(quantizer, "precision", None))
     return FULL_PRECISION if bits is None else bits
 
 
-def bits_behind(function, input_bits):
+def bits_behind(function: Any, input_bits: int) -> int:
     """Bits of what a quantizer, or any other function, makes of values of `input_bits`."""
     if function is None or function is keras.activations.linear or getattr(function, "is_off", False):
         return input_bits
@@ -94,12 +95,12 @@ def _graph(model):
     return getattr(model, "_functional", None) or model  # a Sequential of Keras 3 keeps its graph there
 
 
-def has_graph(layer):
+def has_graph(layer: keras.layers.Layer) -> bool:
     """Whether a layer is a model with a graph of layers of its own."""
     return isinstance(layer, keras.Model) and hasattr(_graph(layer), "_nodes_by_depth")
 
 
-def nodes(model):
+def nodes(model: keras.Model) -> list:
     """The nodes of Keras' graph in the order of computation, those of its inputs among them.
 
     Raises:
@@ -115,22 +116,22 @@ def nodes(model):
 
 
 # Keras 3 and tf_keras call the parts of a node differently.
-def layer_of(node):
+def layer_of(node: Any) -> keras.layers.Layer:
     """The layer that a node calls."""
     return node.operation if hasattr(node, "operation") else node.layer
 
 
-def inputs_of(node):
+def inputs_of(node: Any) -> list:
     """The symbolic tensors that a node takes."""
     return list(node.keras_inputs if hasattr(node, "keras_inputs") else node.input_tensors)
 
 
-def options_of(node):
+def options_of(node: Any) -> dict[str, Any]:
     """The keyword arguments of the call, such as `training`."""
     return node.arguments.kwargs if hasattr(node, "arguments") else node.call_kwargs
 
 
-def outputs_of(node):
+def outputs_of(node: Any) -> Sequence[Any]:
     """The symbolic tensors that a node gives."""
     return node.outputs if isinstance(node.outputs, list | tuple) else [node.outputs]
 

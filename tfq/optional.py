@@ -6,6 +6,7 @@ Imports nothing that is installed, Keras included.
 import importlib
 import importlib.util
 import sys
+from typing import Any
 
 # Packages by the names that they are imported by.
 _EXTRAS = {
@@ -31,7 +32,7 @@ _EXTRAS = {
 _NOT_FOR_3_13 = ("larq", "tensorflow_model_optimization", "larq_compute_engine")
 
 
-def missing(package, who="this", extra=None):
+def missing(package: str, who: str = "this", extra: str | None = None) -> str:
     """A line that says that a package is missing, and how to get it.
 
     Args:
@@ -55,7 +56,7 @@ def _with_extra(extra):
     return f"tfq[{extra}]"
 
 
-def require(module, extra=None):
+def require(module: str, extra: str | None = None) -> Any:
     """Import an optional module, or say which extra of tfq brings it.
 
     Args:
@@ -77,7 +78,7 @@ def require(module, extra=None):
         raise ImportError(missing(package, extra=extra)) from error
 
 
-def require_installed(*modules):
+def require_installed(*modules: str) -> None:
     """Raise ImportError, which names the extra, unless these modules are installed; imports none of them."""
     for module in modules:
         if importlib.util.find_spec(module) is None:

@@ -4,9 +4,11 @@ import argparse
 import csv
 import itertools
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tfq import files, optional
+from tfq.files import PathLike
 
 # Runs differ by colour first, then by the kind of line; colours told apart by most colour-blind readers too (Okabe and Ito).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -21,7 +23,7 @@ class PlotError(ValueError):
     """A run that cannot be drawn; the message says why."""
 
 
-def curves(run_dirs, out):
+def curves(run_dirs: Iterable[PathLike], out: PathLike) -> None:
     """Draw train and test top-1 of runs over the epochs, two panels in one picture.
 
     Args:
@@ -39,7 +41,7 @@ def curves(run_dirs, out):
     _write(figure, Path(out))
 
 
-def panels(lines, out):
+def panels(lines: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]], out: PathLike) -> None:
     """Draw lines in panels side by side, each with its legend below; a label has the same colour and line in all of them.
 
     Args:
@@ -64,7 +66,7 @@ def panels(lines, out):
     _write(figure, Path(out))
 
 
-def main(arguments=None, prog="python -m tfq.plot"):
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m tfq.plot") -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog=prog, description="Draw train and test top-1 of training runs.")
     parser.add_argument("run_dirs", nargs="+", metavar="RUN_DIR", help="directory that train.py wrote")

@@ -6,10 +6,11 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def quiet(passing=()):
+def quiet(passing: type[BaseException] | tuple[type[BaseException], ...] = ()) -> Iterator[None]:
     """Send standard output and error nowhere while the body runs, those of C++ code too; if it fails, show them on stderr.
 
     Args:

@@ -10,7 +10,7 @@ _KERAS = ("keras", "tf_keras")
 _OURS = "tfq.backend"
 
 
-def with_keras():
+def with_keras() -> None:
     """Register now if a Keras is loaded, else right after one will be."""
     if any(name in sys.modules for name in _KERAS):
         _register()
@@ -38,7 +38,7 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
         finally:
             sys.meta_path.insert(place, self)
         if spec is not None:
-            spec.loader.exec_module = self._and_register(spec.loader.exec_module)
+            spec.loader.exec_module = self._and_register(spec.loader.exec_module)  # type: ignore[method-assign, union-attr]
         return spec
 
     def _and_register(self, execute):

@@ -5,11 +5,13 @@ that the latent (float) tensor behind the step can be trained (Bengio et al. 201
 arXiv:1602.02830, section 1.3).
 """
 
+from typing import Any
+
 from tfq.backend.gradients import custom_gradient
-from tfq.backend.keras import ops
+from tfq.backend.keras import Tensor, ops
 
 
-def sign(x):
+def sign(x: Tensor) -> Tensor:
     """Sign that is never 0: +1 for x >= 0 (so for -0.0 too), -1 otherwise.
 
     NaN gives -1 (larq's sign keeps NaN). TensorFlow and XLA flush subnormal numbers on CPUs: sign(-1e-40) is +1 there.
@@ -19,13 +21,13 @@ def sign(x):
     return ops.cast(ops.where(x >= 0, 1.0, -1.0), x.dtype)
 
 
-def inside(x, low, high):
+def inside(x: Tensor, low: float, high: float) -> Tensor:
     """1 where low <= x <= high, else 0 (NaN gives 0), in the dtype of `x`: the window of a clipped STE."""
     return ops.cast(ops.logical_and(x >= low, x <= high), x.dtype)
 
 
 @custom_gradient
-def ste_sign(x):
+def ste_sign(x: Tensor) -> Any:
     """Sign with the clipped straight-through estimator.
 
         q = +1 if x >= 0 else -1
@@ -42,7 +44,7 @@ def ste_sign(x):
 
 
 @custom_gradient
-def clip_inclusive(x):
+def clip_inclusive(x: Tensor) -> Any:
     """Clip to [-1, 1] with gradient 1 on the closed interval, on every backend (they differ at the two ends)."""
 
     def grad(upstream):
@@ -51,7 +53,7 @@ def clip_inclusive(x):
     return ops.clip(x, -1.0, 1.0), grad
 
 
-def round_to_levels(x, bits):
+def round_to_levels(x: Tensor, bits: int) -> Tensor:
     """Nearest of the 2^bits equally spaced levels of [0, 1]: round(n x) / n with n = 2^bits - 1.
 
     DoReFa (arXiv:1606.06160), equation 5. Ties go to the even level. XLA (so JAX) and TensorFlow's graph optimizer multiply by

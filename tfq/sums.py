@@ -5,15 +5,16 @@ millions of weights is then 0.1 % off and more; in float16 a sum ends at 65,504.
 """
 
 import math
+from collections.abc import Sequence
 
 from tfq.backend.gradients import promote
-from tfq.backend.keras import ops
+from tfq.backend.keras import Tensor, ops
 
 # So many equal terms, one after another, lose up to 6e-5 of their sum, and random ones 1e-6.
 _MOST = 2048
 
 
-def total(x, axes):
+def total(x: Tensor, axes: Sequence[int]) -> Tensor:
     """Sum over `axes`, which stay with length 1; in float32 or wider.
 
     Args:
@@ -31,7 +32,7 @@ def total(x, axes):
     return 2.0 * total(0.5 * part, axes)
 
 
-def mean(x, axes):
+def mean(x: Tensor, axes: Sequence[int]) -> Tensor:
     """Mean over `axes`, likewise."""
     x = promote(x, "float32")
     terms = _terms(x, axes)

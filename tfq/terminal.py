@@ -5,8 +5,12 @@ import importlib.util
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from tfq.optional import require
+
+# What takes the lines that a function has to say, such as `print`.
+Log: TypeAlias = Callable[[str], object]
 
 # rich wraps what is wider than the terminal, and a table that goes into a file or a pipe has none.
 _WIDEST = 10_000

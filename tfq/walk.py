@@ -1,6 +1,8 @@
 """Every layer of a model, through the models and the layers that hold others."""
 
 import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from tfq.backend.keras import keras, sublayers, weight_name
 
@@ -8,7 +10,7 @@ from tfq.backend.keras import keras, sublayers, weight_name
 _OF_KERAS = ("_self_", "_auto_config", "_layers", "_tracke", "_inbound", "_outbound")
 
 
-def layers(model):
+def layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
     """The layers inside a model, each once, in front of the layers that it holds itself.
 
     A layer goes by its path: names in a functional or Sequential model, attributes in a class of one's own, whose layers have
@@ -24,7 +26,7 @@ def layers(model):
     yield from _inside(model, "", {id(model)}, set())
 
 
-def weights(model):
+def weights(model: keras.Model) -> dict[str, dict[str, Any]]:
     """The weights of a model by path and name, each once: {path of the layer: {name of the weight: variable}}.
 
     Weights that a layer has itself, those of the layers in it go by their own paths; the model's own go by the path `""`. All of
@@ -45,7 +47,7 @@ def weights(model):
 
 
 @contextlib.contextmanager
-def standing_in(changes):
+def standing_in(changes: Iterable[tuple[keras.layers.Layer, str, Any]]) -> Iterator[None]:
     """As long as the context lasts, attributes of layers have other values.
 
     Args:

@@ -22,6 +22,7 @@ import numpy as np
 
 from lab.benchmark import builds_worker
 from tfq.arguments import integer, output_file, thread_count
+from tfq.terminal import one_line
 
 _TRAINED = Path("results/sweep/full/networks")
 _IMAGES = 8
@@ -63,7 +64,7 @@ def main(arguments) -> int:
             networks = options.networks or _networks(directory)
             rows = [_compare(old, new, network, options, directory) for network in networks]
     except (OSError, ValueError, RuntimeError) as error:
-        parser.exit(1, f"{parser.prog}: error: {' '.join(str(error).split())}\n")
+        parser.exit(1, f"{parser.prog}: error: {one_line(error)}\n")
     _print(rows)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")

@@ -6,7 +6,7 @@ from tfq.optional import require
 __all__ = ["accelerators", "enable_determinism"]
 
 
-def enable_determinism():
+def enable_determinism() -> None:
     """Make every op of the backend give the same bits each time, where the backend leaves that to a switch."""
     if backend == "tensorflow":
         require("tensorflow").config.experimental.enable_op_determinism()
@@ -14,7 +14,7 @@ def enable_determinism():
         require("torch").use_deterministic_algorithms(True)
 
 
-def accelerators():
+def accelerators() -> list[str]:
     """Names of the accelerators that the backend computes on, one for each; none where it computes on the processor."""
     if backend == "tensorflow":
         details = require("tensorflow").config.experimental.get_device_details

@@ -1,12 +1,12 @@
 """Operations that one backend has as a single op."""
 
-from tfq.backend.keras import backend, is_legacy
+from tfq.backend.keras import Tensor, backend, is_legacy
 from tfq.optional import require
 
 __all__ = ["fused_batch_norm"]
 
 
-def fused_batch_norm(x, scale, offset, epsilon):
+def fused_batch_norm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
     """Batch normalization as one op, with batch statistics; None where the backend has no such op.
 
     Args:
@@ -22,4 +22,4 @@ def fused_batch_norm(x, scale, offset, epsilon):
 
 
 if backend != "tensorflow" or is_legacy:  # tf_keras' own layer is fused already
-    fused_batch_norm = None
+    fused_batch_norm = None  # type: ignore[assignment]

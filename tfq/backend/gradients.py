@@ -1,8 +1,10 @@
 """Gradients of one's own, and the dtype of products, on any backend."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
-from tfq.backend.keras import backend, keras_3, ops
+from tfq.backend.keras import Tensor, backend, keras_3, ops
 from tfq.optional import require
 
 __all__ = ["custom_gradient", "promote", "read"]
@@ -28,7 +30,7 @@ else:
     _with_gradient, read = ops.custom_gradient, ops.convert_to_tensor
 
 
-def custom_gradient(function):
+def custom_gradient(function: Callable[..., tuple[Tensor, Callable[..., Any]]]) -> Callable[..., Tensor]:
     """`tf.custom_gradient` on any backend: `function` returns a value and a function from the upstream gradient to its own.
 
     Arguments may be variables. Keras 3's are read here: inside, TensorFlow refuses them, and PyTorch loses their gradient.
@@ -42,6 +44,6 @@ def custom_gradient(function):
     return call
 
 
-def promote(x, dtype):
+def promote(x: Tensor, dtype: str) -> Tensor:
     """`x` in the dtype of its product with a tensor of `dtype`: integers become floats, of two floats the wider one is taken."""
     return ops.cast(x, keras_3.backend.result_type(x.dtype, dtype))

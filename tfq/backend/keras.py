@@ -5,16 +5,24 @@
 """
 
 import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras as keras_3
 from keras import ops
 
+from tfq.files import PathLike
 from tfq.optional import require
 
 __all__ = [
     "REPEATS_EDGES",
     "SHARED_STATE",
     "UNCAST",
+    "LayerMixin",
+    "Logs",
+    "PyDataset",
+    "Shape",
+    "Tensor",
     "add_custom_objects",
     "backend",
     "is_legacy",
@@ -29,7 +37,17 @@ __all__ = [
 backend = keras_3.backend.backend()
 is_legacy = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
 
-if is_legacy:
+# For annotations: what Keras takes for a tensor of the backend, a shape with sizes that are not known, and the
+# dictionary of what `fit` measured, which is None before there is any.
+Tensor: TypeAlias = Any
+Shape: TypeAlias = tuple[int | None, ...]
+Logs: TypeAlias = Any
+
+if TYPE_CHECKING:
+    import keras
+    from keras.layers import Layer as LayerMixin
+    from keras.utils import PyDataset
+elif is_legacy:
     if backend != "tensorflow":
         raise ImportError(
             f"TF_USE_LEGACY_KERAS=1 asks for tf_keras, which runs on TensorFlow alone, but KERAS_BACKEND is {backend!r}: "
@@ -39,8 +57,15 @@ if is_legacy:
 else:
     keras = keras_3
 
+if not TYPE_CHECKING:
+    LayerMixin = object  # the base of what stands in front of a layer of Keras
+    # tf_keras calls it Sequence.
+    PyDataset = keras.utils.Sequence if is_legacy else keras.utils.PyDataset
+
 # Arguments of `add_weight` for a kernel that must reach its quantizer in full precision under a mixed-precision policy, and for a
 # counter that is the same on all replicas of a distribution strategy.
+UNCAST: dict[str, Any]
+SHARED_STATE: dict[str, Any]
 if is_legacy:
     UNCAST = {"experimental_autocast": False}
     SHARED_STATE = {"aggregation": require("tensorflow").VariableAggregation.ONLY_FIRST_REPLICA}
@@ -53,20 +78,20 @@ else:
 REPEATS_EDGES = backend == "torch"
 
 
-def weight_name(variable):
+def weight_name(variable: Any) -> str:
     """Name of a weight within its layer, such as `kernel`; tf_keras puts those of the layers around it in front."""
     return variable.name.split("/")[-1].split(":")[0]
 
 
-def sublayers(layer):
+def sublayers(layer: Any) -> list:
     """The layers that a layer or model holds directly, in any attribute; `tfq.walk` goes through all of them."""
     return list(layer._flatten_layers(include_self=False, recursive=False))  # neither Keras has a public name for it
 
 
-_own_objects = {}
+_own_objects: dict[str, Any] = {}
 
 
-def load_model(path):
+def load_model(path: PathLike) -> Any:
     """The model that Keras saved in a file, not compiled.
 
     tf_keras looks up by its class alone what is in a wrapper or an .h5 file. Where larq is imported too, `QuantDense` is larq's.
@@ -85,7 +110,7 @@ def load_model(path):
             known.update(kept)
 
 
-def add_custom_objects(objects):
+def add_custom_objects(objects: Mapping[str, Any]) -> None:
     """Let the Keras in use find these classes by name when it reads a saved model."""
     _own_objects.update(objects)
     keras.saving.get_custom_objects().update(objects)

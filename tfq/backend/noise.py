@@ -1,6 +1,8 @@
 """Random numbers that are a function of their key alone, on any backend."""
 
-from tfq.backend.keras import backend, keras_3, ops
+from collections.abc import Sequence
+
+from tfq.backend.keras import Tensor, backend, keras_3, ops
 
 __all__ = ["random_uniform"]
 
@@ -15,7 +17,7 @@ class _FixedKey(keras_3.random.SeedGenerator):
         return self.key
 
 
-def random_uniform(shape, key, minval, maxval):
+def random_uniform(shape: Sequence[int], key: Tensor, minval: float, maxval: float) -> Tensor:
     """Float32 noise that is a function of `key` (two integers) alone, so that a backward pass can make it.
 
     Args:

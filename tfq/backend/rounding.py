@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 from tfq.backend.keras import backend
 from tfq.optional import require
@@ -9,6 +10,8 @@ from tfq.optional import require
 __all__ = ["bfloat16_products", "exact_products"]
 
 # How the factors of float32 products are rounded, as `_rounding` gives it, where they may be and where not.
+_ROUNDED: tuple
+_EXACT: tuple
 if backend == "tensorflow":
     _ROUNDED, _EXACT = (True, True), (False, False)  # to bfloat16 on processors, to TF32 on accelerators
 elif backend == "jax":
@@ -18,7 +21,8 @@ else:
 _ONEDNN_BFLOAT16 = "auto_mixed_precision_onednn_bfloat16"
 
 
-def bfloat16_products():
+@contextlib.contextmanager
+def bfloat16_products() -> Iterator[None]:
     """Context in which the backend may round the factors of float32 products where that is faster.
 
     To bfloat16 on processors with AVX512_BF16 or AMX (TensorFlow), on TPUs, and in PyTorch's matrix products; otherwise on
@@ -28,16 +32,19 @@ def bfloat16_products():
         # It would round elementwise ops between two products too. Not these, of which quantizers are made: in bfloat16 the
         # levels of gradients are lost, and their noise.
         os.environ.setdefault("TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_INFERLIST_REMOVE", "Mul,RealDiv")
-    return _rounded(_ROUNDED)
+    with _rounded(_ROUNDED):
+        yield
 
 
-def exact_products():
+@contextlib.contextmanager
+def exact_products() -> Iterator[None]:
     """Context in which products of float32 take all of its 24 bits.
 
     NVIDIA's accelerators take 11 by default (TF32). A 1-bit network is then another one: most images have a value next to a
     boundary, where the last bits decide a sign.
     """
-    return _rounded(_EXACT)
+    with _rounded(_EXACT):
+        yield
 
 
 @contextlib.contextmanager

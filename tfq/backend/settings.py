@@ -1,14 +1,16 @@
 """The global settings of Keras."""
 
 import contextlib
+from collections.abc import Iterator
 
 from tfq.backend.keras import is_legacy, keras, keras_3
+from tfq.terminal import Log
 
 __all__ = ["plain_settings"]
 
 
 @contextlib.contextmanager
-def plain_settings(log=None):
+def plain_settings(log: Log | None = None) -> Iterator[None]:
     """Context in which Keras has the settings that it comes with, whatever keras.json, its environment and the caller say.
 
     Float32, channels last, epsilon 1e-7, no limit of epochs and steps: for what tfq itself builds, trains and compares. The

@@ -4,9 +4,10 @@ import contextlib
 
 from tfq import walk
 from tfq.backend.devices import accelerators
-from tfq.backend.keras import is_legacy, keras
+from tfq.backend.keras import Logs, is_legacy, keras
 from tfq.backend.rounding import bfloat16_products, exact_products
 from tfq.keras_graph import has_graph
+from tfq.terminal import Log
 
 
 class Bfloat16Training(keras.callbacks.Callback):
@@ -27,34 +28,34 @@ class Bfloat16Training(keras.callbacks.Callback):
         log: takes the line.
     """
 
-    def __init__(self, mixed=None, log=print):
+    def __init__(self, mixed: bool | None = None, log: Log = print) -> None:
         super().__init__()
         self.mixed = mixed
         self.log = log
         self._training = contextlib.ExitStack()
         self._test = contextlib.ExitStack()
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Say what stays float32."""
         if self._is_mixed() and not has_graph(self.model):
             self.log(f"Bfloat16Training: layers of {self.model.name!r}, which computes in its own `call`, pass float32 on")
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Allow it."""
         self._training.enter_context(bfloat16_products())
         if self._is_mixed() and has_graph(self.model):
             self._training.enter_context(self._mixed())
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs = None) -> None:
         """Validate what is saved, a float32 network."""
         self._training.close()
         self._test.enter_context(exact_products())
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: Logs = None) -> None:
         """Leave the backend as it was."""
         self._test.close()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Leave backend and model as they were, where nothing was validated too: what comes next saves a float32 network."""
         self._training.close()
 

@@ -1,7 +1,8 @@
 """Says what the network costs, before training begins."""
 
-from tfq.backend.keras import keras
+from tfq.backend.keras import Logs, keras
 from tfq.summary import flops, seed_macs, summarize
+from tfq.terminal import Log
 
 
 class Complexity(keras.callbacks.Callback):
@@ -12,12 +13,12 @@ class Complexity(keras.callbacks.Callback):
         log: takes the lines.
     """
 
-    def __init__(self, count_relu=False, log=print):
+    def __init__(self, count_relu: bool = False, log: Log = print) -> None:
         super().__init__()
         self.count_relu = count_relu
         self.log = log
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Print the summary."""
         try:
             self._log_costs()

@@ -1,6 +1,7 @@
 """Tells the data which epoch it is."""
 
-from tfq.backend.keras import keras
+from tfq.backend.keras import Logs, keras
+from tfq.data.batches import Batches
 
 
 class DataEpoch(keras.callbacks.Callback):
@@ -10,10 +11,10 @@ class DataEpoch(keras.callbacks.Callback):
         batches: the `tfq.data.Batches` that the model is fitted to.
     """
 
-    def __init__(self, batches):
+    def __init__(self, batches: Batches) -> None:
         super().__init__()
         self.batches = batches
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Set the epoch."""
         self.batches.set_epoch(epoch)

@@ -1,15 +1,17 @@
 """What may be wrong with a low-bit network that does not train."""
 
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from tfq import walk
-from tfq.backend.keras import keras, ops
+from tfq.backend.keras import Logs, keras, ops
 from tfq.backend.rounding import exact_products
 from tfq.callbacks import pairs
 from tfq.callbacks.quantizer_inputs import QuantizerInputs
 from tfq.layers.base import latent_kernel, quantized_kernel
+from tfq.terminal import Log
 from tfq.training import batch_statistics
 
 _BATCHES = 16  # of the training images, for statistics of batch normalization
@@ -39,14 +41,15 @@ class Diagnosis(keras.callbacks.Callback):
         ValueError: they are something else; when training begins, where batches or model do not fit what is measured.
     """
 
-    def __init__(self, batches, val_batches, log=print):
+    def __init__(self, batches: Any, val_batches: Any, log: Log = print) -> None:
         super().__init__()
         self.batches = pairs.again(batches, "batches")
         self.val_batches = pairs.again(val_batches, "val_batches")
         self.log = log
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Look at a batch, and find the quantized layers."""
+        images: Any
         for batches, name in ((self.batches, "batches"), (self.val_batches, "val_batches")):
             images, _ = next(batches(), (None, None))
             if images is None:
@@ -56,12 +59,12 @@ class Diagnosis(keras.callbacks.Callback):
         self._quantized = [layer for layer in layers if getattr(layer, "kernel_quantizer", None) is not None and layer.built]
         self._inputs = QuantizerInputs(self.model, self.log)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Remember the kernels."""
         self._kernels = self._quantized_kernels()
 
     @exact_products()
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Measure, in float32 as the validation."""
         images = [images for images, _ in islice(self.batches(), _BATCHES)]
         if self._quantized:

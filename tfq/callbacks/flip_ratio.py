@@ -3,10 +3,11 @@
 import numpy as np
 
 from tfq import walk
-from tfq.backend.keras import keras
+from tfq.backend.keras import Logs, keras
 from tfq.convert import kernels
 from tfq.layers.base import latent_kernel
 from tfq.quantizers.base import Quantizer
+from tfq.terminal import Log
 
 
 class FlipRatio(keras.callbacks.Callback):
@@ -25,18 +26,19 @@ class FlipRatio(keras.callbacks.Callback):
         log: takes the line that names the layers whose quantizer does not tell its grid.
     """
 
-    def __init__(self, per_layer=False, log=print):
+    def __init__(self, per_layer: bool = False, log: Log = print) -> None:
         super().__init__()
         self.per_layer = per_layer
         self.log = log
         self.ratios = {}
-        self._left_out = set()
+        self._left_out: set[str] = set()
+        self._has_unbuilt = False
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Remember the levels."""
         self._levels, self._late = self._all_levels(), set()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Remember now those of kernels that came with the first batch."""
         self._late = set()  # what came with the last batch of an epoch has nothing to be compared with
         if self._has_unbuilt:
@@ -45,7 +47,7 @@ class FlipRatio(keras.callbacks.Callback):
             self._levels = now | self._levels
             self._has_unbuilt = False  # what the first batch did not build the model does not call
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Compare them."""
         now = self._all_levels()
         flips = {path: now[path] != self._levels[path] for path in now if path in self._levels.keys() - self._late}
@@ -83,4 +85,4 @@ def _has_known_levels(quantizer):
 
 def _levels(layer):
     """The level of each weight as an integer."""
-    return kernels.codes(layer).codes.astype(np.int32)
+    return kernels.codes(layer).codes.astype(np.int32)  # type: ignore[union-attr]

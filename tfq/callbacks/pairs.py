@@ -1,6 +1,7 @@
 """Batches of images and labels from what `fit` takes, to go through more than once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,7 @@ _BATCH_SIZE = 128  # of whole arrays
 _INFINITE = -1  # what tf.data says of a data set that repeats itself
 
 
-def again(data, name):
+def again(data: Any, name: str) -> Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]:
     """A function that begins a new pass over the batches in `data` each time: an iterator of (images, labels) in NumPy.
 
     Args:
@@ -41,7 +42,7 @@ def again(data, name):
     )
 
 
-def classes(labels):
+def classes(labels: np.ndarray) -> np.ndarray:
     """Numbers of the classes, (N,), of labels (N,), (N, 1) or one-hot (N, C)."""
     return np.argmax(labels, axis=-1) if labels.ndim > 1 and labels.shape[-1] > 1 else labels.reshape(-1)
 
@@ -54,6 +55,8 @@ def _cut(images, labels, name):
 def _pair(batch, name):
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):  # the third are weights of the images
         raise ValueError(f"a batch of {name} must be (images, labels); got {_kind(batch)}")
+    images: Any
+    labels: Any
     images, labels = (np.asarray(part) for part in batch[:2]) if _are_arrays(batch[:2]) else (None, None)
     if images is None or images.shape[:1] != labels.shape[:1] or not images.shape:
         raise ValueError(f"a batch of {name} must be one array of images and one of as many labels; got {_kind(batch)}")

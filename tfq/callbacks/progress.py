@@ -1,9 +1,12 @@
 """How far an epoch is."""
 
 import time
+from collections.abc import Callable
 
-from tfq.backend.keras import keras
+from tfq.backend.keras import Logs, keras
 from tfq.callbacks.report import head
+from tfq.data.batches import Steps
+from tfq.terminal import Log
 from tfq.training.lines import duration
 
 
@@ -18,7 +21,14 @@ class Progress(keras.callbacks.Callback):
         clock: seconds, as `time.monotonic`.
     """
 
-    def __init__(self, batches, val_batches, test_name="Test", show=print, clock=time.monotonic):
+    def __init__(
+        self,
+        batches: Steps,
+        val_batches: Steps,
+        test_name: str = "Test",
+        show: Log = print,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__()
         self.batches = batches
         self.val_batches = val_batches
@@ -26,21 +36,21 @@ class Progress(keras.callbacks.Callback):
         self.show = show
         self.clock = clock
         self._epoch = 0
-        self._first = None
+        self._first: tuple[float, int] | None = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Note which it is."""
         self._epoch, self._first = epoch, None
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs = None) -> None:
         """Start the clock anew."""
         self._first = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Say how far the training is."""
         self._say("Train", self.batches, batch, logs)
 
-    def on_test_batch_end(self, batch, logs=None):
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Say how far the test is."""
         self._say(self.test_name, self.val_batches, batch, logs)
 

@@ -5,8 +5,9 @@ import contextlib
 import numpy as np
 
 from tfq import walk
-from tfq.backend.keras import ops
+from tfq.backend.keras import keras, ops
 from tfq.quantizers.base import Quantizer
+from tfq.terminal import Log
 
 
 class QuantizerInputs:
@@ -17,12 +18,12 @@ class QuantizerInputs:
         log: takes the line on those that are left out.
     """
 
-    def __init__(self, model, log=print):
+    def __init__(self, model: keras.Model, log: Log = print) -> None:
         self.model = model
         self.log = log
         self._said = False
 
-    def share_outside(self, images):
+    def share_outside(self, images: np.ndarray) -> float | None:
         """Mean over the quantizers of the share of values where they pass no gradient; None where it is known of no quantizer.
 
         Args:

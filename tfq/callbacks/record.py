@@ -1,9 +1,12 @@
 """Keeps the history of a run, its checkpoints and its CSV file."""
 
 import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from tfq.backend.keras import keras
+from tfq.backend.keras import Logs, keras
 from tfq.training import checkpoint
+from tfq.training.history import History
 
 
 class Record(keras.callbacks.Callback):
@@ -24,7 +27,9 @@ class Record(keras.callbacks.Callback):
             validation, so that the checkpoint has what they measured; do not give them to `fit` as well.
     """
 
-    def __init__(self, history, last, best, csv, figures=()):
+    def __init__(
+        self, history: History, last: Path, best: Path, csv: Path, figures: Iterable[keras.callbacks.Callback] = ()
+    ) -> None:
         super().__init__()
         self.history = history
         self.last = last
@@ -32,25 +37,25 @@ class Record(keras.callbacks.Callback):
         self.csv = csv
         self.figures = figures
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         """Of the figures as well."""
         super().set_model(model)
         for callback in self.figures:
             callback.set_model(model)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Make what follows from the history agree with it: the process may have died between two of the files."""
         self.write_followers()
         for callback in self.figures:
             callback.on_train_begin(logs)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Let the figures begin."""
         self._epoch = epoch
         for callback in self.figures:
             callback.on_epoch_begin(epoch, logs)
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs = None) -> None:
         """Keep what the epoch has trained."""
         logs = {name: float(value) for name, value in self.model.get_metrics_result().items()}
         of_keras = set(logs)
@@ -61,13 +66,13 @@ class Record(keras.callbacks.Callback):
             self.history.append_trained(self._epoch, logs)
             checkpoint.save(self.model, self.last, self.history)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Record the epoch."""
         logs.update(self._added)
         if math.isfinite(logs["loss"]):
             self._append(epoch, logs)
 
-    def complete(self, validate):
+    def complete(self, validate: Callable[[], dict[str, float]]) -> None:
         """Record the epoch in whose validation the run was stopped, if there is one.
 
         Args:
@@ -78,7 +83,7 @@ class Record(keras.callbacks.Callback):
             logs = {name: value for name, value in trained.items() if name != "epoch"}
             self._append(trained["epoch"], logs | {f"val_{name}": value for name, value in validate().items()})
 
-    def write_followers(self):
+    def write_followers(self) -> None:
         """Write the best checkpoint and the CSV file as the history has them."""
         if not self.history.epochs or not self.last.exists():
             return

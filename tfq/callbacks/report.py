@@ -2,7 +2,9 @@
 
 import time
 
-from tfq.backend.keras import keras
+from tfq.backend.keras import Logs, keras
+from tfq.data.batches import Batches
+from tfq.terminal import Log
 from tfq.training.lines import duration
 
 
@@ -17,7 +19,7 @@ class Report(keras.callbacks.Callback):
         log: takes each line.
     """
 
-    def __init__(self, batches, val_batches, epochs, test_name="Test", log=print):
+    def __init__(self, batches: Batches, val_batches: Batches, epochs: int, test_name: str = "Test", log: Log = print) -> None:
         super().__init__()
         self.batches = batches
         self.val_batches = val_batches
@@ -26,16 +28,16 @@ class Report(keras.callbacks.Callback):
         self.log = log
         self._epoch_seconds = []
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Start the clocks."""
         self.val_batches.reset_timer()
         self._started = time.perf_counter()
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs = None) -> None:
         """Training of this epoch is over, and its checkpoint written."""
         self._trained = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Print both lines."""
         now = time.perf_counter()
         self._epoch_seconds.append(now - self._started)
@@ -55,7 +57,7 @@ class Report(keras.callbacks.Callback):
         return duration(sum(recent) / len(recent) * (self.epochs - epoch - 1))
 
 
-def head(name, epoch, images, of=None):
+def head(name: str, epoch: int, images: int, of: int | None = None) -> str:
     """The start of a line: whose figures, of which epoch, and of how many of its images; by default all."""
     of = images if of is None else of
     return f"{name + ':':<8}{epoch:3d} [{images:6d}/{of:6d} ({images / of:4.0%})]"

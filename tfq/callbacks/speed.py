@@ -2,7 +2,8 @@
 
 import time
 
-from tfq.backend.keras import keras
+from tfq.backend.keras import Logs, keras
+from tfq.data.batches import Batches
 from tfq.training.optimizers import current_rate
 
 
@@ -17,16 +18,16 @@ class Speed(keras.callbacks.Callback):
         batches: the training `tfq.data.Batches`.
     """
 
-    def __init__(self, batches):
+    def __init__(self, batches: Batches) -> None:
         super().__init__()
         self.batches = batches
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Start the clocks."""
         self.batches.reset_timer()
         self._started = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Read them."""
         seconds = time.perf_counter() - self._started
         logs["learning_rate"] = current_rate(self.model.optimizer)

@@ -2,7 +2,8 @@
 
 import math
 
-from tfq.backend.keras import keras
+from tfq.backend.keras import Logs, keras
+from tfq.training.history import History
 
 # Accuracy up to so many standard errors above chance counts as chance; guesses are beyond once in 700 epochs.
 _STANDARD_ERRORS = 3
@@ -13,7 +14,7 @@ class StopOnNaN(keras.callbacks.TerminateOnNaN):
 
     reason = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Note the reason."""
         if not math.isfinite(logs["loss"]):
             self.reason = (
@@ -44,7 +45,9 @@ class StopOnCollapse(keras.callbacks.Callback):
         ValueError: there is no class, or no image.
     """
 
-    def __init__(self, history, num_classes, num_images=10_000, patience=3, start_patience=10):
+    def __init__(
+        self, history: History, num_classes: int, num_images: int = 10_000, patience: int = 3, start_patience: int = 10
+    ) -> None:
         super().__init__()
         if num_classes < 1 or num_images < 1:
             raise ValueError(f"expected classes and images; got num_classes={num_classes}, num_images={num_images}")
@@ -53,9 +56,9 @@ class StopOnCollapse(keras.callbacks.Callback):
         self.num_images = num_images
         self.patience = patience
         self.start_patience = start_patience
-        self.reason = None
+        self.reason: str | None = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Look at the accuracies so far; this callback must come after the one that fills the history."""
         accuracies = self.history.column("top1")
         if not accuracies or self.chance == 1:  # the loss of the first epoch was not finite; or every guess is right

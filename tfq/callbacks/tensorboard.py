@@ -2,7 +2,9 @@
 
 import shutil
 
-from tfq.backend.keras import keras
+from tfq.backend.keras import Logs, keras
+from tfq.files import PathLike
+from tfq.training.history import History
 
 
 class TensorBoard(keras.callbacks.TensorBoard):
@@ -15,11 +17,11 @@ class TensorBoard(keras.callbacks.TensorBoard):
         history: the `History` of the run.
     """
 
-    def __init__(self, log_dir, history):
+    def __init__(self, log_dir: PathLike, history: History) -> None:
         super().__init__(log_dir=str(log_dir), write_graph=False)
         self.history = history
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Empty the directory, then log the epochs from before."""
         shutil.rmtree(self.log_dir, ignore_errors=True)
         super().on_train_begin(logs)

@@ -1,6 +1,8 @@
 """The training program behind train.py: data, network, `model.fit`, and what is left behind."""
 
 import importlib.util
+from collections.abc import Callable
+from typing import Any
 
 from tfq import callbacks, data, export, optional, plot
 from tfq.backend.devices import accelerators, enable_determinism
@@ -8,11 +10,13 @@ from tfq.backend.keras import keras
 from tfq.backend.rounding import exact_products
 from tfq.backend.settings import plain_settings
 from tfq.cli.config import TrainingConfig
+from tfq.data.batches import Steps
+from tfq.data.dataset import Dataset
 from tfq.summary import summarize
 from tfq.training import checkpoint, optimizers, run_data, transfer
 from tfq.training.history import History
 from tfq.training.lines import Lines, duration
-from tfq.training.run_directory import RunDirectoryError, versions
+from tfq.training.run_directory import RunDirectory, RunDirectoryError, versions
 
 EXPORT_IMAGES = 256
 
@@ -40,7 +44,7 @@ log = Lines()
 
 @plain_settings(log)
 @exact_products()
-def run(config: TrainingConfig, backend, directory, build):
+def run(config: TrainingConfig, backend: str, directory: RunDirectory, build: Callable[..., keras.Model]) -> None:
     """Train or test as the flags of train.py say, in float32 but for what `--bfloat16` allows.
 
     Args:
@@ -70,7 +74,9 @@ def run(config: TrainingConfig, backend, directory, build):
         export_best(directory, dataset, config)
 
 
-def train(config: TrainingConfig, backend, directory, dataset, build):
+def train(
+    config: TrainingConfig, backend: str, directory: RunDirectory, dataset: Dataset, build: Callable[..., keras.Model]
+) -> None:
     """Train, going on from the last checkpoint where there is one."""
     dataset = run_data.claim(directory, dataset, log)
     batches, val_batches = make_batches(config, dataset)
@@ -80,7 +86,7 @@ def train(config: TrainingConfig, backend, directory, dataset, build):
     history = resume(model, directory, config)
     test_name = "Holdout" if config.holdout else "Test"
     collapse = callbacks.StopOnCollapse(history, dataset.num_classes, batches.num_images)
-    stops = [callbacks.StopOnNaN(), *([collapse] if config.stop_on_collapse else [])]
+    stops: list[Any] = [callbacks.StopOnNaN(), *([collapse] if config.stop_on_collapse else [])]
     # They must see what training has left before the validation begins, so that the checkpoint of that moment has it.
     figures = [
         callbacks.Speed(batches),
@@ -121,7 +127,7 @@ def train(config: TrainingConfig, backend, directory, dataset, build):
         raise TrainingStopped(reason)
 
 
-def make_batches(config, dataset):
+def make_batches(config: TrainingConfig, dataset: Dataset) -> tuple[data.Batches, data.Batches]:
     """Training batches, and those that the best epoch is picked on: of the test set, or of held-out training images."""
     x, y, val_x, val_y = dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test
     if config.holdout:
@@ -134,12 +140,12 @@ def make_batches(config, dataset):
     return batches, data.Batches(val_x, val_y, evaluation_batch(config), dataset.mean, dataset.std)
 
 
-def evaluation_batch(config):
+def evaluation_batch(config: TrainingConfig) -> int:
     """Images a step of a test: those of a training step, whose memory is known to suffice, unless the user says otherwise."""
     return config.eval_batch_size or config.batch_size
 
 
-def build_model(config, build, dataset, steps_per_epoch):
+def build_model(config: TrainingConfig, build: Callable[..., keras.Model], dataset: Dataset, steps_per_epoch: int) -> keras.Model:
     """The compiled network, with weights of its own or of `--init_from`."""
     model = build(
         config.model,
@@ -158,7 +164,7 @@ def build_model(config, build, dataset, steps_per_epoch):
     return model
 
 
-def resume(model, directory, config):
+def resume(model: keras.Model, directory: RunDirectory, config: TrainingConfig) -> History:
     """Bring the model to where the run in the directory was; returns its `History`."""
     saved = checkpoint.load_latest(directory.last, log=log)
     if saved is None:
@@ -172,7 +178,7 @@ def resume(model, directory, config):
     return history
 
 
-def complete(record, model, val_images):
+def complete(record: callbacks.Record, model: keras.Model, val_images: Steps) -> None:
     """Bring the files of a run to where its last checkpoint is, which may be in front of a validation on `val_images`."""
     if record.history.unvalidated:
         log(f"==> Validating epoch {record.history.epochs}, in whose validation the run was stopped")
@@ -180,7 +186,7 @@ def complete(record, model, val_images):
     record.write_followers()
 
 
-def tensorboard(directory, history):
+def tensorboard(directory: RunDirectory, history: History) -> list[keras.callbacks.Callback]:
     """The TensorBoard callback, or none where TensorFlow is not installed."""
     if importlib.util.find_spec("tensorflow") is None:
         log(f"TensorBoard: off, {optional.missing('tensorflow', 'it')}")
@@ -190,7 +196,9 @@ def tensorboard(directory, history):
     return [TensorBoard(directory.tensorboard, history)]
 
 
-def finish(config, directory, dataset, model, history, stopped):
+def finish(
+    config: TrainingConfig, directory: RunDirectory, dataset: Dataset, model: keras.Model, history: History, stopped: str | None
+) -> None:
     """Write summary and curves, and print the last line."""
     best = history.best_epoch()
     picked_on = "held-out training images" if config.holdout else "the test images"
@@ -226,7 +234,7 @@ def finish(config, directory, dataset, model, history, stopped):
     )
 
 
-def evaluate(config, directory, dataset):
+def evaluate(config: TrainingConfig, directory: RunDirectory, dataset: Dataset) -> None:
     """Print the test accuracy of the best checkpoint, and of the last where it is there and of another epoch.
 
     Images of another data set than the run's are prepared as those of the run, and the line says whose they are.
@@ -245,13 +253,13 @@ def evaluate(config, directory, dataset):
         tested = history.trained
 
 
-def test_accuracy(config, model, dataset):
+def test_accuracy(config: TrainingConfig, model: keras.Model, dataset: Dataset) -> float:
     """Top-1 share on the test set."""
     batches = data.Batches(dataset.x_test, dataset.y_test, evaluation_batch(config), dataset.mean, dataset.std)
     return model.evaluate(data.feed(batches), verbose=0, return_dict=True)["top1"]
 
 
-def export_best(directory, dataset, config):
+def export_best(directory: RunDirectory, dataset: Dataset, config: TrainingConfig) -> None:
     """Export the best checkpoint and print what each file holds."""
     model, _ = checkpoint.load(directory.best)
     known, labels = run_data.read(directory), dataset.labels

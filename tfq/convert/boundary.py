@@ -8,12 +8,12 @@ from tfq.graph import nodes as g
 NEAR = 1e-5
 
 
-def highest(quantizer):
+def highest(quantizer: g.Sign | g.Levels) -> int:
     """The integer that the largest value of a quantizer stands for: 1, or 2^bits - 1."""
     return quantizer.highest
 
 
-def distance(values, quantizer):
+def distance(values: np.ndarray, quantizer: g.Sign | g.Levels) -> np.ndarray:
     """Distance of each value from the nearest boundary of a quantizer, float64.
 
     That of a sign is 0; those of k bits are (q + 1/2) / n for q = 0 ... n - 1, n = 2^k - 1.
@@ -25,7 +25,7 @@ def distance(values, quantizer):
     return np.abs(scaled - (np.clip(np.floor(scaled), 0, n - 1) + 0.5)) / n
 
 
-def relative_distance(values, quantizer, deviation):
+def relative_distance(values: np.ndarray, quantizer: g.Sign | g.Levels, deviation: np.ndarray) -> np.ndarray:
     """The same over the deviation of the channel; 0 on the boundary itself.
 
     Args:

@@ -1,5 +1,7 @@
 """A Keras model as the graph of a `.tfq` file: kernels packed, batch normalization folded, quantizers made plain."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tfq.backend.keras import is_legacy, keras
@@ -14,7 +16,12 @@ __all__ = ["Unsupported", "from_keras"]
 _LONGEST_NAME = MAX_NAME - 20  # for what is put behind it
 
 
-def from_keras(model, pixel_mean=None, pixel_std=None, labels=()):
+def from_keras(
+    model: keras.Model,
+    pixel_mean: Sequence[float] | np.ndarray | None = None,
+    pixel_std: Sequence[float] | np.ndarray | None = None,
+    labels: Sequence[str] = (),
+) -> g.Graph:
     """The graph of a model.
 
     A layer that is called twice becomes two operations. What does nothing at inference (dropout, an activity regularization) is
@@ -41,10 +48,10 @@ def from_keras(model, pixel_mean=None, pixel_std=None, labels=()):
     nodes = _needed(builder.nodes, output)
     if not nodes:
         raise Unsupported("the model does nothing: it has no layer that computes")
-    pixels = [None if values is None else np.asarray(values, np.float32) for values in (pixel_mean, pixel_std)]
+    mean, std = (None if values is None else np.asarray(values, np.float32) for values in (pixel_mean, pixel_std))
     input_shape = _known(model.inputs[0], "the input")
     try:
-        graph = g.Graph(input_shape, tuple(nodes), *pixels, tuple(labels))
+        graph = g.Graph(input_shape, tuple(nodes), mean, std, tuple(labels))
     except GraphError as error:
         raise Unsupported(f"the model cannot be packed: {error}") from error
     if graph.output_shape != tuple(model.outputs[0].shape)[1:]:
@@ -52,7 +59,7 @@ def from_keras(model, pixel_mean=None, pixel_std=None, labels=()):
     return graph
 
 
-def check_graph(model):
+def check_graph(model: keras.Model) -> None:
     """Raise Unsupported unless `model` is one of Keras whose layers and tensors can be listed."""
     if not has_graph(model):
         hint = ", which computes in its `call`" if isinstance(model, keras.Model) else ""

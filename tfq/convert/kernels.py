@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from tfq.backend.keras import ops
+from tfq.backend.keras import Tensor, keras, ops
 from tfq.graph.kernels import FloatKernel, PackedKernel, pack
 from tfq.layers.base import latent_kernel
 from tfq.quantizers.base import FULL_PRECISION, KernelQuantizer, Quantizer
@@ -19,12 +19,12 @@ class KernelError(ValueError):
     """A quantized kernel that has no packed form; the message says why."""
 
 
-def array(x):
+def array(x: Tensor) -> np.ndarray:
     """A variable or tensor of Keras as float32 in NumPy."""
     return np.asarray(ops.convert_to_numpy(x), dtype=np.float32)
 
 
-def of_layer(layer, shape=None):
+def of_layer(layer: keras.layers.Layer, shape: tuple[int, ...] | None = None) -> FloatKernel | PackedKernel:
     """The kernel of a layer in packed form; in float32 where it is not quantized.
 
     Args:
@@ -51,14 +51,14 @@ def of_layer(layer, shape=None):
     return _packed(found, shape)
 
 
-def scaled(kernel, factor):
+def scaled(kernel: FloatKernel | PackedKernel, factor: float) -> FloatKernel | PackedKernel:
     """A kernel times a number."""
     if isinstance(kernel, PackedKernel):
         return dataclasses.replace(kernel, scale=(kernel.scale * factor).astype(np.float32))
     return FloatKernel((kernel.values * factor).astype(np.float32))
 
 
-def codes(layer):
+def codes(layer: keras.layers.Layer) -> Codes | None:
     """The quantized kernel of a layer as `tfq.quantizers.grids.Codes`; None where its quantizer tells no grid.
 
     Args:

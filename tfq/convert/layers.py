@@ -1,18 +1,21 @@
 """What each Keras layer is in a `.tfq` graph: operations, the first on the layer's inputs, each later one on the one before."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from tfq import layers
-from tfq.backend.keras import REPEATS_EDGES, keras
+from tfq.backend.keras import REPEATS_EDGES, Tensor, keras
 from tfq.convert import kernels
 from tfq.graph import nodes as g
 from tfq.layers import padding
 from tfq.layers.base import latent_kernel
 from tfq.quantizers.base import Quantizer
 from tfq.quantizers.grids import Levels, Sign
+
+# The operations that a call of a layer becomes: classes and attributes.
+Operations: TypeAlias = list[tuple[type[g.Node], dict[str, Any]]]
 
 
 class Unsupported(ValueError):
@@ -23,9 +26,9 @@ class Call(NamedTuple):
     """One call of a layer: its name in the model, and shapes without the batch axis."""
 
     name: str
-    layer: object
-    input_shapes: list
-    output_shape: tuple
+    layer: Any
+    input_shapes: list[tuple[int, ...]]
+    output_shape: tuple[int, ...] | None
 
     def refuse(self, reason: str) -> Unsupported:
         """The error for this layer."""
@@ -45,6 +48,10 @@ class Call(NamedTuple):
         rule = _input_rule(self, getattr(self.layer, "input_quantizer", None))
         product = (operation, {**_product(self, rule.quantizer, shape), **attributes})
         return [*_with_scaled_inputs(self, product, rule.factor), *_activation(self)]
+
+
+# What `register` keeps.
+Converter: TypeAlias = Callable[[Call], Operations]
 
 
 class InputRule(NamedTuple):
@@ -114,7 +121,7 @@ def _input_rule(call, quantizer):
         raise call.refuse(str(error)) from error
 
 
-def input_rule(quantizer, **state):
+def input_rule(quantizer: Callable[..., Tensor] | None, **state: Tensor) -> InputRule:
     """The `InputRule` of a quantizer of inputs.
 
     Args:
@@ -138,7 +145,7 @@ def input_rule(quantizer, **state):
             )
 
 
-def of_inputs(quantizer):
+def of_inputs(quantizer: Callable[..., Tensor] | None) -> g.Sign | g.Levels | None:
     """What a quantizer of inputs that keeps nothing, and whose levels end at 1, is in a graph; None where it leaves them as is.
 
     Raises:
@@ -383,7 +390,7 @@ CONVERTERS = {
 _OPERATIONS = {"Add": _add}
 
 
-def register_from_keras(*classes: type):
+def register_from_keras(*classes: type) -> Callable[[Converter], Converter]:
     """A decorator: this function converts layers of these very classes, and not of their subclasses, to operations of a graph.
 
         @tfq.convert.register_from_keras(Swish)
@@ -406,7 +413,7 @@ def register_from_keras(*classes: type):
         if not (isinstance(cls, type) and issubclass(cls, keras.layers.Layer)):
             raise TypeError(f"tfq.convert.register_from_keras takes classes of layers; got {cls!r}")
 
-    def keep(function: Callable[[Call], list]) -> Callable[[Call], list]:
+    def keep(function: Converter) -> Converter:
         for cls in classes:
             if cls in CONVERTERS and not is_again(function, CONVERTERS[cls]):
                 raise ValueError(f"{cls.__name__} has a converter already")
@@ -421,13 +428,13 @@ def is_again(function: Callable, other: Callable) -> bool:
     return (function.__module__, function.__qualname__) == (other.__module__, other.__qualname__)
 
 
-def converter_of(layer):
+def converter_of(layer: keras.layers.Layer) -> Converter | None:
     """The function from a `Call` of this layer, or operation, to its operations in a graph; None where it has none."""
     if isinstance(layer, keras.layers.Layer):
         return CONVERTERS.get(type(layer))
     return _OPERATIONS.get(type(layer).__name__)
 
 
-def does_nothing(layer):
+def does_nothing(layer: keras.layers.Layer) -> bool:
     """Whether a layer gives its inputs at inference, whatever its options."""
     return converter_of(layer) is _nothing

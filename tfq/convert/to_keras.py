@@ -1,7 +1,8 @@
 """A `.tfq` file as a Keras model again: to evaluate it, to look into it, or to go on training from it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from tfq.backend.keras import keras, ops
 from tfq.backend.settings import plain_settings
 from tfq.convert.kernels import array
 from tfq.convert.layers import is_again
+from tfq.files import PathLike
 from tfq.graph import file, kernels
 from tfq.graph import nodes as g
 from tfq.optional import require
@@ -23,7 +25,7 @@ _ROUNDING = 1e-6
 _EXACT_BITS = 24
 
 
-def load_packed(path):
+def load_packed(path: PathLike) -> keras.Model:
     """The network of a `.tfq` file as a functional Keras model that computes the same in inference.
 
     Packed kernels become latent ones of a quantizer that gives them again; folded batch normalization becomes one with mean 0
@@ -45,7 +47,7 @@ def load_packed(path):
 
 
 @plain_settings()
-def to_keras(graph):
+def to_keras(graph: g.Graph) -> keras.Model:
     """The functional Keras model of a `tfq.graph.nodes.Graph`; see `load_packed`."""
     names = _Names()
     inputs = keras.Input(tuple(graph.input_shape), name=names.of(g.INPUT))
@@ -222,7 +224,11 @@ _LAYERS = {
 }
 
 
-def register_to_keras(cls: type):
+# From an operation and a name to the layer and its weights.
+Converter: TypeAlias = Callable[[Any, str], tuple[keras.layers.Layer, Sequence[np.ndarray]]]
+
+
+def register_to_keras(cls: type[g.Node]) -> Callable[[Converter], Converter]:
     """A decorator: this function makes a layer of an operation of this class, for `load_packed`.
 
         @tfq.convert.register_to_keras(SwishNode)
@@ -241,7 +247,7 @@ def register_to_keras(cls: type):
     if not (isinstance(cls, type) and issubclass(cls, g.Node)):
         raise TypeError(f"tfq.convert.register_to_keras takes a class of operations; got {cls!r}")
 
-    def keep(function: Callable) -> Callable:
+    def keep(function: Converter) -> Converter:
         if cls in _LAYERS and not is_again(function, _LAYERS[cls]):
             raise ValueError(f"{cls.__name__} has a layer already")
         _LAYERS[cls] = function

@@ -1,6 +1,8 @@
 """Data sets as arrays, and batches of them for every backend."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from tfq.data import cifar10, classes, digits, folder, keras_datasets, names, npz
 from tfq.data.batches import Batches
@@ -8,6 +10,8 @@ from tfq.data.dataset import Dataset, hold_out
 from tfq.data.errors import DataError
 from tfq.data.feed import feed
 from tfq.data.on_device import feeding
+from tfq.files import PathLike
+from tfq.terminal import Log
 
 __all__ = ["NAMES", "Batches", "DataError", "Dataset", "feed", "feeding", "hold_out", "load", "of_flags"]
 
@@ -25,7 +29,9 @@ _READ_DATA_DIR = ("cifar10", "npz", "folder")
 NAMES = tuple(_LOADERS)
 
 
-def load(name, data_dir=None, log=print, *, image_size=None, labels=None):
+def load(
+    name: str, data_dir: PathLike | None = None, log: Log = print, *, image_size: str | None = None, labels: str | None = None
+) -> Dataset:
     """A data set by its name.
 
     Args:
@@ -56,7 +62,7 @@ def load(name, data_dir=None, log=print, *, image_size=None, labels=None):
     return made
 
 
-def of_flags(flags, log=print):
+def of_flags(flags: Mapping[str, Any], log: Log = print) -> Dataset:
     """The data set that the flags of a run name.
 
     Args:

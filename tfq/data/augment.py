@@ -16,7 +16,7 @@ class Draw(NamedTuple):
     mirrored: np.ndarray
 
 
-def draw(rng, count, *, crop, flip):
+def draw(rng: np.random.Generator, count: int, *, crop: bool, flip: bool) -> Draw:
     """The augmentation of `count` images.
 
     Args:
@@ -32,7 +32,7 @@ def draw(rng, count, *, crop, flip):
     return Draw(top, left, rng.random(count) < 0.5 if flip else np.zeros(count, bool))
 
 
-def augment(images, drawn):
+def augment(images: np.ndarray, drawn: Draw) -> np.ndarray:
     """Crop each image out of itself padded by `PAD` black pixels a side, and mirror it, as drawn.
 
     As `RandomCrop(size, padding=4)` of torchvision: the padding is 0 before normalization, not the mean colour.
@@ -49,7 +49,7 @@ def augment(images, drawn):
     return cropped
 
 
-def crop(images, top, left):
+def crop(images: np.ndarray, top: np.ndarray, left: np.ndarray) -> np.ndarray:
     """Shift each image inside its black frame: row 0 and column 0 of the result are `top` and `left` of the padded image.
 
     Args:
@@ -64,12 +64,12 @@ def crop(images, top, left):
     padded = np.zeros((count, height + 2 * PAD, width + 2 * PAD, channels), images.dtype)
     padded[:, PAD:-PAD, PAD:-PAD] = images
     # Pixels and channels as one axis: runs of width * channels bytes are copied at once.
-    windows = sliding_window_view(padded.reshape(count, height + 2 * PAD, -1), (height, width * channels), axis=(1, 2))
+    windows = sliding_window_view(padded.reshape(count, height + 2 * PAD, -1), (height, width * channels), axis=(1, 2))  # type: ignore[call-overload]
     # NumPy promises no memory order for what it has indexed, and mirror needs rows in one piece.
     return np.ascontiguousarray(windows[np.arange(count), top, left * channels]).reshape(images.shape)
 
 
-def mirror(images, chosen):
+def mirror(images: np.ndarray, chosen: np.ndarray) -> None:
     """Mirror the chosen images left to right, in place.
 
     Args:

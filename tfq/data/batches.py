@@ -3,15 +3,27 @@
 import contextlib
 import threading
 import time
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from tfq.backend.keras import keras
+from tfq.backend.keras import PyDataset
 from tfq.data import streams
-from tfq.data.augment import augment, draw
+from tfq.data.augment import Draw, augment, draw
 
-# Keras 3 calls it PyDataset, tf_keras Sequence.
-PyDataset = getattr(keras.utils, "PyDataset", None) or keras.utils.Sequence
+
+class Steps(Protocol):
+    """The steps of an epoch: `Batches`, or what `tfq.data.feeding` makes of them."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def num_images(self) -> int:
+        """Images in an epoch."""
+
+    def seen(self, index: int) -> int:
+        """Images in the steps up to this one."""
 
 
 class Batches(PyDataset):
@@ -41,7 +53,19 @@ class Batches(PyDataset):
         ValueError: an argument does not fit; the message shows it.
     """
 
-    def __init__(self, x, y, batch_size, mean, std, *, crop=False, flip=False, shuffle=False, seed=0):
+    def __init__(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        batch_size: int,
+        mean: Sequence[float] | np.ndarray,
+        std: Sequence[float] | np.ndarray,
+        *,
+        crop: bool = False,
+        flip: bool = False,
+        shuffle: bool = False,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         _check(x, y, batch_size, mean, std, seed)
         self.x = x
@@ -60,35 +84,35 @@ class Batches(PyDataset):
         self.set_epoch(0)
 
     @property
-    def num_images(self):
+    def num_images(self) -> int:
         """Images in an epoch."""
         return len(self.x)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-len(self.x) // self.batch_size)
 
-    def seen(self, index):
+    def seen(self, index: int) -> int:
         """Images in the batches up to this one."""
         return min((index + 1) * self.batch_size, len(self.x))
 
     @property
-    def epoch(self):
+    def epoch(self) -> int:
         """The epoch that the batches belong to."""
         return self._epoch[0]
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next batches belong to."""
         total = len(self.x)
         order = streams.order(self.seed, epoch).permutation(total) if self.shuffle else np.arange(total)
         # As one, since Keras may still be making batches of the last epoch in another thread.
         self._epoch = epoch, order
 
-    def reset_timer(self):
+    def reset_timer(self) -> None:
         """Start counting `seconds` anew."""
         with self._lock:
             self.seconds = 0.0
 
-    def plan(self, index):
+    def plan(self, index: int) -> tuple[np.ndarray, Draw]:
         """What batch `index` is made of: its images by their places in `x`, and what was drawn for them.
 
         Returns:
@@ -97,7 +121,7 @@ class Batches(PyDataset):
         with self._timed():
             return self._plan(index)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         with self._timed():
             chosen, drawn = self._plan(index)
             images = self.x[chosen]
@@ -105,7 +129,7 @@ class Batches(PyDataset):
                 images = augment(images, drawn)
             return self._normalize(images), self.y[chosen]
 
-    def normalized_values(self):
+    def normalized_values(self) -> np.ndarray:
         """What each value of a pixel becomes, float32 (256, C): the batches hold these very numbers."""
         values = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None, None], (256, 1, *self.x.shape[2:]))
         return self._normalize(values)[:, 0, 0]

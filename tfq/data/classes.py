@@ -1,14 +1,17 @@
 """Labels of the user as the class of each image, and what is to be said of classes without images."""
 
+from typing import Any
+
 import numpy as np
 
+from tfq.data.dataset import Dataset
 from tfq.data.errors import DataError
 
 _MOST = 2**20 - 1  # the highest label: of more classes there is no network here, but memory is taken for each
 _SHOWN = 10
 
 
-def of_labels(source, name, labels, count):
+def of_labels(source: object, name: str, labels: np.ndarray, count: int) -> tuple[np.ndarray, int]:
     """The class of each image, and the number of classes that the labels themselves name.
 
     Args:
@@ -34,7 +37,7 @@ def of_labels(source, name, labels, count):
     if labels.ndim == 2 and labels.shape[1] > 1:
         return _of_one_hot(source, name, labels), labels.shape[1]
     labels = labels.ravel()
-    wrong = labels[~((labels >= 0) & (labels <= _MOST) & (labels == np.floor(labels)))] if labels.dtype.kind != "b" else ()
+    wrong: Any = labels[~((labels >= 0) & (labels <= _MOST) & (labels == np.floor(labels)))] if labels.dtype.kind != "b" else ()
     if len(wrong):
         how = "; of other numbers, np.unique(y, return_inverse=True) makes classes" if wrong[0] > _MOST else ""
         raise DataError(f"{source}: {name} must be whole numbers from 0 to {_MOST}; got {wrong[0]:g}{how}")
@@ -51,7 +54,7 @@ def _of_one_hot(source, name, labels):
     return labels.argmax(axis=1).astype(np.int32)
 
 
-def remarks(dataset):
+def remarks(dataset: Dataset) -> list[str]:
     """Lines on classes that lack images: to train on, to test on, or both. Labels stay as they are, whatever is said.
 
     Args:

@@ -1,5 +1,6 @@
 """What every data set is given as."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class Dataset:
     std: np.ndarray
     flip: bool
     source: str
-    labels: tuple = ()
+    labels: tuple[str, ...] = ()
 
     def __str__(self):
         shape = " x ".join(map(str, self.x_train.shape[1:]))
@@ -37,7 +38,16 @@ class Dataset:
         )
 
 
-def make(name, arrays, num_classes, flip, source, mean=None, std=None, labels=None):
+def make(
+    name: str,
+    arrays: Iterable[np.ndarray],
+    num_classes: int,
+    flip: bool,
+    source: str,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    labels: Sequence[str] | None = None,
+) -> Dataset:
     """A `Dataset` of the arrays (x_train, y_train, x_test, y_test); mean and deviation are computed where they are not known.
 
     Names of the classes are those known of the data set, if none are given.
@@ -60,7 +70,7 @@ def make(name, arrays, num_classes, flip, source, mean=None, std=None, labels=No
     )
 
 
-def hold_out(dataset, count, seed):
+def hold_out(dataset: Dataset, count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Split images off the training set.
 
     Args:

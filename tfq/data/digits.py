@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from tfq.data.dataset import make
+from tfq.data.dataset import Dataset, make
+from tfq.files import PathLike
 from tfq.optional import require
+from tfq.terminal import Log
 
 _NUM_TEST = 360
 
 
-def load(data_dir=None, log=print):
+def load(data_dir: PathLike | None = None, log: Log = print) -> Dataset:
     """1,797 digits of 8x8 pixels, as 32x32x3: each pixel becomes 4x4, which keeps them as they are.
 
     The split into 1,437 training and 360 test images is fixed. No flip: a mirrored digit is none.

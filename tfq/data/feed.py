@@ -1,12 +1,15 @@
 """Batches in the form that `fit` takes without delay."""
 
+from typing import Any
+
 from tfq.backend.keras import backend
+from tfq.data.batches import Batches
 from tfq.optional import require
 
 _AHEAD = 2
 
 
-def feed(batches):
+def feed(batches: Batches) -> Any:
     """What to give `fit` and `evaluate` for these batches.
 
     On TensorFlow, Keras makes a tf.data pipeline of whatever it is given. This is that pipeline without its autotuner. The

@@ -3,20 +3,23 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfq import choices
 from tfq.data import names
-from tfq.data.dataset import make
+from tfq.data.dataset import Dataset, make
 from tfq.data.errors import DataError
+from tfq.files import PathLike
 from tfq.runtime.pictures import PictureError, Reader, look
+from tfq.terminal import Log
 
 _SHARE = 5  # one image in so many is to test on, where the folder does not say which
 _SHOWN = 5
 
 
-def load(data_dir=None, log=print, image_size=None):
+def load(data_dir: PathLike | None = None, log: Log = print, image_size: str | None = None) -> Dataset:
     """The image files of `DIR/train/CLASS/` and `DIR/test/CLASS/`, or of `DIR/CLASS/`, of any format that PIL reads. No flip.
 
     Classes are the names of the subfolders, in the order of their characters. `val` is taken for a `test` that is not there. In a
@@ -65,7 +68,7 @@ def _find(root, log):
             raise DataError(f"{root} has test/ with classes in it, but no train/")
         labels = names.check(_subfolders(root), root)
         _say(log, f"{root}: left out, no folder of a class", _files(root))
-        parts = zip(*(_split(_images(root / label, log)) for label in labels), strict=True) if labels else ((), ())
+        parts: Any = zip(*(_split(_images(root / label, log)) for label in labels), strict=True) if labels else ((), ())
         return *(_numbered(part) for part in parts), labels
     parts = [train, test if _is_part(test) else val]
     if not _is_part(parts[1]):

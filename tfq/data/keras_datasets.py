@@ -5,6 +5,7 @@ Keras, not pooch: it checks the same hashes, and finds what is in its folder alr
 
 import contextlib
 import socket
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,27 +13,28 @@ import numpy as np
 # whatever is in it.
 from keras import datasets
 
-from tfq.data.dataset import make
+from tfq.data.dataset import Dataset, make
 from tfq.data.errors import DataError
-from tfq.terminal import one_line
+from tfq.files import PathLike
+from tfq.terminal import Log, one_line
 
 _SILENCE = 30  # seconds without an answer after which a server counts as out of reach
 
 
-def load_cifar100(data_dir=None, log=print):
+def load_cifar100(data_dir: PathLike | None = None, log: Log = print) -> Dataset:
     """CIFAR-100 with its 100 fine labels."""
     return make(
         "cifar100", _fetch(datasets.cifar100, "cifar100", "cifar-100-python-target_archive"), 100, flip=True, source="by Keras"
     )
 
 
-def load_mnist(data_dir=None, log=print):
+def load_mnist(data_dir: PathLike | None = None, log: Log = print) -> Dataset:
     """MNIST as 32x32x3: 2 black pixels on each side, three equal channels. No flip: a mirrored digit is none."""
     x_train, y_train, x_test, y_test = _fetch(datasets.mnist, "mnist", "mnist.npz")
     return make("mnist", (_as_color(x_train), y_train, _as_color(x_test), y_test), 10, flip=False, source="by Keras")
 
 
-def load_cifar10():
+def load_cifar10() -> Sequence[np.ndarray]:
     """The arrays x_train, y_train, x_test, y_test of CIFAR-10; the labels have shape (N,).
 
     Raises:

@@ -1,5 +1,6 @@
 """Names of classes: those of the data sets that have known ones, and the user's."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tfq.data.errors import DataError
@@ -27,7 +28,7 @@ KNOWN = {
 }
 
 
-def read(text):
+def read(text: str) -> tuple[str, ...]:
     """The names that `--labels` gives: of a file with one a line, or with commas between.
 
     Raises:
@@ -50,7 +51,7 @@ def _is_file(text):
         return False
 
 
-def check(names, source):
+def check(names: Iterable[str], source: object) -> tuple[str, ...]:
     """The names as a tuple of texts.
 
     Raises:

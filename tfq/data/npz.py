@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from tfq.data import cache, classes, names, pixels
-from tfq.data.dataset import make
+from tfq.data.dataset import Dataset, make
 from tfq.data.errors import DataError
+from tfq.files import PathLike
+from tfq.terminal import Log
 
 _X, _Y = cache.KEYS[::2], cache.KEYS[1::2]
 
 
-def load(data_dir=None, log=print):
+def load(data_dir: PathLike | None = None, log: Log = print) -> Dataset:
     """The arrays of an .npz file. No flip.
 
     Its keys:

@@ -1,14 +1,15 @@
 """Training on JAX with the images on the device: of each step the host sends places, offsets and coins alone."""
 
 import contextlib
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfq.backend.devices import accelerators
-from tfq.backend.keras import backend, keras
+from tfq.backend.keras import PyDataset, backend, keras
 from tfq.data.augment import PAD
-from tfq.data.batches import PyDataset
+from tfq.data.batches import Batches, Steps
 from tfq.data.feed import feed
 from tfq.optional import require
 
@@ -19,13 +20,13 @@ MOST_BYTES = 2**32
 class Fed(NamedTuple):
     """What `fit` takes as `x` and as `validation_data`, and what its steps are in training and test: objects with `seen`."""
 
-    images: object
-    val_images: object
-    steps: tuple
+    images: Any
+    val_images: Any
+    steps: tuple[Steps, Steps]
 
 
 @contextlib.contextmanager
-def feeding(model, batches, val_batches):
+def feeding(model: keras.Model, batches: Batches, val_batches: Batches) -> Iterator[Fed]:
     """What to give `fit` for these batches; inside, a model on JAX makes them on its device.
 
     The images lie there as uint8. Crop, flip and normalization are part of the compiled step. On an accelerator as many steps are
@@ -50,8 +51,8 @@ def feeding(model, batches, val_batches):
     # On a processor XLA computes convolutions inside of a loop many times slower (JAX 0.10).
     most = (steps, len(val_batches)) if accelerators() else (1, 1)
     try:
-        calls = tuple(map(Executions, (batches, val_batches), most))
-        yield Fed(*calls, calls)
+        calls = (Executions(batches, most[0]), Executions(val_batches, most[1]))
+        yield Fed(calls[0], calls[1], calls)
     finally:
         model.steps_per_execution = steps
         model.train_function = model.test_function = None  # Keras makes its own when it needs them again
@@ -69,26 +70,26 @@ class Executions(PyDataset):
         steps: how many to a call; fewer where an epoch has no more.
     """
 
-    def __init__(self, batches, steps):
+    def __init__(self, batches: Batches, steps: int) -> None:
         super().__init__()
         self.batches = batches
         self._full, self._rest = divmod(batches.num_images, batches.batch_size)
         self._steps = max(1, min(steps, self._full))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-self._full // self._steps) + bool(self._rest)
 
     @property
-    def num_images(self):
+    def num_images(self) -> int:
         """Images in an epoch."""
         return self.batches.num_images
 
-    def seen(self, index):
+    def seen(self, index: int) -> int:
         """Images in the calls up to this one."""
         last = min((index + 1) * self._steps, self._full) - 1 if index * self._steps < self._full else self._full
         return self.batches.seen(last)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray]:
         first = index * self._steps
         if first >= self._full:
             return (_rows(self.batches, self._full)[None],)

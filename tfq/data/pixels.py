@@ -1,15 +1,18 @@
 """Images of the user as the uint8 (N, H, W, C) that all else takes, where that loses nothing."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tfq.data.errors import DataError
+from tfq.terminal import Log
 
 _CHUNK = 1024  # images whose float64 copy is in memory at a time
 _TOLERANCE = 1e-3  # of the distance of two levels: what float32 loses in x / 255 is 1e-5 of it
 _MOST_CHANNELS = 4  # of an ordinary image; where that many stand in front of a longer last axis, they come first
 
 
-def as_uint8(source, images, log):
+def as_uint8(source: object, images: Mapping[str, np.ndarray], log: Log) -> list[np.ndarray]:
     """Arrays of images on one scale as uint8 (N, H, W, C).
 
     Taken as they are: whole numbers from 0 to 255. Taken as 8 bits: booleans, black and white; floats from 0 to 1 that are

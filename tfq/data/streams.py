@@ -6,16 +6,16 @@ import numpy as np
 _ORDER, _AUGMENT, _HOLD_OUT = 1, 2, 3
 
 
-def order(seed, epoch):
+def order(seed: int, epoch: int) -> np.random.Generator:
     """Generator for the order of the images in an epoch."""
     return np.random.default_rng([seed, _ORDER, epoch])
 
 
-def augmentation(seed, epoch, index):
+def augmentation(seed: int, epoch: int, index: int) -> np.random.Generator:
     """Generator for the crops and flips of batch `index` of an epoch."""
     return np.random.default_rng([seed, _AUGMENT, epoch, index])
 
 
-def hold_out(seed):
+def hold_out(seed: int) -> np.random.Generator:
     """Generator for the split of held-out images."""
     return np.random.default_rng([seed, _HOLD_OUT])

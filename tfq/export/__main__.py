@@ -1,12 +1,13 @@
 """`tfq export`: sets up Keras' backend, then runs the command of `tfq.export.command`."""
 
 import sys
+from collections.abc import Sequence
 
 from tfq import backends
 from tfq.terminal import one_line
 
 
-def main(arguments, prog="python -m tfq.export"):
+def main(arguments: Sequence[str], prog: str = "python -m tfq.export") -> int:
     """Export by the command line; returns the exit status."""
     backends.choose()
     try:

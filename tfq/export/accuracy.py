@@ -1,5 +1,6 @@
 """Top-1 of a model and of a file on labelled images: whether the model sees what it was trained on, and what rounding costs."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -22,7 +23,7 @@ class Accuracy:
     model_top1: float
 
     @property
-    def lost(self):
+    def lost(self) -> float:
         """Share of the images that the file gets wrong beyond those of the model; below 0 where it gets more right."""
         return self.model_top1 - self.top1
 
@@ -31,7 +32,9 @@ class Accuracy:
         return f"top-1 {self.top1:.2%} of {self.images:,} labelled images, the model {self.model_top1:.2%}: {change}"
 
 
-def measure(expected, predict, images, targets):
+def measure(
+    expected: np.ndarray, predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, targets: np.ndarray
+) -> Accuracy:
     """`Accuracy` of a file. Where two classes of the model tie, the file is taken to choose as the model does.
 
     Args:
@@ -45,13 +48,13 @@ def measure(expected, predict, images, targets):
     return Accuracy(len(images), *map(float, right))
 
 
-def is_chance(right, images, classes):
+def is_chance(right: float, images: int, classes: int) -> bool:
     """Whether so few right ones are no more than guessing gives: not significantly above 1/classes, at the level of 1 %."""
     mean = images / classes
     return right <= mean + _CERTAINTY * (mean * (1 - 1 / classes)) ** 0.5
 
 
-def doubt(logits, targets):
+def doubt(logits: np.ndarray, targets: np.ndarray) -> str | None:
     """What to say of a model whose classes are no better than chance on the images to compare on; None where they are.
 
     Args:
@@ -68,12 +71,12 @@ def doubt(logits, targets):
     )
 
 
-def top1(logits, targets):
+def top1(logits: np.ndarray, targets: np.ndarray) -> float:
     """Share of the images whose right class has the largest logit."""
     return float(np.mean(logits.argmax(axis=1) == targets))
 
 
-def check_targets(targets, images, classes):
+def check_targets(targets: Sequence[int] | np.ndarray, images: np.ndarray, classes: int) -> np.ndarray:
     """The right classes as an array; raises ExportError where they are not one an image, from 0 to below `classes`."""
     targets = np.asarray(targets)
     fits = targets.shape == (len(images),) and np.issubdtype(targets.dtype, np.integer)

@@ -15,7 +15,7 @@ from tfq.quantizers.base import FULL_PRECISION
 _TOLERANCE = 0.005
 
 
-def check(model):
+def check(model: keras.Model) -> int:
     """Number of binary convolutions of a model.
 
     The first convolution takes pixels: with inputs that are not quantized, as in BinaryNet, it is meant to be one in float.
@@ -34,7 +34,7 @@ def check(model):
     return len(quantized)
 
 
-def in_float(model):
+def in_float(model: keras.Model) -> tuple[str, ...]:
     """Names of the low-bit layers whose products are in float: a first convolution, of pixels, and all dense layers."""
     binary = {call.name for call in _quantized(model)}
     return tuple(name for name in low_bit.names(model) if name not in binary)
@@ -48,7 +48,7 @@ def _layers(names):
 
 def _check_sizes(model):
     for node in nodes(model):
-        for tensor in inputs_of(node) + outputs_of(node):
+        for tensor in [*inputs_of(node), *outputs_of(node)]:
             if None in tuple(tensor.shape)[1:]:
                 raise Unsupported(
                     f"larq-compute-engine takes models of known sizes; layer {layer_of(node).name!r} has a tensor of shape "

@@ -19,7 +19,7 @@ _COST_OF_FILTER, _COST = 16, 512
 _VERSION = 5
 
 
-def codes(kernel):
+def codes(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """8-bit integers and float32 scales (filters,) whose product is a kernel, or None where no such are.
 
     One bit and ternary are 1, 0 and -1 times their scale, to the last bit; levels of k bits, the odd numbers up to 2^k - 1 over
@@ -41,12 +41,12 @@ def codes(kernel):
     return None if len(left) else (integers.reshape(kernel.shape), scales.astype(np.float32))
 
 
-def is_smaller(kernel):
+def is_smaller(kernel: np.ndarray) -> bool:
     """Whether a kernel, filters first, takes less in 8 bits, with its scales."""
     return 3 * kernel.size > _COST_OF_FILTER * len(kernel) + _COST
 
 
-def packed(content):
+def packed(content: bytes) -> bytes:
     """The file with those kernels of convolutions and dense layers in 8 bits that are exact and smaller so.
 
     Args:

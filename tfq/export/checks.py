@@ -1,14 +1,16 @@
 """Whether this process can write the formats that are asked for, where it is to."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfq import walk
-from tfq.backend.keras import backend
+from tfq.backend.keras import backend, keras
 from tfq.convert.from_keras import check_graph
 from tfq.convert.layers import Unsupported
 from tfq.export.errors import ExportError
 from tfq.export.formats import FORMATS, unfit
 from tfq.export.verify import FEWEST_IMAGES
+from tfq.files import PathLike
 from tfq.keras_graph import has_graph
 from tfq.optional import require_installed
 
@@ -16,7 +18,7 @@ from tfq.optional import require_installed
 _OF_OTHERS = {".h5", ".hdf5", ".onnx", ".pb", ".pt", ".pth", ".safetensors"}
 
 
-def check(formats, directory=None, images=None):
+def check(formats: Sequence[str], directory: PathLike | None = None, images: int | None = None) -> None:
     """Raise unless this process can export to `formats`; costs nothing, so call it before the training.
 
     Args:
@@ -40,7 +42,7 @@ def check(formats, directory=None, images=None):
         _check_places(Path(directory), formats)
 
 
-def check_model(model, formats):
+def check_model(model: keras.Model, formats: Sequence[str]) -> None:
     """Raise unless each format has a form for all layers of a model; costs little, so call it before the training.
 
     What only the converters of TensorFlow and larq-compute-engine know is not seen here, nor are weights.
@@ -65,7 +67,7 @@ def check_model(model, formats):
         raise Unsupported(f"the model cannot be exported to {'; '.join(reasons)}")
 
 
-def check_precision(model, formats):
+def check_precision(model: keras.Model, formats: Sequence[str]) -> None:
     """Raise where a layer computes in less than float32, and a format is for float32 only."""
     others = [name for name in formats if FORMATS[name].float32_only]
     for path, layer in walk.layers(model) if others else ():
@@ -78,7 +80,7 @@ def check_precision(model, formats):
             )
 
 
-def paths(path, formats):
+def paths(path: PathLike, formats: Sequence[str]) -> list[Path]:
     """Where the file of each format goes: into the directory `path`; or, of one format whose ending it has, to `path` itself.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,7 +30,7 @@ _ERRORS = (
 )
 
 
-def main(arguments, prog="python -m tfq.export"):
+def main(arguments: Sequence[str], prog: str = "python -m tfq.export") -> int:
     """Export by the command line; returns the exit status."""
     parser = _parser(prog)
     options = parser.parse_args(arguments)

@@ -2,11 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from tfq.backend.keras import keras
 from tfq.backend.rounding import exact_products
 from tfq.backend.settings import plain_settings
 from tfq.convert.from_keras import check_graph
@@ -17,9 +19,11 @@ from tfq.export.checks import check, check_precision, paths
 from tfq.export.errors import ExportError
 from tfq.export.format import Format
 from tfq.export.formats import FORMATS
-from tfq.export.sample import Sample
+from tfq.export.sample import Sample, Statistics
 from tfq.export.verify import Agreement, ExportMismatch, check_images, compare, keras_logits
+from tfq.files import PathLike
 from tfq.quiet import quiet
+from tfq.terminal import Log
 
 # Enough to see whether pixels are prepared alike; the network behind is compared on all images.
 _UINT8_IMAGES = 64
@@ -39,10 +43,10 @@ class Report:
     float32_bytes: int
     agreement: Agreement
     accuracy: Accuracy | None = None
-    in_float: tuple = ()
+    in_float: tuple[str, ...] = ()
     notes: tuple = ()
 
-    def by_layer(self):
+    def by_layer(self) -> str:
         """Table of the bytes of each layer, against float32."""
         rows = FORMATS[self.format].sizes(self.path)
         return table.by_layer(rows) if rows else f"{self.format} does not say the bytes of each layer"
@@ -59,17 +63,17 @@ class Report:
 
 @plain_settings()
 def export_model(
-    model_or_run,
-    path,
-    formats=("tfq",),
-    images=None,
-    pixel_mean=None,
-    pixel_std=None,
-    labels=(),
-    targets=None,
-    count=None,
-    log=None,
-):
+    model_or_run: keras.Model | PathLike,
+    path: PathLike,
+    formats: Sequence[str] = ("tfq",),
+    images: np.ndarray | None = None,
+    pixel_mean: Statistics | None = None,
+    pixel_std: Statistics | None = None,
+    labels: Sequence[str] = (),
+    targets: Sequence[int] | np.ndarray | None = None,
+    count: int | None = None,
+    log: Log | None = None,
+) -> list[Report]:
     """Export a model, or the best checkpoint of a run, to one or more formats.
 
     Args:
@@ -123,17 +127,17 @@ def export_model(
 
 @plain_settings()
 def save(
-    model,
-    directory,
-    formats=("savedmodel", "tflite"),
+    model: keras.Model,
+    directory: PathLike,
+    formats: Sequence[str] = ("savedmodel", "tflite"),
     *,
-    images,
-    pixel_mean=None,
-    pixel_std=None,
-    labels=(),
-    targets=None,
-    log=None,
-):
+    images: np.ndarray,
+    pixel_mean: Statistics | None = None,
+    pixel_std: Statistics | None = None,
+    labels: Sequence[str] = (),
+    targets: Sequence[int] | np.ndarray | None = None,
+    log: Log | None = None,
+) -> list[Report]:
     """Write `model` in each format, load each artifact again and compare its logits with the model's.
 
     An artifact gets its name only after that, replacing one of an earlier export; a format that fails leaves nothing behind, and
@@ -183,11 +187,11 @@ def save(
 class _Job:
     """What all formats share: model, images and classes to compare on, its logits there, the layer that prepares its pixels."""
 
-    model: object
+    model: keras.Model
     sample: Sample
     targets: np.ndarray | None
     expected: np.ndarray
-    own_preparation: object
+    own_preparation: keras.layers.Layer | None
 
 
 def _doubts(job, given):

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+from tfq.files import PathLike
 from tfq.optional import require
 
 _BINARY = "LceBconv2d"
@@ -11,7 +12,7 @@ _WORD = 32
 _PRODUCTS = ("convolution", "MatMul")
 
 
-def sizes(path):
+def sizes(path: PathLike) -> list[tuple[str, str, int, int]]:
     """(name, operator, bytes, bytes in float32) of each operator with constants; a constant that two share counts once.
 
     Names are those of the layers, or of the operators where the file holds no names. A word of a binary convolution counts as 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from tfq.export.errors import ExportError
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from tfq.export.sample import Sample
 
-    Predict = Callable[[np.ndarray], np.ndarray]
+# From a batch of images to logits.
+Predict: TypeAlias = "Callable[[np.ndarray], np.ndarray]"
 
 
 class Lossy(NamedTuple):

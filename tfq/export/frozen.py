@@ -1,8 +1,11 @@
 """Kernels as the numbers that quantization gave them, and inputs on their grid, for converters that would do it again."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 from tfq import walk
+from tfq.backend.keras import keras
 from tfq.convert.kernels import array
 from tfq.export import low_bit
 from tfq.optional import require
@@ -13,7 +16,7 @@ _BYTE = 8
 
 
 @contextlib.contextmanager
-def frozen_kernels(model):
+def frozen_kernels(model: keras.Model) -> Iterator[list[Any]]:
     """As long as the context lasts, the quantized kernels of a model are plain numbers in whatever is traced of it.
 
     Else the trace holds the latent kernels and what quantizes them. TensorFlow's converter folds that where a kernel is small,
@@ -39,7 +42,7 @@ def _giving(tf, kernel):
 
 
 @contextlib.contextmanager
-def byte_inputs(model):
+def byte_inputs(model: keras.Model) -> Iterator[None]:
     """Likewise inputs of 8 bits (DoReFa, LSQ), a grid of 256 levels from 0 on, are TensorFlow's own notation of it.
 
     The converter to integers takes that grid over instead of measuring one.

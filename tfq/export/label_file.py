@@ -1,12 +1,14 @@
 """Names of the classes in the files of formats that have no place of their own for them."""
 
 import zipfile
+from collections.abc import Iterable
+from pathlib import Path
 
 FILENAME = "labels.txt"
 FOLDER = "assets.extra"  # which TensorFlow leaves to the user
 
 
-def add(path, labels):
+def add(path: Path, labels: Iterable[str]) -> None:
     """Put `labels.txt`, a name a line, into an artifact.
 
     A SavedModel gets it as `assets.extra/labels.txt`; a `.keras` file, which is a zip file, as one more member. TFLite files get
@@ -25,7 +27,7 @@ def add(path, labels):
         archive.writestr(zipfile.ZipInfo(FILENAME), text)  # whose date is always the same
 
 
-def read(path):
+def read(path: Path) -> tuple[str, ...]:
     """The names that `add` put into an artifact; none where it did not."""
     if path.is_dir():
         file = path / FOLDER / FILENAME

@@ -6,6 +6,7 @@ from tfq.backend.keras import keras
 from tfq.convert import kernels
 from tfq.convert.layers import Call, Unsupported, converter_of, does_nothing
 from tfq.export.errors import ExportError
+from tfq.export.sample import Statistics
 from tfq.keras_graph import has_graph, inputs_of, layer_of, nodes, outputs_of
 
 # 0 to 255 in front of such a layer are a few units behind it; pixels that were scaled before would be less than one step apart.
@@ -22,7 +23,7 @@ _ARITHMETIC = {
 }
 
 
-def own_preparation(model):
+def own_preparation(model: keras.Model) -> keras.layers.Layer | None:
     """The layer that brings pixels from 0 to 255 to a small range; None where a layer of another kind takes them first.
 
     Args:
@@ -60,7 +61,7 @@ def _keeps_pixels(layer):
     return is_identity or does_nothing(layer) or type(layer).__name__ in _MOVES_PIXELS
 
 
-def check_once(model, mean, std):
+def check_once(model: keras.Model, mean: Statistics | None, std: Statistics | None) -> None:
     """Raise ExportError where statistics would prepare pixels that the model prepares itself.
 
     Args:
@@ -69,7 +70,7 @@ def check_once(model, mean, std):
         std: likewise.
     """
     layer = own_preparation(model) if mean is not None and has_graph(model) else None
-    if layer is None:
+    if layer is None or mean is None or std is None:
         return
     # With which (x / 255 - mean) / std is x.
     if not (np.allclose(mean, 0, atol=1e-3) and np.allclose(std, 1 / 255, rtol=1e-2)):
@@ -89,7 +90,7 @@ def _scale(node):
     if type(layer) not in (keras.layers.Rescaling, keras.layers.Normalization):
         return np.inf
     try:
-        ((_, attributes),) = converter_of(layer)(Call(layer.name, layer, [shape], None))
+        ((_, attributes),) = converter_of(layer)(Call(layer.name, layer, [shape], None))  # type: ignore[misc]
     except Unsupported:
         return np.inf
     return np.abs(attributes["scale"]).max()

@@ -5,13 +5,17 @@ import json
 import re
 import textwrap
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfq import data
 from tfq.backend.keras import is_legacy, load_model
 from tfq.data import names
+from tfq.data.dataset import Dataset
 from tfq.export.errors import ExportError
+from tfq.export.sample import Statistics
 from tfq.export.verify import FEWEST_IMAGES
 from tfq.optional import require
 from tfq.training import checkpoint, run_data
@@ -26,7 +30,13 @@ class RunError(ExportError):
     """There is no run, or no model, to export; the message says what was looked for."""
 
 
-def read(path, images=None, pixel_mean=None, pixel_std=None, count=None):
+def read(
+    path: Path,
+    images: np.ndarray | tuple[()] | None = None,
+    pixel_mean: Statistics | None = None,
+    pixel_std: Statistics | None = None,
+    count: int | None = None,
+) -> tuple[Any, Any, Statistics | None, Statistics | None]:
     """The model of a run or of a file, with what the run says of its images.
 
     Args:
@@ -114,12 +124,12 @@ def _test_images(flags, path, mean, std, count):
     return dataset.x_test[:count], mean, std
 
 
-def test_labels(path, count):
+def test_labels(path: Path, count: int) -> np.ndarray:
     """The right classes of the first `count` test images of a run's data set, integers (count,)."""
     return _dataset(RunDirectory(path).read_flags() or {}, path).y_test[:count]
 
 
-def class_names(path):
+def class_names(path: Path) -> tuple[str, ...]:
     """Names of the classes of a run: of its summary, else of its data set; none where neither has them, or of a model file."""
     directory = RunDirectory(path)
     if directory.summary.exists():
@@ -150,7 +160,7 @@ def _dataset(flags, path):
     return dataset
 
 
-def check_data(path, dataset):
+def check_data(path: Path, dataset: Dataset) -> None:
     """Raise RunError where a data set is not that of the run in the directory `path`, as far as the run says which it is of."""
     try:
         known = run_data.read(RunDirectory(path))

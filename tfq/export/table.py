@@ -1,9 +1,11 @@
 """How many bytes each layer of an exported file takes, against float32."""
 
+from collections.abc import Sequence
+
 from tfq.terminal import table
 
 
-def by_layer(rows):
+def by_layer(rows: Sequence[tuple[str, str, int, int]]) -> str:
     """Table of (name, kind, bytes, bytes in float32) of whatever holds weights; their totals last.
 
     Bytes of the graph itself and of the container are not among them.

@@ -1,15 +1,17 @@
 """Whether an exported artifact computes what the Keras model computes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tfq import walk
-from tfq.backend.keras import ops
+from tfq.backend.keras import keras, ops
 from tfq.convert import layers
 from tfq.convert.boundary import NEAR, relative_distance
 from tfq.convert.kernels import array
 from tfq.export.errors import ExportError
+from tfq.export.format import Lossy
 from tfq.quantizers.base import Quantizer
 
 # Largest difference of two logits, over the largest logit, that the order of float32 sums explains: measured 3e-5 at most.
@@ -45,7 +47,7 @@ class Agreement:
     unexplained: int | None = None
 
     @property
-    def within_tolerance(self):
+    def within_tolerance(self) -> float:
         """Share of the images that differ by no more than `TOLERANCE`."""
         return 1 - self.beyond / self.images
 
@@ -62,7 +64,7 @@ class Agreement:
         )
 
 
-def check_images(model, images):
+def check_images(model: keras.Model, images: np.ndarray) -> None:
     """Raise ExportError unless `images` are float32, finite, fit the one input of `model`, and are enough to judge by."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ExportError(
@@ -81,7 +83,14 @@ def check_images(model, images):
         raise ExportError("the images to compare on hold values that are not finite")
 
 
-def compare(name, model, predict, images, lossy=None, expected=None):
+def compare(
+    name: str,
+    model: keras.Model,
+    predict: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    lossy: Lossy | None = None,
+    expected: np.ndarray | None = None,
+) -> Agreement:
     """Compare the logits of an artifact with those of the model.
 
     Every image must agree within `TOLERANCE`, but for one in which a value lies so near to a boundary of its quantizer (`NEAR`)
@@ -120,7 +129,7 @@ def compare(name, model, predict, images, lossy=None, expected=None):
     return agreement
 
 
-def agree(logits, expected):
+def agree(logits: np.ndarray, expected: np.ndarray) -> Agreement:
     """`Agreement` of two arrays of logits, (N, classes); of other shapes all values of an image are compared."""
     if logits.shape != expected.shape:
         raise ExportMismatch(f"the artifact gives logits of shape {logits.shape}, the model of shape {expected.shape}")
@@ -135,7 +144,7 @@ def agree(logits, expected):
     )
 
 
-def top1(logits, expected, largest=None):
+def top1(logits: np.ndarray, expected: np.ndarray, largest: float | np.ndarray | None = None) -> np.ndarray:
     """The class that logits give each image, (N,).
 
     Two classes that `expected` has within `TOLERANCE` of each other are one: where the order of sums decides between them, the
@@ -278,7 +287,7 @@ class _Watching:
         return relative_distance(values, rule, deviation).reshape(len(values), -1).min(axis=1)
 
 
-def keras_logits(model, images):
+def keras_logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """The logits of a model, float32 (N, classes)."""
     return np.asarray(model.predict(images, batch_size=_BATCH_SIZE, verbose=0), dtype=np.float32)
 

@@ -1,8 +1,18 @@
 """Whether the operations of a graph fit together, found out from shapes alone, before anything is allocated."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 from tfq.graph.shapes import window
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tfq.graph.nodes import Graph
+    from tfq.graph.operations import Node
+
 
 INPUT = "input"
 
@@ -14,7 +24,7 @@ class GraphError(ValueError):
     """A graph that is none: the message names the operation and what is wrong with it."""
 
 
-def infer(graph) -> dict[str, tuple]:
+def infer(graph: Graph) -> dict[str, tuple]:
     """Shape of each operation's result, without the batch axis; a `Graph` has them as `shapes`.
 
     Args:
@@ -63,14 +73,14 @@ def _check_pixels(graph):
 # --- what the rules of operations have in common
 
 
-def one(node, shapes: list[tuple]) -> tuple:
+def one(node: Node, shapes: list[tuple]) -> tuple:
     """The shape of the only input."""
     if len(shapes) != 1:
         raise GraphError(f"{node.name!r} takes one tensor; got {len(shapes)}")
     return shapes[0]
 
 
-def image(node, shapes: list[tuple]) -> tuple:
+def image(node: Node, shapes: list[tuple]) -> tuple:
     """The shape of the only input, which is an image: (height, width, channels)."""
     shape = one(node, shapes)
     if len(shape) != 3:
@@ -78,7 +88,7 @@ def image(node, shapes: list[tuple]) -> tuple:
     return shape
 
 
-def moved(node, shape: tuple, covered: tuple) -> tuple:
+def moved(node: Any, shape: tuple, covered: tuple) -> tuple:
     """Height and width of the result of moving a window of size `covered` over `shape`, by `node.strides` and `node.padding`."""
     axes = zip(shape[:2], covered, node.strides, strict=True)
     windows = [window(*axis, padding=node.padding) for axis in axes]
@@ -91,7 +101,7 @@ def moved(node, shape: tuple, covered: tuple) -> tuple:
     return size
 
 
-def filters(node, out: int) -> None:
+def filters(node: Any, out: int) -> None:
     """Raise unless the biases and scales of a kernel are those of `out` filters."""
     if node.bias is not None and len(node.bias) != out:
         raise GraphError(f"{node.name!r} has {len(node.bias)} biases for {out} outputs")

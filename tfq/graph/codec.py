@@ -1,6 +1,7 @@
 """A graph as JSON values, bit planes and floats, and back; the layout is in docs/packed-format.md."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def _encode_node(node, before, arrays):
     return content
 
 
-def decode(content, arrays: Arrays) -> g.Graph:
+def decode(content: Any, arrays: Arrays) -> g.Graph:
     """The graph that `encode` made this of.
 
     Args:

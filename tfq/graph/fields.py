@@ -6,7 +6,7 @@ What is read may come from anyone: each value is checked before it is used, and 
 import math
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ class Sizes:
     counts: tuple
     low: int
 
-    def __init__(self, *counts: int, low: int = 1):
+    def __init__(self, *counts: int, low: int = 1) -> None:
         object.__setattr__(self, "counts", counts)
         object.__setattr__(self, "low", low)
 
@@ -49,24 +49,24 @@ class Sizes:
 class Arrays:
     """Where the arrays of the operations come from, or go to: two streams, of bytes (bit planes) and of float32 values."""
 
-    def __init__(self, planes=None, floats=None):
-        self._left = {"planes": planes, "floats": floats}
+    def __init__(self, planes: np.ndarray | None = None, floats: np.ndarray | None = None) -> None:
+        self._left: dict[str, Any] = {"planes": planes, "floats": floats}
         self.planes, self.floats = [], []
 
-    def put_floats(self, values) -> int:
+    def put_floats(self, values: np.ndarray) -> int:
         """Append values; returns their number."""
         self.floats.append(np.ascontiguousarray(values, dtype="<f4").ravel())
         return int(self.floats[-1].size)
 
-    def take_floats(self, shape):
+    def take_floats(self, shape: tuple[int, ...]) -> np.ndarray:
         """The next values, in this shape."""
         return self._take("floats", math.prod(shape)).reshape(shape)
 
-    def take_planes(self, count, weights):
+    def take_planes(self, count: int, weights: int) -> np.ndarray:
         """The next `count` planes of `weights` bits each."""
         return self._take("planes", count * -(-weights // 8)).reshape(count, -1)
 
-    def check_empty(self):
+    def check_empty(self) -> None:
         """Raise unless all was taken."""
         for name, left in self._left.items():
             if len(left):
@@ -80,13 +80,13 @@ class Arrays:
         return left[:count]
 
 
-def shown(value) -> str:
+def shown(value: Any) -> str:
     """A value of a file in an error: never long, never more than a line."""
     text = ascii(value) if type(value) in (str, int, float, bool, type(None)) else f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def check_keys(content, required, optional=()):
+def check_keys(content: Any, required: Iterable[str], optional: Iterable[str] = ()) -> None:
     """Raise unless a JSON value is an object of these keys."""
     if type(content) is not dict:
         raise GraphError(f"expected an object; got {shown(content)}")
@@ -101,11 +101,11 @@ def check_keys(content, required, optional=()):
 class Codec:
     """How the values of one type are written and read; they are JSON values themselves here."""
 
-    def encode(self, value, arrays: Arrays):
+    def encode(self, value: Any, arrays: Arrays) -> Any:
         """The JSON value; arrays go into `arrays` and leave their length."""
         return value
 
-    def decode(self, value, arrays: Arrays):
+    def decode(self, value: Any, arrays: Arrays) -> Any:
         """The value that a JSON value of a file, which may be anything, stands for.
 
         Raises:
@@ -113,7 +113,7 @@ class Codec:
         """
         raise NotImplementedError
 
-    def version(self, value) -> int:
+    def version(self, value: Any) -> int:
         """The oldest version of a file that holds a value."""
         return 1
 
@@ -256,7 +256,7 @@ def codec_of(kind: Any, where: str) -> Codec:
         return _OF_TYPES[kind]
     if origin in (typing.Union, types.UnionType) and type(None) in arguments:
         # None is the default, which is left out.
-        rest = typing.Union[tuple(argument for argument in arguments if argument is not type(None))]  # noqa: UP007
+        rest: Any = typing.Union[tuple(argument for argument in arguments if argument is not type(None))]  # noqa: UP007
         return codec_of(rest, where)
     if origin is typing.Literal:
         return _OneOf(*arguments)

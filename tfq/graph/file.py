@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from tfq import files, optional
+from tfq.files import PathLike
 from tfq.graph import codec
+from tfq.graph import nodes as g
 from tfq.graph.check import GraphError
 
 # The newest version that is read. A file is written in the oldest one that holds its graph: see `codec.version`.
@@ -29,7 +31,7 @@ class FileError(ValueError):
     """A file that is no `.tfq` file, is damaged, or is of a later version; one line that says which."""
 
 
-def write(graph, path):
+def write(graph: g.Graph, path: PathLike) -> None:
     """Write a graph; the file appears whole or not at all.
 
     Args:
@@ -55,7 +57,7 @@ def write(graph, path):
         read(temporary)  # what could not be read again is not written
 
 
-def read(path):
+def read(path: PathLike) -> g.Graph:
     """Read a file.
 
     Args:

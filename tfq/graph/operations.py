@@ -19,7 +19,7 @@ One class says all that a graph needs to know. An operation of one's own is a cl
 import dataclasses
 import typing
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -63,15 +63,19 @@ class Operation:
         codecs: how the value of each is written and read, by its name.
     """
 
-    node: type
-    attributes: tuple
-    codecs: dict
+    node: type[Node]
+    attributes: tuple[dataclasses.Field, ...]
+    codecs: dict[str, fields.Codec]
 
 
 _OPERATIONS = {}
 
 
-def register_operation(node: type) -> type:
+# An operation as its decorator leaves it.
+NodeClass = TypeVar("NodeClass", bound=type)
+
+
+def register_operation(node: NodeClass) -> NodeClass:
     """Make files hold an operation; gives its class back, as a decorator does.
 
     A file with the operation is read where it has been registered, and refused elsewhere.
@@ -87,7 +91,7 @@ def register_operation(node: type) -> type:
     """
     if not (isinstance(node, type) and issubclass(node, Node) and dataclasses.is_dataclass(node)):
         raise TypeError(f"an operation is a dataclass that subclasses tfq.graph.Node; got {node!r}")
-    if "__dataclass_params__" not in vars(node) or not node.__dataclass_params__.frozen:
+    if "__dataclass_params__" not in vars(node) or not vars(node)["__dataclass_params__"].frozen:
         raise TypeError(f"operation {node.__name__} must be decorated with @dataclass(frozen=True)")
     for method in ("infer", "compute"):
         if getattr(node, method) is getattr(Node, method):

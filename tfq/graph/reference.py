@@ -3,15 +3,23 @@
 Each operation says how it is computed, in float64 (`Node.compute`); here they are run one after another.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfq.graph import shapes
 from tfq.graph.check import INPUT
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def run(graph, images: np.ndarray) -> np.ndarray:
+    from tfq.graph.nodes import Graph
+
+
+def run(graph: Graph, images: np.ndarray) -> np.ndarray:
     """The results of a graph.
 
     Args:
@@ -27,7 +35,7 @@ def run(graph, images: np.ndarray) -> np.ndarray:
     return tensors(graph, images)[graph.nodes[-1].name]
 
 
-def tensors(graph, images: np.ndarray) -> dict[str, np.ndarray]:
+def tensors(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
     """The result of each operation by its name, and the images as they go in, float64."""
     if images.dtype == np.uint8:
         if graph.pixel_mean is None:
@@ -46,7 +54,7 @@ def padded(x: np.ndarray, sizes: tuple, strides: tuple, dilations: tuple, paddin
     return np.pad(x, [(0, 0), *margins, (0, 0)], constant_values=value)
 
 
-def taps(x: np.ndarray, sizes, strides, dilations) -> Iterator[np.ndarray]:
+def taps(x: np.ndarray, sizes: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Iterator[np.ndarray]:
     """What each tap of a window sees, row by row: (n, height, width, channels)."""
     height, width = (shapes.window(*axis, "valid").out for axis in zip(x.shape[1:3], sizes, strides, dilations, strict=True))
     for i in range(sizes[0]):
@@ -57,7 +65,7 @@ def taps(x: np.ndarray, sizes, strides, dilations) -> Iterator[np.ndarray]:
             yield x[:, rows, columns]
 
 
-def correlate(x: np.ndarray, kernel: np.ndarray, strides, dilations, groups: int = 1) -> np.ndarray:
+def correlate(x: np.ndarray, kernel: np.ndarray, strides: Sequence[int], dilations: Sequence[int], groups: int = 1) -> np.ndarray:
     """sum over the taps (i, j) and channels c of x[:, i, j, c] kernel[i, j, c, filter], without padding.
 
     Args:
@@ -68,7 +76,7 @@ def correlate(x: np.ndarray, kernel: np.ndarray, strides, dilations, groups: int
         groups: parts of the channels, each seen by a part of the filters.
     """
     sizes, of_group, of_filters = kernel.shape[:2], kernel.shape[2], kernel.shape[3] // groups
-    total = 0.0
+    total: Any = 0.0
     for seen, weights in zip(taps(x, sizes, strides, dilations), kernel.reshape(-1, *kernel.shape[2:]), strict=True):
         parts = [
             seen[..., group * of_group : (group + 1) * of_group] @ weights[:, group * of_filters : (group + 1) * of_filters]
@@ -78,7 +86,7 @@ def correlate(x: np.ndarray, kernel: np.ndarray, strides, dilations, groups: int
     return total
 
 
-def pool(x: np.ndarray, sizes, strides, padding: str, reduce: Callable) -> np.ndarray:
+def pool(x: np.ndarray, sizes: Sequence[int], strides: Sequence[int], padding: str, reduce: Callable) -> np.ndarray:
     """`reduce` over the windows; it leaves out NaN, which is what lies outside of the image."""
     how = (sizes, strides, (1, 1))
-    return reduce(list(taps(padded(x, *how, padding, np.nan), *how)), axis=0)
+    return reduce(list(taps(padded(x, *how, padding, np.nan), *how)), axis=0)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """How windows move over a tensor, and what "same" pads."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -18,7 +19,7 @@ class Window(NamedTuple):
     after: int
 
 
-def window(length, size, stride, dilation=1, padding="same"):
+def window(length: int, size: int, stride: int, dilation: int = 1, padding: str = "same") -> Window:
     """The `Window` of a kernel or pool of `size` on an axis of `length`; "same" pads as TensorFlow does."""
     reach = (size - 1) * dilation + 1
     if padding == "valid":
@@ -28,6 +29,6 @@ def window(length, size, stride, dilation=1, padding="same"):
     return Window(out, total // 2, total - total // 2)
 
 
-def as_image(shape):
+def as_image(shape: Sequence[int]) -> tuple[int, int, int]:
     """Any shape as (height, width, channels)."""
-    return tuple(shape) if len(shape) == 3 else (math.prod(shape[:-1]), 1, shape[-1])
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 else (math.prod(shape[:-1]), 1, shape[-1])

@@ -1,10 +1,12 @@
 """A quantizer as a layer of its own."""
 
+from typing import Any
+
 from tfq import quantizers
 from tfq.backend.gradients import promote
-from tfq.backend.keras import keras, ops
-from tfq.layers.state import arguments, state_of
-from tfq.quantizers.base import register
+from tfq.backend.keras import Shape, Tensor, keras, ops
+from tfq.layers.state import QuantizerState, arguments, state_of
+from tfq.quantizers.base import QuantizerLike, register
 
 
 @register
@@ -19,18 +21,18 @@ class QuantActivation(keras.layers.Layer):
         ValueError: it is a quantizer of kernels or gradients.
     """
 
-    def __init__(self, input_quantizer, **kwargs):
+    def __init__(self, input_quantizer: QuantizerLike, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
-        self._input_state = None
+        self._input_state: QuantizerState | None = None
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Add what the quantizer keeps."""
         self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
         super().build(input_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Quantize `inputs`."""
         if self.input_quantizer is None:
             return inputs
@@ -40,14 +42,14 @@ class QuantActivation(keras.layers.Layer):
         return ops.cast(self.input_quantizer(inputs, **self.input_arguments), inputs.dtype)
 
     @property
-    def input_arguments(self):
+    def input_arguments(self) -> dict[str, Any]:
         """What `input_quantizer` takes next to the inputs: what it keeps in this layer."""
         return arguments(self.input_quantizer, self._input_state)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the inputs."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
         return {**super().get_config(), "input_quantizer": quantizers.serialize(self.input_quantizer)}

@@ -1,6 +1,8 @@
 """Average pooling that is the same on every backend."""
 
-from tfq.backend.keras import REPEATS_EDGES, is_legacy, keras, ops
+from typing import TYPE_CHECKING
+
+from tfq.backend.keras import REPEATS_EDGES, Tensor, is_legacy, keras, ops
 from tfq.layers import padding
 from tfq.quantizers.base import register
 
@@ -15,7 +17,7 @@ class AveragePooling2D(keras.layers.AveragePooling2D):
     shapes are those of the Keras layer.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         """The means of `inputs`."""
         if not REPEATS_EDGES or self.padding != "same":
             return super().call(inputs)
@@ -31,4 +33,5 @@ class AveragePooling2D(keras.layers.AveragePooling2D):
 
 
 # tf_keras is TensorFlow.
-AveragePooling2D = keras.layers.AveragePooling2D if is_legacy else register(AveragePooling2D)
+if not TYPE_CHECKING:
+    AveragePooling2D = keras.layers.AveragePooling2D if is_legacy else register(AveragePooling2D)

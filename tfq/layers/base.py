@@ -1,15 +1,18 @@
 """The contract of the quantized layers: what an operation on quantized operands states, and what is then done for it."""
 
 import contextlib
+from typing import Any
 
 from tfq import constraints, quantizers
 from tfq.backend.gradients import promote
-from tfq.backend.keras import UNCAST, is_legacy, keras, ops
+from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
 from tfq.layers.gradient import QuantGradient
-from tfq.layers.state import arguments, state_of
+from tfq.layers.signature import ConstructorSignature
+from tfq.layers.state import QuantizerState, arguments, state_of
+from tfq.quantizers.base import QuantizerLike
 
 
-class QuantizedLayer:
+class QuantizedLayer(LayerMixin):
     """Mixin, in front of a Keras layer, that quantizes its input, kernel and output gradient.
 
         y = activation(quantized_op(input_quantizer(x), kernel_quantizer(W)) + b)
@@ -48,10 +51,18 @@ class QuantizedLayer:
     kernel_name = "kernel"
     constraint_argument = "kernel_constraint"
 
+    __signature__ = ConstructorSignature()
     _calls_running = 0
     _kernel_has_passed = False
 
-    def __init__(self, *args, input_quantizer=None, kernel_quantizer=None, gradient_quantizer=None, **kwargs):
+    def __init__(
+        self,
+        *args: Any,
+        input_quantizer: QuantizerLike = None,
+        kernel_quantizer: QuantizerLike = None,
+        gradient_quantizer: QuantizerLike = None,
+        **kwargs: Any,
+    ) -> None:
         # Set before Keras' constructor runs, which may already add weights.
         self._kernel_is_quantized = kernel_quantizer is not None
         if self.constraint_argument in kwargs:
@@ -62,12 +73,14 @@ class QuantizedLayer:
         self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
         self.kernel_quantizer = quantizers.get_for_kernel(kernel_quantizer)
         self.gradient_quantizer = quantizers.get_for_gradients(gradient_quantizer)
-        self._quantize_gradient = self._kernel_state = self._input_state = None
+        self._quantize_gradient: QuantGradient | None = None
+        self._kernel_state: QuantizerState | None = None
+        self._input_state: QuantizerState | None = None
         if self.gradient_quantizer is not None and not getattr(self.gradient_quantizer, "is_off", False):
             # It must not cast to a policy of its own, the global one, what this layer gives.
             self._quantize_gradient = QuantGradient(self.gradient_quantizer, name=f"{self.name}_gradient", autocast=False)
 
-    def quantized_op(self, inputs, kernel):
+    def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The operation of this layer, without bias and activation.
 
         Args:
@@ -76,17 +89,17 @@ class QuantizedLayer:
         """
         raise NotImplementedError(f"{self.name}: {type(self).__name__} has no quantized_op(inputs, kernel)")
 
-    def scale_outputs(self, outputs, inputs):
+    def scale_outputs(self, outputs: Tensor, inputs: Tensor) -> Tensor:
         """What `quantized_op` gave, scaled by what is known of the `inputs` before their quantizer: here, as it is."""
         return outputs
 
     @property
-    def latent_kernel(self):
+    def latent_kernel(self) -> Any:
         """The weight that is trained and saved."""
         return getattr(self, self.kernel_name)
 
     @property
-    def quantized_kernel(self):
+    def quantized_kernel(self) -> Tensor:
         """The kernel as the forward pass uses it."""
         if self._calls_running:
             self._kernel_has_passed = True
@@ -95,12 +108,12 @@ class QuantizedLayer:
         return self.kernel_quantizer(self.latent_kernel, **self.kernel_arguments)
 
     @property
-    def kernel_arguments(self):
+    def kernel_arguments(self) -> dict[str, Any]:
         """What `kernel_quantizer` takes next to the kernel: the axes of its filters, and what it keeps in this layer."""
         return arguments(self.kernel_quantizer, self._kernel_state, self.channel_axis)
 
     @property
-    def input_arguments(self):
+    def input_arguments(self) -> dict[str, Any]:
         """What `input_quantizer` takes next to the inputs: what it keeps in this layer."""
         return arguments(self.input_quantizer, self._input_state)
 
@@ -111,22 +124,22 @@ class QuantizedLayer:
         found = next(of_keras)
         return None if found is keras.layers.Layer else found
 
-    def stock(self):
+    def stock(self) -> keras.layers.Layer | None:
         """A new layer of Keras with the same options, without quantizers; None where there is no such class."""
-        cls = self.stock_class()
+        cls: Any = self.stock_class()
         if cls is None:
             return None
         config = self.get_config()
         return cls.from_config({name: config[name] for name in cls.get_config(self)})
 
-    def add_weight(self, *args, **kwargs):
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, but a mixed-precision policy does not cast a kernel that has yet to be quantized."""
         name = kwargs.get("name") or (args[0] if args else None)
         if name == self.kernel_name and self._kernel_is_quantized:
             kwargs = {**kwargs, **UNCAST}
         return super().add_weight(*args, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Add the weights of the Keras layer, what its quantizers keep, and the key of the gradient noise."""
         super().build(input_shape)
         name, shape = f"{self.name}_kernel", self.latent_kernel.shape
@@ -135,7 +148,7 @@ class QuantizedLayer:
         if self._quantize_gradient is not None:
             self._quantize_gradient.build(self.compute_output_shape(input_shape))
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """As in Keras; where a file of weights alone has none for this layer, say how those of Keras' own layer come in.
 
         Raises:
@@ -148,7 +161,7 @@ class QuantizedLayer:
             )
         super().load_own_variables(store)
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; the first call sees to it that the kernel is quantized."""
         if self._kernel_has_passed or self.kernel_quantizer is None:
             return super().__call__(*args, **kwargs)
@@ -158,7 +171,7 @@ class QuantizedLayer:
             self._check_kernel_has_passed()
         return outputs
 
-    def compute_output_spec(self, *args, **kwargs):
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras 3, which does not run `call` for it where a shape is enough; one of a subclass runs once, to be checked."""
         if not (self._kernel_has_passed or self.kernel_quantizer is None or self._is_of_contract()):
             with self._watching():
@@ -166,13 +179,13 @@ class QuantizedLayer:
             self._check_kernel_has_passed()
         return super().compute_output_spec(*args, **kwargs)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """The operation on quantized operands, bias and activation; in training the output gradient is quantized too."""
         inputs = promote(inputs, self.compute_dtype)  # Keras leaves integers as they are
         outputs = super().call(inputs) if self._is_stock() else self._on_quantized_operands(inputs, training)
         return outputs if self._quantize_gradient is None else self._quantize_gradient(outputs, training=training)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
         return {
             **super().get_config(),
@@ -238,7 +251,7 @@ def _is_symbolic(outputs):
     return not is_legacy and any(isinstance(output, keras.KerasTensor) for output in keras.tree.flatten(outputs))
 
 
-def latent_kernel(layer):
+def latent_kernel(layer: keras.layers.Layer) -> Any:
     """The kernel of any layer as it is trained and saved, Keras' own and larq's too; None where it is not built, or has none."""
     for name in (getattr(layer, "kernel_name", "kernel"), "depthwise_kernel"):  # the latter of tf_keras and larq
         kernel = getattr(layer, name, None)
@@ -247,6 +260,6 @@ def latent_kernel(layer):
     return None
 
 
-def quantized_kernel(layer):
+def quantized_kernel(layer: keras.layers.Layer) -> Tensor:
     """Likewise, as the forward pass uses it; of a built layer that has a `kernel_quantizer`."""
     return layer.quantized_kernel if isinstance(layer, QuantizedLayer) else layer.kernel_quantizer(latent_kernel(layer))

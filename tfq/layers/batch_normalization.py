@@ -1,7 +1,9 @@
 """Batch normalization that trains with TensorFlow's fused op."""
 
+from typing import TYPE_CHECKING
+
 from tfq.backend.fused import fused_batch_norm
-from tfq.backend.keras import is_legacy, keras, ops
+from tfq.backend.keras import Tensor, is_legacy, keras, ops
 from tfq.quantizers.base import register
 
 # Below this the fused op silently uses this value instead.
@@ -17,7 +19,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     synchronized or float64 statistics, an epsilon below 1.001e-5, inference, other backends) takes the path of Keras.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
         """Normalize `inputs`; in training also update the moving statistics."""
         if training and self.trainable and mask is None and self._can_fuse(inputs):
             return self._fused_training_step(inputs)
@@ -52,4 +54,5 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 # tf_keras' own layer is fused itself. The name is that of Keras' layer, since weight files go by it: each reads the other's.
-BatchNormalization = keras.layers.BatchNormalization if is_legacy else register(BatchNormalization)
+if not TYPE_CHECKING:
+    BatchNormalization = keras.layers.BatchNormalization if is_legacy else register(BatchNormalization)

@@ -1,9 +1,11 @@
 """Two-dimensional convolution with quantized operands."""
 
-from tfq.backend.keras import keras, ops
+from typing import TYPE_CHECKING, Any
+
+from tfq.backend.keras import Tensor, keras, ops
 from tfq.layers.convolution import QuantizedConvolution
 from tfq.layers.input_scale import InputScale
-from tfq.quantizers.base import register
+from tfq.quantizers.base import QuantizerLike, register
 
 
 @register
@@ -32,7 +34,20 @@ class QuantConv2D(InputScale, QuantizedConvolution, keras.layers.Conv2D):
             a quantizer of another operand, such as `XnorWeights()` for the inputs.
     """
 
-    def quantized_op(self, inputs, kernel):
+    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
+
+        def __init__(
+            self,
+            *args: Any,
+            input_quantizer: QuantizerLike = None,
+            kernel_quantizer: QuantizerLike = None,
+            gradient_quantizer: QuantizerLike = None,
+            pad_values: int = 0,
+            kmap: bool = False,
+            **kwargs: Any,
+        ) -> None: ...
+
+    def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The convolution."""
         inputs, padding = self.padded(inputs)
         return ops.conv(inputs, kernel, list(self.strides), padding, self.data_format, self.dilation_rate)

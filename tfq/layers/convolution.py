@@ -1,8 +1,9 @@
 """What every quantized convolution has: values to pad its quantized inputs with."""
 
 import numbers
+from typing import Any
 
-from tfq.backend.keras import ops
+from tfq.backend.keras import Shape, Tensor, ops
 from tfq.layers import padding
 from tfq.layers.base import QuantizedLayer
 
@@ -21,7 +22,7 @@ class QuantizedConvolution(QuantizedLayer):
         ValueError: `pad_values` is not 0, 1 or -1, or does not fit `padding`.
     """
 
-    def __init__(self, *args, pad_values=0, **kwargs):
+    def __init__(self, *args: Any, pad_values: int = 0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         number = isinstance(pad_values, numbers.Real) and not isinstance(pad_values, bool)
         if not number or pad_values not in (0, 1, -1):
@@ -30,7 +31,7 @@ class QuantizedConvolution(QuantizedLayer):
             raise ValueError(f"{self.name}: pad_values={pad_values} needs padding='same'; got padding={self.padding!r}")
         self.pad_values = int(pad_values)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Add the weights; the size of a padding that is ours to make must be known."""
         super().build(input_shape)
         strides_one = all(stride == 1 for stride in self.strides)
@@ -40,7 +41,7 @@ class QuantizedConvolution(QuantizedLayer):
                 f"{'height and width' if self.rank == 2 else 'size'}; got input_shape={tuple(input_shape)}"
             )
 
-    def padded(self, inputs, value=None):
+    def padded(self, inputs: Tensor, value: int | None = None) -> tuple[Tensor, str]:
         """Inputs and the `padding` that is left for the operation: "valid" where they are padded here.
 
         Args:
@@ -52,7 +53,7 @@ class QuantizedConvolution(QuantizedLayer):
             return inputs, self.padding
         return ops.pad(inputs, self._pad_widths(inputs.shape), constant_values=value), "valid"
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
         return {**super().get_config(), "pad_values": self.pad_values}
 

@@ -1,8 +1,10 @@
 """Dense layer with quantized operands."""
 
-from tfq.backend.keras import keras, ops
+from typing import TYPE_CHECKING, Any
+
+from tfq.backend.keras import Tensor, keras, ops
 from tfq.layers.base import QuantizedLayer
-from tfq.quantizers.base import register
+from tfq.quantizers.base import QuantizerLike, register
 
 
 @register
@@ -24,6 +26,17 @@ class QuantDense(QuantizedLayer, keras.layers.Dense):
         ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs.
     """
 
-    def quantized_op(self, inputs, kernel):
+    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
+
+        def __init__(
+            self,
+            *args: Any,
+            input_quantizer: QuantizerLike = None,
+            kernel_quantizer: QuantizerLike = None,
+            gradient_quantizer: QuantizerLike = None,
+            **kwargs: Any,
+        ) -> None: ...
+
+    def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The matrix product."""
         return ops.matmul(inputs, kernel)

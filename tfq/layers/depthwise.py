@@ -1,8 +1,10 @@
 """Two-dimensional depthwise convolution with quantized operands."""
 
-from tfq.backend.keras import is_legacy, keras, ops
+from typing import TYPE_CHECKING, Any
+
+from tfq.backend.keras import Tensor, is_legacy, keras, ops
 from tfq.layers.convolution import QuantizedConvolution
-from tfq.quantizers.base import register
+from tfq.quantizers.base import QuantizerLike, register
 
 
 @register
@@ -28,11 +30,23 @@ class QuantDepthwiseConv2D(QuantizedConvolution, keras.layers.DepthwiseConv2D):
             `XnorWeights()` for the inputs.
     """
 
+    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
+
+        def __init__(
+            self,
+            *args: Any,
+            input_quantizer: QuantizerLike = None,
+            kernel_quantizer: QuantizerLike = None,
+            gradient_quantizer: QuantizerLike = None,
+            pad_values: int = 0,
+            **kwargs: Any,
+        ) -> None: ...
+
     channel_axis = (-2, -1)
     kernel_name = "depthwise_kernel" if is_legacy else "kernel"
     constraint_argument = "depthwise_constraint"
 
-    def quantized_op(self, inputs, kernel):
+    def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The convolution of each channel with its own filters."""
         inputs, padding = self.padded(inputs)
         return ops.depthwise_conv(inputs, kernel, self.strides, padding, self.data_format, self.dilation_rate)

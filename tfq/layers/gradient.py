@@ -2,10 +2,11 @@
 
 import random
 import zlib
+from typing import Any
 
 from tfq import quantizers
-from tfq.backend.keras import SHARED_STATE, keras, ops
-from tfq.quantizers.base import register
+from tfq.backend.keras import SHARED_STATE, Shape, Tensor, keras, ops
+from tfq.quantizers.base import QuantizerLike, register
 
 
 @register
@@ -24,19 +25,19 @@ class QuantGradient(keras.layers.Layer):
         ValueError: it is a quantizer of something else.
     """
 
-    def __init__(self, gradient_quantizer, **kwargs):
+    def __init__(self, gradient_quantizer: QuantizerLike, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.gradient_quantizer = quantizers.get_for_gradients(gradient_quantizer)
+        self.gradient_quantizer: Any = quantizers.get_for_gradients(gradient_quantizer)
         if self.gradient_quantizer is None:
             raise ValueError("gradient_quantizer must quantize gradients, such as DoReFaGradients(6); got None")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Add the key: a seed and a counter."""
         self.key = self.add_weight(name="key", shape=(2,), dtype="int32", initializer="zeros", trainable=False, **SHARED_STATE)
         self.key.assign([self._seed(), 0])
         super().build(input_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """`inputs`, with a quantized gradient in training."""
         if not training:
             return inputs
@@ -44,11 +45,11 @@ class QuantGradient(keras.layers.Layer):
         self.key.assign(key + ops.convert_to_tensor([0, 1], dtype="int32"))
         return self.gradient_quantizer(inputs, key)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the inputs."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
         return {**super().get_config(), "gradient_quantizer": quantizers.serialize(self.gradient_quantizer)}
 

@@ -1,12 +1,13 @@
 """The scale K of the inputs, by which XNOR-Net multiplies what comes out of a convolution of signs."""
 
 import math
+from typing import Any
 
-from tfq.backend.keras import ops
+from tfq.backend.keras import LayerMixin, Tensor, ops
 from tfq.quantizers.base import check_flag
 
 
-class InputScale:
+class InputScale(LayerMixin):
     """Mixin, in front of `QuantizedConvolution`, for the scale of the inputs.
 
         K = A * k,   A = mean of |x| over the channels,   k a box filter of value 1 / (number of its cells)
@@ -23,7 +24,7 @@ class InputScale:
         ValueError: `kmap` with groups or without an input quantizer.
     """
 
-    def __init__(self, *args, kmap=False, **kwargs):
+    def __init__(self, *args: Any, kmap: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.kmap = check_flag(kmap, self.name, "kmap")
         if self.kmap and self.groups != 1:
@@ -31,11 +32,11 @@ class InputScale:
         if self.kmap and self.input_quantizer is None:
             raise ValueError(f"{self.name}: kmap=True scales quantized inputs, but input_quantizer is None")
 
-    def scale_outputs(self, outputs, inputs):
+    def scale_outputs(self, outputs: Tensor, inputs: Tensor) -> Tensor:
         """`outputs` times K."""
         return outputs * self._input_scale(inputs) if self.kmap else outputs
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
         return {**super().get_config(), "kmap": self.kmap}
 

@@ -1,7 +1,9 @@
 """What "same" padding adds to an axis."""
 
+from typing import Any
 
-def same(length, window, stride, dilation=1):
+
+def same(length: Any, window: int, stride: int, dilation: int = 1) -> tuple[int, int]:
     """Widths that "same" pads one axis with, in front and behind: the odd one goes behind.
 
     Args:

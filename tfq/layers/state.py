@@ -1,7 +1,9 @@
 """What a quantizer keeps for one layer."""
 
+from typing import Any
+
 from tfq.backend.gradients import read
-from tfq.backend.keras import SHARED_STATE, UNCAST, keras
+from tfq.backend.keras import SHARED_STATE, UNCAST, Shape, Tensor, keras
 from tfq.quantizers.base import KernelQuantizer, Quantizer
 
 
@@ -16,17 +18,17 @@ class QuantizerState(keras.layers.Layer):
         **kwargs: as in `keras.layers.Layer`.
     """
 
-    def __init__(self, quantizer, channel_axis=None, **kwargs):
+    def __init__(self, quantizer: Quantizer, channel_axis: int | tuple[int, ...] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._quantizer = quantizer
         self._axes = _axes(quantizer, channel_axis)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         """Add the variables for an operand of this shape."""
         self.variables_by_name = self._quantizer.build(self._add, tuple(shape), **self._axes)
         super().build(shape)
 
-    def observe(self, x):
+    def observe(self, x: Tensor) -> None:
         """Show the quantizer, in training, what it will quantize."""
         self._quantizer.observe(x, **self.variables_by_name)
 
@@ -37,7 +39,7 @@ class QuantizerState(keras.layers.Layer):
         )
 
 
-def state_of(quantizer, name, shape, channel_axis=None):
+def state_of(quantizer: Any, name: str, shape: Shape, channel_axis: int | tuple[int, ...] | None = None) -> QuantizerState | None:
     """The built state of a quantizer in a layer, or None where it keeps nothing.
 
     Args:
@@ -53,7 +55,7 @@ def state_of(quantizer, name, shape, channel_axis=None):
     return state if state.variables_by_name else None
 
 
-def arguments(quantizer, state, channel_axis=None):
+def arguments(quantizer: Any, state: QuantizerState | None, channel_axis: int | tuple[int, ...] | None = None) -> dict[str, Any]:
     """What a quantizer, or what stands in its place, is called with next to its operand.
 
     Args:

@@ -1,8 +1,10 @@
 """Quantizers, one class per published method, and the contract that they keep."""
 
 import types
+from collections.abc import Callable
+from typing import Any
 
-from tfq.backend.keras import keras
+from tfq.backend.keras import Tensor, keras
 from tfq.quantizers import grids
 from tfq.quantizers.base import (
     Configured,
@@ -10,6 +12,7 @@ from tfq.quantizers.base import (
     InputQuantizer,
     KernelQuantizer,
     Quantizer,
+    QuantizerLike,
     filter_axes,
     register_own,
     registered_own,
@@ -19,6 +22,7 @@ from tfq.quantizers.lsq import LSQInputs, LSQWeights
 from tfq.quantizers.ternary import TernaryWeights
 from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights
 from tfq.ste import straight_through
+from tfq.terminal import one_line
 
 __all__ = [
     "ClippedGradient",
@@ -79,7 +83,7 @@ def register_quantizer(cls: type) -> type:
     return register_own(cls, Quantizer, "KernelQuantizer, InputQuantizer or GradientQuantizer of tfq.quantizers")
 
 
-def get(identifier):
+def get(identifier: QuantizerLike) -> Callable[..., Tensor] | None:
     """The quantizer that `identifier` stands for.
 
     Args:
@@ -101,7 +105,7 @@ def get(identifier):
     raise ValueError(f"expected a quantizer, its name, its configuration or None; got {identifier!r}")
 
 
-def get_for_inputs(identifier):
+def get_for_inputs(identifier: QuantizerLike) -> Callable[..., Tensor] | None:
     """As `get`, for the inputs of a layer.
 
     Raises:
@@ -110,7 +114,7 @@ def get_for_inputs(identifier):
     return _of(("inputs",), get(identifier), "input_quantizer must quantize inputs, such as XnorInputs() or DoReFaInputs(2)")
 
 
-def get_for_gradients(identifier):
+def get_for_gradients(identifier: QuantizerLike) -> Callable[..., Tensor] | None:
     """As `get`, for the gradient at the output of a layer.
 
     Raises:
@@ -123,7 +127,7 @@ def get_for_gradients(identifier):
     return _of(("gradient",), quantizer, rule)
 
 
-def get_for_kernel(identifier):
+def get_for_kernel(identifier: QuantizerLike) -> Callable[..., Tensor] | None:
     """As `get`, for the kernel of a layer; quantizers of inputs serve too.
 
     Raises:
@@ -153,7 +157,7 @@ def _from_config(config):
     try:
         quantizer = keras.saving.deserialize_keras_object(config)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"expected the configuration of a quantizer; got {config!r}: {_one_line(error)}") from error
+        raise ValueError(f"expected the configuration of a quantizer; got {config!r}: {one_line(error)}") from error
     if not _is_quantizer(quantizer):
         raise ValueError(f"expected the configuration of a quantizer; got {config!r}")
     return quantizer
@@ -170,13 +174,9 @@ def _that_saves(quantizer):
     except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             f"expected a quantizer that a model can be saved with, a function or an object with get_config(); got {quantizer!r}: "
-            f"{_one_line(error)}"
+            f"{one_line(error)}"
         ) from error
     return quantizer
-
-
-def _one_line(error):
-    return " ".join(str(error).split())
 
 
 def _by_name(name):
@@ -194,6 +194,6 @@ def _by_name(name):
         ) from error
 
 
-def serialize(quantizer):
+def serialize(quantizer: Callable[..., Tensor] | None) -> dict[str, Any] | None:
     """Dictionary from which `get` makes the same quantizer again; None for None."""
     return None if quantizer is None else keras.saving.serialize_keras_object(quantizer)

@@ -3,11 +3,11 @@
 import json
 import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 
-from tfq.backend.keras import add_custom_objects, is_legacy, keras
+from tfq.backend.keras import Tensor, add_custom_objects, is_legacy, keras
 from tfq.quantizers.grids import Codes, Grid, encode
 
 FULL_PRECISION = 32
@@ -18,8 +18,11 @@ _OWN_PACKAGE = "tfq_own"
 _registered: dict[str, type] = {}
 _own: dict[str, type] = {}
 
+# A class as a decorator of classes leaves it.
+Class = TypeVar("Class", bound=type)
 
-def register(cls, package="tfq"):
+
+def register(cls: Class, package: str = "tfq") -> Class:
     """Make Keras find the class by name when it reads a saved model."""
     _registered[cls.__name__] = cls
     if is_legacy:
@@ -53,21 +56,21 @@ def registered_own(base: type) -> dict[str, type]:
     return {name: cls for name, cls in _own.items() if issubclass(cls, base)}
 
 
-def check_bits(bits, owner):
+def check_bits(bits: Any, owner: str) -> int:
     """`bits` as an integer of Python if it is 1 to 16, or 32 (off); raise ValueError otherwise."""
     if not _is_integer(bits) or not (1 <= bits <= 16 or bits == FULL_PRECISION):
         raise ValueError(f"{owner}: bits must be an integer from 1 to 16, or 32 (off); got bits={bits!r}")
     return int(bits)
 
 
-def check_seed(seed, owner):
+def check_seed(seed: Any, owner: str) -> int | None:
     """`seed` as an integer of Python, or None; raise ValueError otherwise."""
     if seed is not None and not _is_integer(seed):
         raise ValueError(f"{owner}: seed must be an integer or None; got seed={seed!r}")
     return seed if seed is None else int(seed)
 
 
-def check_flag(value, owner, name):
+def check_flag(value: Any, owner: str, name: str) -> bool:
     """`value` as a bool of Python if it is True, False, 1 or 0; raise ValueError otherwise."""
     if not isinstance(value, (bool, np.bool_, numbers.Integral)) or value not in (0, 1):
         raise ValueError(f"{owner}: {name} must be True or False; got {name}={value!r}")
@@ -81,25 +84,25 @@ def _is_integer(value):
 class Configured:
     """An object that its configuration describes completely: two with the same class and configuration are equal."""
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """The object that `config` describes."""
         return cls(**config)
 
     def _key(self):
         return type(self).__name__, json.dumps(self.get_config(), sort_keys=True)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other._key() == self._key()
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self._key())
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
 
@@ -134,20 +137,24 @@ class Quantizer(Configured):
         """
         return {}
 
-    def observe(self, x, **state) -> None:
+    def observe(self, x: Tensor, **state: Tensor) -> None:
         """Look at an operand in training, before it is quantized; the place to assign to variables. Nothing here."""
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`; the values of what `build` made come as keyword arguments."""
         raise NotImplementedError(f"{type(self).__name__} has no __call__")
 
-    def window(self, **state) -> tuple[float, float] | None:
+    def window(self, **state: Tensor) -> tuple[float, float] | None:
         """The lowest and the highest value that a gradient passes at; None where it passes everywhere, or that is not known."""
         return None
 
-    def grid(self, **state) -> Grid | None:
+    def grid(self, **state: Tensor) -> Grid | None:
         """The values that it ends on, of a kernel but for a scale; None where it is off, or that is not known."""
         return None
+
+
+# What the layers of tfq take for a quantizer; see `tfq.quantizers.get`.
+QuantizerLike: TypeAlias = Quantizer | Callable[..., Tensor] | str | dict[str, Any] | None
 
 
 class KernelQuantizer(Quantizer):
@@ -159,7 +166,7 @@ class KernelQuantizer(Quantizer):
         """As in `Quantizer`; `channel_axis`, as in a call, says what a variable with one value a filter spans."""
         return {}
 
-    def __call__(self, x, channel_axis: int | tuple[int, ...] = -1):
+    def __call__(self, x: Tensor, channel_axis: int | tuple[int, ...] = -1) -> Tensor:
         """Quantize the kernel `x`; the values of what `build` made come as keyword arguments.
 
         Args:
@@ -170,7 +177,7 @@ class KernelQuantizer(Quantizer):
         """
         raise NotImplementedError(f"{type(self).__name__} has no __call__")
 
-    def encode(self, kernel, channel_axis: int | tuple[int, ...] = -1, **state) -> Codes:
+    def encode(self, kernel: Tensor, channel_axis: int | tuple[int, ...] = -1, **state: Tensor) -> Codes:
         """The quantized kernel as integers and their scale, which give the values of the forward pass again.
 
         Args:
@@ -198,7 +205,7 @@ class GradientQuantizer(Quantizer):
     operand = "gradient"
     seed: int | None = None
 
-    def __call__(self, x, key):
+    def __call__(self, x: Tensor, key: Tensor) -> Tensor:
         """Return `x`, with a gradient that will be quantized."""
         raise NotImplementedError(f"{type(self).__name__} has no __call__")
 

@@ -1,8 +1,10 @@
 """DoReFa-Net (Zhou et al. 2016, arXiv:1606.06160): weights, activations and gradients of k bits."""
 
+from typing import Any
+
 from tfq import ste, sums
 from tfq.backend.gradients import custom_gradient, promote
-from tfq.backend.keras import ops
+from tfq.backend.keras import Tensor, ops
 from tfq.backend.noise import random_uniform
 from tfq.quantizers import grids
 from tfq.quantizers.base import (
@@ -21,15 +23,15 @@ from tfq.quantizers.base import (
 class KBits(Quantizer):
     """A quantizer whose number of bits is its first argument; 32 bits switch it off."""
 
-    def __init__(self, bits):
+    def __init__(self, bits: int) -> None:
         self.bits = check_bits(bits, type(self).__name__)
 
     @property
-    def is_off(self):
+    def is_off(self) -> bool:
         """Whether it has 32 bits."""
         return self.bits == FULL_PRECISION
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""
         return {"bits": self.bits}
 
@@ -51,11 +53,11 @@ class DoReFaWeights(KBits, KernelQuantizer):
         differentiate_max: let the gradient pass through max|tanh(W)| as well (tensorpack does, larq does not).
     """
 
-    def __init__(self, bits, differentiate_max=False):
+    def __init__(self, bits: int, differentiate_max: bool = False) -> None:
         super().__init__(bits)
         self.differentiate_max = check_flag(differentiate_max, type(self).__name__, "differentiate_max")
 
-    def __call__(self, x, channel_axis=-1):
+    def __call__(self, x: Tensor, channel_axis: int | tuple[int, ...] = -1) -> Tensor:
         """Quantize the kernel `x`, of any shape, with one scale for the whole layer."""
         if self.is_off:
             return x
@@ -63,11 +65,11 @@ class DoReFaWeights(KBits, KernelQuantizer):
         quantized = _mean_scaled_sign(w) if self.bits == 1 else _soft_clipped_levels(w, self.bits, self.differentiate_max)
         return ops.cast(quantized, x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""
         return {**super().get_config(), "differentiate_max": self.differentiate_max}
 
-    def grid(self):
+    def grid(self) -> grids.Grid | None:
         """Signs, E|W| their scale; or levels of [-1, 1]."""
         if self.is_off:
             return None
@@ -87,17 +89,17 @@ class DoReFaInputs(KBits, InputQuantizer):
         bits: 1 to 16, or 32 to pass the activations through.
     """
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""
         if self.is_off:
             return x
         return _clipped_levels(x, self.bits)
 
-    def window(self):
+    def window(self) -> tuple[float, float] | None:
         """Of the clip."""
         return None if self.is_off else (0.0, 1.0)
 
-    def grid(self):
+    def grid(self) -> grids.Grid | None:
         """Levels of [0, 1]."""
         return None if self.is_off else grids.Levels(self.bits, 0.0, 1.0)
 
@@ -118,17 +120,17 @@ class DoReFaGradients(KBits, GradientQuantizer):
             random state, which `keras.utils.set_random_seed` sets.
     """
 
-    def __init__(self, bits, seed=None):
+    def __init__(self, bits: int, seed: int | None = None) -> None:
         super().__init__(bits)
         self.seed = check_seed(seed, type(self).__name__)
 
-    def __call__(self, x, key):
+    def __call__(self, x: Tensor, key: Tensor) -> Tensor:
         """Return `x`; the gradient that comes back through it is quantized with noise from `key` (two integers)."""
         if self.is_off:
             return x
         return _quantize_gradient(x, self.bits, key)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""
         return {**super().get_config(), "seed": self.seed}
 

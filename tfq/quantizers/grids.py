@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfq.backend.keras import ops
+from tfq.backend.keras import Tensor, ops
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Codes:
         return (self.grid.values(self.codes) * self.scale).astype(np.float32)
 
 
-def encode(values, grid: Grid, channel_axis: int | tuple[int, ...] = -1) -> Codes:
+def encode(values: Tensor, grid: Grid | None, channel_axis: int | tuple[int, ...] = -1) -> Codes:
     """Values of a quantizer, a tensor, as integers.
 
     The scale of signs and ternary values is the largest of a filter; a filter of zeros has the scale 0.

@@ -1,12 +1,14 @@
 """Learned Step Size Quantization (Esser et al. 2020, arXiv:1902.08153): k bits with a step that is trained."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from tfq import sums
 from tfq.backend.gradients import custom_gradient, promote, read
-from tfq.backend.keras import ops
+from tfq.backend.keras import Tensor, ops
 from tfq.quantizers import grids
 from tfq.quantizers.base import InputQuantizer, KernelQuantizer, register
 from tfq.quantizers.dorefa import KBits
@@ -23,18 +25,18 @@ class _Learned(KBits):
     before. The gradient for the second is that for the step.
     """
 
-    def build(self, add_weight, shape):
+    def build(self, add_weight: Callable[..., Any], shape: tuple) -> dict[str, Any]:
         """The step of a layer: where it started (0: not yet), and how far it has moved."""
         if self.is_off:
             return {}
         return {"step_start": add_weight("step_start", trainable=False), "step_change": add_weight("step_change")}
 
-    def observe(self, x, step_start, step_change):
+    def observe(self, x: Tensor, step_start: Any, step_change: Any) -> None:
         """Start the step from what comes first: 2 mean |x| / sqrt(Q_p)."""
         started = ops.cond(step_start > 0, lambda: read(step_start), lambda: self._first(x))
         step_start.assign(ops.stop_gradient(started))
 
-    def _first(self, x):
+    def _first(self, x: Tensor) -> Tensor:
         x = promote(x, "float32")
         # Over all but the batch first, whose size need not be known.
         size = ops.mean(ops.mean(ops.abs(x), axis=tuple(range(1, len(x.shape)))))
@@ -50,7 +52,7 @@ class _Learned(KBits):
                 f"{self!r} keeps a step for each layer: give it to a layer of tfq as its {example}, not as an activation function"
             )
 
-    def _limits(self):
+    def _limits(self) -> tuple[int, int]:
         """-Q_n and Q_p."""
         raise NotImplementedError
 
@@ -74,39 +76,51 @@ class LSQWeights(_Learned, KernelQuantizer):
         ValueError: another number of bits: one bit has no Q_p.
     """
 
-    def __init__(self, bits):
+    def __init__(self, bits: int) -> None:
         super().__init__(bits)
         if bits == 1:
             raise ValueError(f"LSQWeights: bits must be an integer from 2 to 16, or 32 (off); got bits={bits!r}")
 
-    def build(self, add_weight, shape, channel_axis=-1):
+    def build(self, add_weight: Callable, shape: tuple, channel_axis: int | tuple[int, ...] = -1) -> dict[str, Any]:
         """The step of a layer, one for all of its filters."""
         return super().build(add_weight, shape)
 
-    def __call__(self, x, channel_axis=-1, step_start=None, step_change=None):
+    def __call__(
+        self,
+        x: Tensor,
+        channel_axis: int | tuple[int, ...] = -1,
+        step_start: Tensor | None = None,
+        step_change: Tensor | None = None,
+    ) -> Tensor:
         """Quantize the kernel `x`, with one step for the whole layer."""
         if self.is_off:
             return x
         self._check_state(step_change)
         w = promote(x, "float32")
-        quantized = _quantize(w, self._step(w, step_start, step_change), *self._limits(), math.prod(w.shape))
+        quantized = _quantize(w, self._step(w, step_start, step_change), self._limits(), math.prod(w.shape))
         return ops.cast(quantized, x.dtype)
 
-    def window(self, step_start=None, step_change=None):
+    def window(self, step_start: Tensor | None = None, step_change: Tensor | None = None) -> None:
         """Not known without the kernel, from which the step may follow."""
         return None
 
-    def grid(self, **state):
+    def grid(self, **state: Tensor) -> grids.Grid | None:
         """Integers; the step is their scale."""
         return None if self.is_off else grids.Integers(*self._limits())
 
-    def encode(self, kernel, channel_axis=-1, step_start=None, step_change=None):
+    def encode(
+        self,
+        kernel: Tensor,
+        channel_axis: int | tuple[int, ...] = -1,
+        step_start: Tensor | None = None,
+        step_change: Tensor | None = None,
+    ) -> grids.Codes:
         """The quantized kernel as integers, and the step."""
         w = promote(kernel, "float32")
         step = self._step(w, step_start, step_change)
         codes = ops.convert_to_numpy(_levels(w / step, *self._limits())).astype(np.int64)
         scale = np.asarray(ops.convert_to_numpy(ops.cast(step, "float32"))).reshape((1,) * codes.ndim)
-        return grids.Codes(codes, scale, self.grid())
+        return grids.Codes(codes, scale, self.grid())  # type: ignore[arg-type]
 
     def _limits(self):
         return -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
@@ -136,22 +150,22 @@ class LSQInputs(_Learned, InputQuantizer):
         bits: 1 to 16, or 32 to pass the activations through.
     """
 
-    def __call__(self, x, step_start=None, step_change=None):
+    def __call__(self, x: Tensor, step_start: Tensor | None = None, step_change: Tensor | None = None) -> Tensor:
         """Quantize `x`, (batch, ...)."""
         if self.is_off:
             return x
         self._check_state(step_change)
         full = promote(x, "float32")
         features = math.prod(ops.shape(x)[1:])
-        quantized = _quantize(full, ops.cast(self._step(step_start, step_change), full.dtype), *self._limits(), features)
+        quantized = _quantize(full, ops.cast(self._step(step_start, step_change), full.dtype), self._limits(), features)
         return ops.cast(quantized, x.dtype)
 
-    def window(self, **state):
+    def window(self, **state: Tensor) -> tuple[float, float] | None:
         """From 0 to the highest level."""
         grid = self.grid(**state)
         return None if grid is None else (grid.low, grid.high)
 
-    def grid(self, step_start=None, step_change=None):
+    def grid(self, step_start: Tensor | None = None, step_change: Tensor | None = None) -> grids.Levels | None:
         """Levels from 0 to Q_p steps."""
         if self.is_off or step_change is None:
             return None
@@ -169,7 +183,8 @@ def _levels(ratio, low, high):
     return ops.round(ops.clip(ratio, low, high))
 
 
-def _quantize(x, step, low, high, count):
+def _quantize(x, step, limits, count):
+    low, high = limits
     factor = 1.0 / ops.sqrt(ops.cast(count, step.dtype) * high)
 
     @custom_gradient

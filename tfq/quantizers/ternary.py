@@ -1,8 +1,10 @@
 """Ternary Weight Networks (Li et al. 2016, arXiv:1605.04711): weights from {-alpha, 0, +alpha}."""
 
+from typing import Any
+
 from tfq import sums
 from tfq.backend.gradients import custom_gradient, promote
-from tfq.backend.keras import ops
+from tfq.backend.keras import Tensor, ops
 from tfq.quantizers import grids
 from tfq.quantizers.base import KernelQuantizer, check_flag, filter_axes, register
 
@@ -27,20 +29,20 @@ class TernaryWeights(KernelQuantizer):
 
     bits = 2
 
-    def __init__(self, per_filter=False):
+    def __init__(self, per_filter: bool = False) -> None:
         self.per_filter = check_flag(per_filter, type(self).__name__, "per_filter")
 
-    def __call__(self, x, channel_axis=-1):
+    def __call__(self, x: Tensor, channel_axis: int | tuple[int, ...] = -1) -> Tensor:
         """Quantize the kernel `x`; `channel_axis` as in `KernelQuantizer`."""
         rank = len(x.shape)
         axes = filter_axes(rank, channel_axis) if self.per_filter else tuple(range(rank))
         return ops.cast(_ternarize(promote(x, "float32"), axes), x.dtype)
 
-    def grid(self):
+    def grid(self) -> grids.Grid:
         """-1, 0 and 1; alpha is their scale."""
         return grids.Ternary()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""
         return {"per_filter": self.per_filter}
 

@@ -2,10 +2,11 @@
 
 import contextlib
 import math
+from typing import Any
 
 from tfq import ste, sums
 from tfq.backend.gradients import custom_gradient, promote
-from tfq.backend.keras import keras, ops
+from tfq.backend.keras import Tensor, keras, ops
 from tfq.quantizers import grids
 from tfq.quantizers.base import Configured, InputQuantizer, KernelQuantizer, Quantizer, check_flag, filter_axes, register
 
@@ -17,7 +18,7 @@ class ClippedGradient(Configured):
     dC/dW_i := g_i [|W_i| <= 1]
     """
 
-    def __call__(self, upstream, w, signs, alpha, axes):
+    def __call__(self, upstream: Tensor, w: Tensor, signs: Tensor, alpha: Tensor, axes: tuple[int, ...]) -> Tensor:
         """Gradient for the latent weights `w` from the `upstream` gradient of the quantized ones."""
         return upstream * ste.inside(w, -1, 1)
 
@@ -31,7 +32,7 @@ class PaperGradient(Configured):
     XNOR-Net, section 3.1 (the unnumbered equation on training); n is the number of weights of a filter.
     """
 
-    def __call__(self, upstream, w, signs, alpha, axes):
+    def __call__(self, upstream: Tensor, w: Tensor, signs: Tensor, alpha: Tensor, axes: tuple[int, ...]) -> Tensor:
         """Gradient for the latent weights `w` from the `upstream` gradient of the quantized ones."""
         n = math.prod(w.shape[axis] for axis in axes)
         return upstream * (1.0 / n + alpha * ste.inside(w, -1, 1))
@@ -47,7 +48,7 @@ class ExactGradient(Configured):
     d alpha / d W_i = sign(W_i) / n. At W_i = 0 it takes sign(0) = +1, where autodiff of |W| takes 0.
     """
 
-    def __call__(self, upstream, w, signs, alpha, axes):
+    def __call__(self, upstream: Tensor, w: Tensor, signs: Tensor, alpha: Tensor, axes: tuple[int, ...]) -> Tensor:
         """Gradient for the latent weights `w` from the `upstream` gradient of the quantized ones."""
         through_alpha = signs * sums.mean(signs * upstream, axes)
         return through_alpha + alpha * ste.inside(w, -1, 1) * upstream
@@ -119,12 +120,12 @@ class XnorWeights(KernelQuantizer):
 
     bits = 1
 
-    def __init__(self, gradient=None, center=False, clip=False):
+    def __init__(self, gradient: Configured | dict[str, Any] | None = None, center: bool = False, clip: bool = False) -> None:
         self.gradient = _estimator(gradient)
         self.center = check_flag(center, "XnorWeights", "center")
         self.clip = check_flag(clip, "XnorWeights", "clip")
 
-    def __call__(self, x, channel_axis=-1):
+    def __call__(self, x: Tensor, channel_axis: int | tuple[int, ...] = -1) -> Tensor:
         """Quantize the kernel `x`; `channel_axis` as in `KernelQuantizer`."""
         w = promote(x, "float32")
         if self.center:
@@ -133,11 +134,11 @@ class XnorWeights(KernelQuantizer):
             w = ste.clip_inclusive(w)
         return ops.cast(_scaled_sign(w, filter_axes(len(w.shape), channel_axis), self.gradient), x.dtype)
 
-    def grid(self):
+    def grid(self) -> grids.Grid:
         """Signs; alpha is their scale."""
         return grids.Sign()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""
         gradient = keras.saving.serialize_keras_object(self.gradient)
         return {"gradient": gradient, "center": self.center, "clip": self.clip}
@@ -155,14 +156,14 @@ class XnorInputs(InputQuantizer):
 
     bits = 1
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""
         return ste.ste_sign(x)
 
-    def window(self):
+    def window(self) -> tuple[float, float]:
         """Of the clipped straight-through estimator."""
         return -1.0, 1.0
 
-    def grid(self):
+    def grid(self) -> grids.Grid:
         """Signs."""
         return grids.Sign()

@@ -4,16 +4,23 @@ engine = tfq.runtime.load("model.tfq", threads=2)
 logits = engine.predict(images)
 """
 
+from __future__ import annotations
+
 import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    from tfq.files import PathLike
     from tfq.runtime.engine import Engine
+    from tfq.runtime.plain_engine import PlainEngine
+
 
 __all__ = ["Engine", "load"]
 
 
-def load(path, threads=1):
+def load(path: PathLike, threads: int = 1) -> Engine | PlainEngine:
     """The `Engine` of a `.tfq` file.
 
     A network with operations of one's own (`tfq.graph.register_operation`) is computed in NumPy, slowly, and a warning says so.
@@ -42,13 +49,15 @@ def load(path, threads=1):
         raise file.FileError(f"{path} cannot be run: {error}") from error
 
 
-def __getattr__(name: str) -> object:
-    # The graph and its file are of use without numba, which the engine loads.
-    if name == "Engine":
-        from tfq.runtime.engine import Engine
+if not TYPE_CHECKING:
 
-        return Engine
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        # The graph and its file are of use without numba, which the engine loads.
+        if name == "Engine":
+            from tfq.runtime.engine import Engine
+
+            return Engine
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

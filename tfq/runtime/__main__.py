@@ -8,6 +8,7 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -25,7 +26,7 @@ _ENDS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 KEYS = ("file", "rank", "index", "label", "score", "error")
 
 
-def main(arguments, prog="python -m tfq.runtime"):
+def main(arguments: Sequence[str], prog: str = "python -m tfq.runtime") -> int:
     """Run by the command line; returns the exit status."""
     parser = _parser(prog)
     options = parser.parse_args(arguments)

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from tfq.graph import nodes as g
 from tfq.runtime.compiled import pixels, share
 from tfq.runtime.compiled.run import ALONE, LEADER, run
 from tfq.runtime.compiled.tile import largest_tile
@@ -37,7 +38,7 @@ class Engine:
         ValueError: the operations do not fit together, or `threads` is not a positive integer.
     """
 
-    def __init__(self, graph, threads=1):
+    def __init__(self, graph: g.Graph, threads: int = 1) -> None:
         self.graph = graph
         self.threads = checked_threads(threads)
         self._program = build(graph, self.threads, largest_tile())
@@ -45,7 +46,7 @@ class Engine:
         self._idle = deque()
         self._helpers = {}
 
-    def predict(self, images):
+    def predict(self, images: np.ndarray) -> np.ndarray:
         """Results for a batch of images.
 
         Args:
@@ -73,11 +74,11 @@ class Engine:
             self._run_apart(pool, images, outputs)
         return outputs.reshape(len(images), *self._program.shape)
 
-    def layers(self):
+    def layers(self) -> list[tuple[str, str]]:
         """(name, path) of each convolution and product: on which numbers, and by which means, it is computed."""
         return list(self._program.paths)
 
-    def warm_up(self):
+    def warm_up(self) -> float:
         """Compile, or load from disk, what is compiled; returns the seconds it took."""
         begin = time.perf_counter()
         size = int(np.prod(self._program.shape))
@@ -86,7 +87,7 @@ class Engine:
             self._as_floats(np.empty((0, int(np.prod(self.graph.input_shape))), np.uint8))
         return time.perf_counter() - begin
 
-    def profile(self, images, repeats=20):
+    def profile(self, images: np.ndarray, repeats: int = 20) -> list[tuple[str, str, float]]:
         """Time of each step: (name of the operation, path, seconds an image), the best of `repeats` rounds over the images."""
         images = self._as_floats(self._checked(images))
         rows = self._program.rows
@@ -168,7 +169,7 @@ class Engine:
     def _checked(self, images):
         images = checked_images(self.graph, images)
         # Code is compiled for arrays that may be written: one for those that may not would be compiled anew.
-        return np.require(images, requirements="CAW").reshape(len(images), int(np.prod(self.graph.input_shape)))
+        return np.require(images, requirements=["C", "A", "W"]).reshape(len(images), int(np.prod(self.graph.input_shape)))
 
 
 def _decoder(graph):

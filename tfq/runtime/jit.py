@@ -1,7 +1,9 @@
 """The one file that imports numba and its LLVM, or says how to get them; and compiled code that is kept on disk."""
 
 import hashlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from tfq import optional
 
@@ -38,23 +40,23 @@ _RUNTIME = Path(__file__).parent
 njit = numba.njit(**_OPTIONS)
 
 
-def target():
+def target() -> tuple[str, set[str]]:
     """What code is compiled for: the triple of LLVM, and the set of the processor's features."""
     triple, _, features = cpu_target.target_context.codegen().magic_tuple()
     return triple, {feature[1:] for feature in features.split(",") if feature.startswith("+")}
 
 
-def wide():
+def wide() -> bool:
     """Whether code is compiled for 32 registers of 512 bits."""
     return "avx512f" in target()[1]
 
 
-def sources(folder=_RUNTIME):
+def sources(folder: Path = _RUNTIME) -> list[Path]:
     """All files of the runtime. Some are compiled, others hold what is compiled into them: a list would be forgotten."""
     return sorted(folder.rglob("*.py"))
 
 
-def digest(files):
+def digest(files: Iterable[Path]) -> str:
     """SHA-256 of the contents of some files."""
     result = hashlib.sha256()
     for path in files:
@@ -62,7 +64,7 @@ def digest(files):
     return result.hexdigest()
 
 
-def cached(function):
+def cached(function: Callable) -> Any:
     """`njit`, kept on disk: beside the source, or in the user's cache directory where that cannot be written.
 
     numba compiles anew when the file that holds `function` is newer than the code on disk; here the contents of all files count

@@ -1,7 +1,9 @@
 """Names of classes in a file."""
 
+from pathlib import Path
 
-def read(path):
+
+def read(path: Path) -> list[str]:
     """The lines of a file given as `--labels`, one name each.
 
     Raises:

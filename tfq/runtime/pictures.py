@@ -3,11 +3,14 @@
 import contextlib
 import importlib
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from tfq import optional
+from tfq.files import PathLike
+from tfq.terminal import one_line
 
 # Kinds of pixels of 8 bits a channel; of wider ones PIL would cut off what is brighter than 255.
 _MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
@@ -24,12 +27,12 @@ class PictureError(ValueError):
 class Look(NamedTuple):
     """What a file says of its picture: (height, width) when it is upright, whether it is grey, and whether it is transparent."""
 
-    size: tuple
+    size: tuple[int, int]
     is_grey: bool
     is_transparent: bool
 
 
-def look(path):
+def look(path: PathLike) -> Look:
     """The `Look` of an image file, which is not decoded.
 
     Raises:
@@ -53,7 +56,7 @@ class Reader:
         ImportError: PIL is not installed.
     """
 
-    def __init__(self, shape, resize=False):
+    def __init__(self, shape: tuple[int, ...], resize: bool = False) -> None:
         if len(shape) != 3 or shape[2] not in _MODE_OF_CHANNELS:
             raise PictureError(f"the network takes inputs of shape {tuple(shape)}; image files give (height, width, 1 or 3)")
         self._resampling = _pil("PIL.Image").Resampling.BILINEAR
@@ -63,7 +66,7 @@ class Reader:
         self._resize = resize
 
     @staticmethod
-    def find(folder):
+    def find(folder: Path) -> list[Path]:
         """The files of a folder that have the ending of an image, by name; what is in folders of its own is left out.
 
         A file that is named itself is taken whatever its ending.
@@ -78,7 +81,7 @@ class Reader:
         endings = {ending for ending, name in pil.registered_extensions().items() if name in pil.OPEN}
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
 
-    def read(self, path):
+    def read(self, path: PathLike) -> np.ndarray:
         """The pixels of a file.
 
         Raises:
@@ -112,7 +115,7 @@ def _opened(path):
         raise
     except Exception as error:  # a damaged file can raise almost anything in a decoder
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise PictureError(f"cannot be read: {' '.join(reason.split())}") from error
+        raise PictureError(f"cannot be read: {one_line(reason)}") from error
 
 
 def _by(size):

@@ -29,7 +29,7 @@ class PlainEngine:
         ValueError: `threads` is not a positive integer.
     """
 
-    def __init__(self, graph: g.Graph, threads: int = 1):
+    def __init__(self, graph: g.Graph, threads: int = 1) -> None:
         self.graph = graph
         self.threads = checked_threads(threads)
 

@@ -1,7 +1,15 @@
 """What the start of an engine costs: compiling, the first time on a machine; later, reading the code from disk."""
 
+from __future__ import annotations
 
-def warm_up(engine) -> tuple[float, bool]:
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tfq.runtime.engine import Engine
+    from tfq.runtime.plain_engine import PlainEngine
+
+
+def warm_up(engine: Engine | PlainEngine) -> tuple[float, bool]:
     """Make an engine ready.
 
     Args:

@@ -44,7 +44,7 @@ class Subject:
         threads: that it may use.
     """
 
-    def __init__(self, engine: str, threads: int):
+    def __init__(self, engine: str, threads: int) -> None:
         self._load, self._threads = _loader(engine), threads
 
     def load(self, path: Path, images: Path) -> None:

@@ -27,7 +27,7 @@ class Worker:
         RuntimeError: the object could not be made; what the process said goes to standard error.
     """
 
-    def __init__(self, what: str, *arguments: object, environment: Mapping[str, str] | None = None):
+    def __init__(self, what: str, *arguments: object, environment: Mapping[str, str] | None = None) -> None:
         self._what = what
         # TensorFlow has much to say when it starts; it is of interest only where the process fails.
         self._directory = tempfile.TemporaryDirectory()
@@ -78,7 +78,7 @@ def _begin(noise: Path, what: str, arguments: tuple) -> None:
 
 def _end_with_parent() -> None:
     """A process whose parent was killed would wait for its calls for ever."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])  # type: ignore[union-attr]
     os._exit(1)
 
 

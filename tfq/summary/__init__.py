@@ -6,6 +6,7 @@ fold into the biases or the batch normalization that follow, and are not counted
 
 from collections import Counter
 
+from tfq.backend.keras import keras
 from tfq.keras_graph import calls
 from tfq.summary.cost import LayerCost, cost_of
 from tfq.summary.table import Summary
@@ -13,7 +14,7 @@ from tfq.summary.table import Summary
 __all__ = ["LayerCost", "Summary", "layer_costs", "seed_macs", "summarize"]
 
 
-def layer_costs(model):
+def layer_costs(model: keras.Model) -> list[LayerCost]:
     """Cost of each layer call of a model, in the order of computation.
 
     Args:
@@ -32,7 +33,7 @@ def layer_costs(model):
     return costs
 
 
-def summarize(model):
+def summarize(model: keras.Model) -> Summary:
     """Totals of a model, and its costs layer by layer.
 
     Args:
@@ -57,7 +58,7 @@ def summarize(model):
     )
 
 
-def seed_macs(model, quantized=False, relu=False):
+def seed_macs(model: keras.Model, quantized: bool = False, relu: bool = False) -> int:
     """Operations under the rule of the pytorch-quantize reports, which call them MMac.
 
     Convolution and dense layers count their multiply-accumulates, and 1 per output for a bias; batch normalization 2 per

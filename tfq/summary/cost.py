@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from tfq.backend.keras import keras
-from tfq.keras_graph import bits_behind, bits_of, unwrapped
+from tfq.keras_graph import Call, bits_behind, bits_of, unwrapped
 from tfq.layers.base import QuantizedLayer, latent_kernel
 from tfq.quantizers.base import FULL_PRECISION
 
@@ -46,8 +46,8 @@ class LayerCost:
     name: str
     kind: str
     layer_type: str
-    input_shape: tuple
-    output_shape: tuple
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
     macs: int
     bias_ops: int
     activation_ops: int
@@ -56,21 +56,21 @@ class LayerCost:
     trainable_params: int
     input_bits: int
     weight_bits: int
-    weight_memory_bits: dict
+    weight_memory_bits: dict[int, int]
     counted: bool
 
     @property
-    def has_macs(self):
+    def has_macs(self) -> bool:
         """Whether it multiplies and accumulates."""
         return self.kind in ("convolution", "dense")
 
     @property
-    def is_quantized(self):
+    def is_quantized(self) -> bool:
         """Whether its kernel takes fewer than 32 bits."""
         return self.weight_bits < FULL_PRECISION
 
 
-def cost_of(call, first):
+def cost_of(call: Call, first: bool) -> LayerCost:
     """Cost of a `Call`.
 
     Args:

@@ -5,7 +5,7 @@ from tfq.optional import require
 from tfq.quiet import quiet
 
 
-def count(model):
+def count(model: keras.Model) -> int:
     """FLOPs of one sample at inference; a multiply-accumulate is two.
 
     Counted on the frozen TensorFlow graph, where quantized operands are floats too: quantization changes neither convolutions

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tfq.summary.cost import LayerCost
 from tfq.terminal import table
 
 _HEADER = ("layer", "type", "output", "in bits", "w bits", "params", "memory", "MACs")
@@ -15,42 +16,42 @@ class Summary:
     have it; `other_ops` is everything that is no multiply-accumulate; `layers` holds a `LayerCost` for each call of a layer.
     """
 
-    layers: tuple
-    macs: dict
+    layers: tuple[LayerCost, ...]
+    macs: dict[tuple[int, int], int]
     other_ops: int
     params: int
     trainable_params: int
-    memory_bytes: dict
+    memory_bytes: dict[int, float]
 
     @property
-    def total_macs(self):
+    def total_macs(self) -> int:
         """Multiply-accumulates at all bit widths."""
         return sum(self.macs.values())
 
     @property
-    def total_bytes(self):
+    def total_bytes(self) -> float:
         """Bytes of all weights at their bit widths."""
         return sum(self.memory_bytes.values())
 
     @property
-    def float32_bytes(self):
+    def float32_bytes(self) -> int:
         """Bytes of all weights in float32."""
         return self.params * 4
 
     @property
-    def ratio(self):
+    def ratio(self) -> float:
         """How many times smaller the weights are than in float32."""
         return self.float32_bytes / self.total_bytes if self.total_bytes else 1.0
 
     @property
-    def uncounted(self):
+    def uncounted(self) -> tuple[str, ...]:
         """Names of the layers whose multiply-accumulates are not in the totals."""
         return tuple(cost.name for cost in self.layers if not cost.counted)
 
     def __str__(self):
         return self.table()
 
-    def table(self):
+    def table(self) -> str:
         """The summary as text: one row a layer, then the totals."""
         header, *lines = table(_HEADER, map(_cells, self.layers), align="lll" + "r" * 5).splitlines()
         rule = "-" * len(header)

@@ -25,7 +25,7 @@ from tfq.testing.errors import ContractError
 
 _CLASSES = 4
 # Of real pixels, to the last bit of float32.
-_STATISTICS = {"pixel_mean": [0.5, 0.25, 0.5], "pixel_std": [0.25, 0.5, 0.25]}
+_STATISTICS: dict[str, Any] = {"pixel_mean": [0.5, 0.25, 0.5], "pixel_std": [0.25, 0.5, 0.25]}
 
 
 @plain_settings()

@@ -1,6 +1,7 @@
 """Gradients on any backend."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from tfq.backend.keras import backend, ops
 from tfq.optional import require
 
 
-def gradient(function: Callable, x: np.ndarray, upstream: np.ndarray) -> np.ndarray:
+def gradient(function: Callable, x: Any, upstream: Any) -> np.ndarray:
     """The gradient of the sum of upstream * function(x) for `x`, float32."""
     x, upstream = ops.convert_to_tensor(x), ops.convert_to_tensor(upstream)
     if backend == "tensorflow":

@@ -72,7 +72,8 @@ def _around(node, shapes):
     if len(shapes) == 1:
         return _graph(node, shapes[0], [], (g.INPUT,))
     ends = np.cumsum([math.prod(shape) for shape in shapes])
-    identity, nodes = np.eye(ends[-1], dtype=np.float32), []
+    nodes: list[g.Node] = []
+    identity = np.eye(ends[-1], dtype=np.float32)
     for index, (shape, end) in enumerate(zip(shapes, ends, strict=True)):
         part = np.ascontiguousarray(identity[:, end - math.prod(shape) : end])
         nodes.append(g.Dense(f"part{index}", (g.INPUT,), g.FloatKernel(part)))

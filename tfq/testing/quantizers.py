@@ -3,6 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,9 +45,10 @@ def check_quantizer(quantizer: Quantizer) -> None:
     Raises:
         ContractError: the message says what was expected.
     """
-    if getattr(quantizer, "operand", None) not in _TRIALS:
+    trials: dict[Any, Any] = _TRIALS
+    if getattr(quantizer, "operand", None) not in trials:
         raise ContractError(f"a quantizer is a KernelQuantizer, InputQuantizer or GradientQuantizer; got {quantizer!r}")
-    trial = _TRIALS[quantizer.operand](quantizer)
+    trial = trials[quantizer.operand](quantizer)
     trial.comes_back_from_its_configuration()
     trial.is_refused_for_other_operands()
     trial.run()
@@ -55,7 +57,7 @@ def check_quantizer(quantizer: Quantizer) -> None:
 class _Trial:
     """What holds for all."""
 
-    fits = ()
+    fits: tuple[str, ...] = ()
 
     def __init__(self, quantizer):
         self.quantizer = quantizer
@@ -97,7 +99,7 @@ class _Trial:
 class _Operand(_Trial):
     """What holds for kernels and inputs."""
 
-    shape = ()
+    shape: tuple[int, ...] = ()
 
     def __init__(self, quantizer):
         super().__init__(quantizer)

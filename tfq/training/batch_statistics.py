@@ -1,14 +1,17 @@
 """The statistics of batch normalization as they would be if the weights had stood still."""
 
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
+
+import numpy as np
 
 from tfq import walk
 from tfq.backend.keras import keras
 
 
 @contextmanager
-def fresh(model, batches):
+def fresh(model: keras.Model, batches: Iterable[np.ndarray]) -> Iterator[None]:
     """Inside, each batch normalization holds the mean of its statistics over `batches`; afterwards it has its own again.
 
     One that is called several times in a pass holds the mean over its calls.

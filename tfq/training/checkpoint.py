@@ -12,7 +12,9 @@ from pathlib import Path
 
 from tfq import files
 from tfq.backend.keras import keras
+from tfq.files import PathLike
 from tfq.optional import require
+from tfq.terminal import Log
 from tfq.training.history import History
 
 _HISTORY = "tfq_history.json"
@@ -22,7 +24,7 @@ class CheckpointError(RuntimeError):
     """A checkpoint cannot be written or read; the message says which, why, and what is left."""
 
 
-def save(model, path, history):
+def save(model: keras.Model, path: Path, history: History) -> None:
     """Write model, optimizer and history to `path`; the file that was there becomes `previous`.
 
     Args:
@@ -44,7 +46,7 @@ def save(model, path, history):
         raise CheckpointError(f"cannot write the checkpoint {path}: {_reason(error)}; the earlier one is kept") from error
 
 
-def update(path, history):
+def update(path: Path, history: History) -> None:
     """Write the history anew into the checkpoint at `path`, beside the same weights, whole or not at all.
 
     Raises:
@@ -59,7 +61,7 @@ def update(path, history):
         raise CheckpointError(f"cannot write the checkpoint {path}: {_reason(error)}; the earlier one is kept") from error
 
 
-def copy(source, target):
+def copy(source: Path, target: Path) -> None:
     """Copy a checkpoint, whole or not at all."""
     try:
         with files.replacing(target) as temporary:
@@ -68,13 +70,13 @@ def copy(source, target):
         raise CheckpointError(f"cannot copy the checkpoint {source} to {target}: {_reason(error)}") from error
 
 
-def previous(path):
+def previous(path: Path) -> Path:
     """Where `save` keeps the checkpoint before the one at `path`."""
     path = Path(path)
     return path.with_name(f"previous{path.suffix}")
 
 
-def load(path):
+def load(path: PathLike) -> tuple[keras.Model, History]:
     """Read a checkpoint.
 
     Args:
@@ -97,7 +99,7 @@ def load(path):
     return model, history
 
 
-def load_latest(path, log=print):
+def load_latest(path: Path, log: Log = print) -> tuple[keras.Model, History] | None:
     """Read the checkpoint at `path`; where it is damaged or missing, the one before, which then takes its place.
 
     Returns:
@@ -123,7 +125,7 @@ def load_latest(path, log=print):
     return None
 
 
-def restore(model, saved):
+def restore(model: keras.Model, saved: keras.Model) -> None:
     """Copy weights and optimizer state of a loaded model into one that was built anew from the same flags.
 
     Not the loaded model itself goes on: Keras does not save which weights are excluded from weight decay.

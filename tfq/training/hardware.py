@@ -3,12 +3,13 @@
 import collections
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
-def describe(accelerators=()):
+def describe(accelerators: Sequence[str] = ()) -> str:
     """The accelerators by name; without any, the processor and the number of cores that this process may use.
 
     Args:

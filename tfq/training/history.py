@@ -4,8 +4,11 @@ import csv
 import io
 import json
 import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
 from tfq import files
+from tfq.files import PathLike
 
 
 class History:
@@ -16,49 +19,49 @@ class History:
         unvalidated: the row of an epoch that was trained, but whose validation is not done, or None.
     """
 
-    def __init__(self, rows=(), unvalidated=None):
+    def __init__(self, rows: Iterable[dict[str, Any]] = (), unvalidated: dict[str, Any] | None = None) -> None:
         self.rows = list(rows)
         self.unvalidated = unvalidated
 
     @classmethod
-    def from_text(cls, text):
+    def from_text(cls, text: str) -> Self:
         """What `text` gave, also that of an earlier version, whose checkpoints came after the validation."""
         content = json.loads(text)
         return cls(**content) if isinstance(content, dict) else cls(content)
 
-    def text(self):
+    def text(self) -> str:
         """The history as JSON."""
         return json.dumps({"rows": self.rows, "unvalidated": self.unvalidated})
 
     @property
-    def epochs(self):
+    def epochs(self) -> int:
         """Number of finished epochs."""
         return len(self.rows)
 
     @property
-    def trained(self):
+    def trained(self) -> int:
         """Number of epochs behind the weights: one more than `epochs` before the validation of the last."""
         return len(self.rows) + (self.unvalidated is not None)
 
-    def append_trained(self, epoch, logs):
+    def append_trained(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Keep the figures of an epoch's training until `append` adds the whole epoch."""
         self.unvalidated = _row(epoch, logs)
 
-    def append(self, epoch, logs):
+    def append(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Add the figures of an epoch."""
         self.rows.append(_row(epoch, logs))
         self.unvalidated = None
 
-    def column(self, name):
+    def column(self, name: str) -> list[float]:
         """The figures of one name, an epoch each."""
         return [row[name] for row in self.rows]
 
-    def best_epoch(self, name="val_top1"):
+    def best_epoch(self, name: str = "val_top1") -> int | None:
         """The first epoch with the highest figure, or None while there is none; a NaN is never the best."""
         rows = [row for row in self.rows if not math.isnan(row[name])]
         return max(rows, key=lambda row: row[name])["epoch"] if rows else None
 
-    def write_csv(self, path):
+    def write_csv(self, path: PathLike) -> None:
         """Write all rows to a CSV file."""
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         text = io.StringIO()

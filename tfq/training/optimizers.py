@@ -1,11 +1,15 @@
 """Optimizers and learning-rate schedules, all of them Keras' own."""
 
+from collections.abc import Sequence
+
 from tfq import walk
 from tfq.backend.keras import keras, ops, weight_name
 from tfq.choices import OPTIMIZERS, SCHEDULES
 
 
-def learning_rate(schedule, lr, epochs, steps_per_epoch, milestones=()):
+def learning_rate(
+    schedule: str, lr: float, epochs: int, steps_per_epoch: int, milestones: Sequence[int] = ()
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """What an optimizer of Keras takes as its learning rate.
 
         constant: lr
@@ -36,7 +40,9 @@ def learning_rate(schedule, lr, epochs, steps_per_epoch, milestones=()):
     raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
 
 
-def build(name, rate, weight_decay, model):
+def build(
+    name: str, rate: float | keras.optimizers.schedules.LearningRateSchedule, weight_decay: float, model: keras.Model
+) -> keras.optimizers.Optimizer:
     """An optimizer for `model`.
 
     Weight decay is Keras' decoupled one, W <- W - rate * weight_decay * W. It spares biases, batch normalization, and binary
@@ -65,7 +71,7 @@ def build(name, rate, weight_decay, model):
     return optimizer
 
 
-def current_rate(optimizer):
+def current_rate(optimizer: keras.optimizers.Optimizer) -> float:
     """The learning rate of the next step."""
     rate = optimizer.learning_rate
     if callable(rate):

@@ -1,12 +1,17 @@
 """Which data a run is of, so that it does not go on with others, and is not tested on pixels that are prepared otherwise."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from tfq.data.dataset import Dataset
+from tfq.files import PathLike
+from tfq.terminal import Log
 from tfq.training import checkpoint
-from tfq.training.run_directory import RunDirectoryError
+from tfq.training.run_directory import RunDirectory, RunDirectoryError
 
 _STATISTICS = ("pixel_mean", "pixel_std")
 
@@ -15,7 +20,7 @@ class OtherDataError(RunDirectoryError):
     """The run in the directory is of other data; the message says of which, and which came."""
 
 
-def describe(dataset):
+def describe(dataset: Dataset) -> dict[str, Any]:
     """What `data.json` holds of a `tfq.data.Dataset`; the same arrays have the same `digest` wherever they lie."""
     return {
         "dataset": dataset.name,
@@ -30,16 +35,16 @@ def describe(dataset):
     }
 
 
-def digest(*arrays):
+def digest(*arrays: np.ndarray) -> str:
     """A hash of the arrays: types, shapes, and bytes."""
     found = hashlib.blake2b(digest_size=16)
     for array in arrays:
         found.update(f"{array.dtype} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 
 
-def read(directory):
+def read(directory: RunDirectory) -> dict[str, Any]:
     """What the directory of a run says of its data: all of `describe`, of a run of an earlier version its statistics, or nothing.
 
     Raises:
@@ -49,7 +54,7 @@ def read(directory):
     return known if all(name in known for name in _STATISTICS) else {}
 
 
-def difference(known, now):
+def difference(known: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """How data differ from those of a run, as text with both; None where they do not, or nobody knows.
 
     Args:
@@ -59,7 +64,7 @@ def difference(known, now):
     return None if not known or _same(known, now) else f"{_words(now)} instead of {_words(known)}"
 
 
-def claim(directory, dataset, log=print):
+def claim(directory: RunDirectory, dataset: Dataset, log: Log = print) -> Dataset:
     """Say that the run in the directory is of these data; gives them with the statistics that they are to be prepared with.
 
     Raises:
@@ -88,7 +93,7 @@ def _check_network(directory, dataset, log):
         check_fits(found[0], directory.last, dataset)
 
 
-def prepared(dataset, known):
+def prepared(dataset: Dataset, known: Mapping[str, Any]) -> Dataset:
     """The data set with the pixel statistics of a run, as far as they are known."""
     if not known:
         return dataset
@@ -96,7 +101,7 @@ def prepared(dataset, known):
     return replace(dataset, mean=mean, std=std)
 
 
-def check_fits(model, path, dataset):
+def check_fits(model: Any, path: PathLike, dataset: Dataset) -> None:
     """Raise OtherDataError unless the model of the checkpoint at `path` takes such images, and has as many classes."""
     shape, classes = tuple(model.input_shape[1:]), model.output_shape[-1]
     if shape != dataset.x_test.shape[1:] or classes != dataset.num_classes:

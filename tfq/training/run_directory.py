@@ -6,11 +6,14 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import filelock
 
 from tfq import files
+from tfq.files import PathLike
 from tfq.training import hardware
 
 # Of a run that went on elsewhere there is more than one.
@@ -34,7 +37,7 @@ class RunDirectory:
         suffix: ending of the checkpoints, `.keras` or `.h5`.
     """
 
-    def __init__(self, path, suffix=".keras"):
+    def __init__(self, path: PathLike, suffix: str = ".keras") -> None:
         self.path = Path(path)
         self.flags = self.path / "flags.cfg"
         self.data = self.path / "data.json"
@@ -46,10 +49,10 @@ class RunDirectory:
         self.curves = self.path / "curves.png"
         self.summary = self.path / "summary.json"
         self.exports = self.path / "export"
-        self._lock = None
-        self._claimed = None
+        self._lock: filelock.BaseFileLock | None = None
+        self._claimed: Mapping[str, Any] | None = None
 
-    def open(self):
+    def open(self) -> None:
         """Make the directory, see that it can be written, and hold it against a second process until this one ends."""
         # The object keeps the lock, which ends with it, or with the process, however that ends.
         self._lock = filelock.FileLock(self.path / ".lock", blocking=False)
@@ -61,18 +64,18 @@ class RunDirectory:
         except OSError as error:
             raise RunDirectoryError(f"cannot write to --run_dir={self.path}: {error.strerror}") from error
 
-    def clear(self):
+    def clear(self) -> None:
         """Remove what an earlier run left: checkpoints, curves, logs. Files of others stay."""
         others = (self.history, self.summary, self.versions, self.curves, self.flags, self.data)
         for file in (*self._checkpoints("last", "previous", "best"), *others):
             file.unlink(missing_ok=True)
         shutil.rmtree(self.tensorboard, ignore_errors=True)
 
-    def has_checkpoint(self):
+    def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint to go on from."""
         return any(file.exists() for file in self._checkpoints("last", "previous"))
 
-    def has_epochs(self):
+    def has_epochs(self) -> bool:
         """Whether an epoch of a run is left here, or its figures; not so where the run was stopped in its first one."""
         files = (*self._checkpoints("last", "previous", "best"), self.history)
         return any(file.exists() for file in files) or bool(self.read_json(self.summary).get("epochs"))
@@ -80,27 +83,27 @@ class RunDirectory:
     def _checkpoints(self, *stems):
         return [self.path / f"{stem}{suffix}" for stem in stems for suffix in _SUFFIXES]
 
-    def clear_leftovers(self):
+    def clear_leftovers(self) -> None:
         """Remove temporary files of processes that were killed while writing."""
         for file in self.path.glob(".writing-*"):
             file.unlink(missing_ok=True)
 
-    def read_flags(self):
+    def read_flags(self) -> dict[str, str] | None:
         """The flags of the run that is in the directory, a dictionary of texts; None where there is none."""
         if not self.flags.exists():
             return None
         lines = self.flags.read_text(encoding="utf-8").splitlines()
         return dict(line.removeprefix("--").split("=", 1) for line in lines if line.startswith("--"))
 
-    def write_flags(self, flags):
+    def write_flags(self, flags: Mapping[str, Any]) -> None:
         """Write flags (names to texts) in the form that `--flagfile` reads."""
         files.write_text(self.flags, "".join(f"--{name}={value}\n" for name, value in flags.items()))
 
-    def claim(self, flags):
+    def claim(self, flags: Mapping[str, Any]) -> None:
         """Say which flags the run goes on with; `begin` writes them, once the data are known to be the run's too."""
         self._claimed = flags
 
-    def begin(self, data):
+    def begin(self, data: Mapping[str, Any]) -> None:
         """Write the flags of `claim`, and `data.json`.
 
         Args:
@@ -111,7 +114,7 @@ class RunDirectory:
             self.write_flags(self._claimed)
         self.write_json(self.data, data)
 
-    def read_json(self, path):
+    def read_json(self, path: Path) -> dict[str, Any]:
         """What a JSON file of the run holds, a dictionary; empty where it is not there.
 
         Raises:
@@ -125,17 +128,17 @@ class RunDirectory:
             raise RunDirectoryError(f"{path} cannot be read: it holds {content!r:.40}")
         return content
 
-    def write_json(self, path, content):
+    def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Write a JSON file of the run."""
         files.write_text(path, json.dumps(content, indent=2) + "\n")
 
-    def write_versions(self, versions):
+    def write_versions(self, versions: Mapping[str, Any]) -> None:
         """Write `versions.json`; what earlier parts of the run were computed by stays in its lists, in their order."""
         before = self._read_versions()
         lists = {name: _continued(_listed(before.get(name)), _listed(versions.get(name))) for name in _PARTS}
         self.write_json(self.versions, {**before, **versions, **lists})
 
-    def last_backend(self):
+    def last_backend(self) -> str | None:
         """The backend that the run was last computed on; None where that is not known."""
         backends = _listed(self._read_versions().get("backend"))
         return backends[-1] if backends else None
@@ -144,7 +147,7 @@ class RunDirectory:
         return self.read_json(self.versions)
 
 
-def versions(backend, accelerators=()):
+def versions(backend: str, accelerators: Sequence[str] = ()) -> dict[str, Any]:
     """What the figures of a run depend on: versions of Python and packages, backend, commit, machine.
 
     Args:

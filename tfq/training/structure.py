@@ -1,7 +1,9 @@
 """Files of weights alone, in which Keras knows a layer by its class and its place: `float.weights.h5` for a quantized network."""
 
 import warnings
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -22,7 +24,7 @@ class StructureError(RuntimeError):
     """The file does not fit the network; the message says why."""
 
 
-def is_weights_alone(path):
+def is_weights_alone(path: Path) -> bool:
     """Whether a file holds weights without the network that they are of."""
     if path.name.endswith(".weights.h5"):
         return True
@@ -32,7 +34,7 @@ def is_weights_alone(path):
         return "model_config" not in file.attrs
 
 
-def load(model, path, skip=()):
+def load(model: keras.Model | None, path: Path, skip: Sequence[str] = ()) -> keras.Model:
     """A copy of `model`, or of the float network of the same architecture, with the weights of the file.
 
     Layers of the copy have the names that they have in `model`. Those that are skipped hold the file's weights where these fit,

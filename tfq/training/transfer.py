@@ -1,11 +1,16 @@
 """Start a network from the weights of another run: the usual second stage of low-bit training."""
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
+
 from tfq import walk
-from tfq.backend.keras import load_model, ops
+from tfq.backend.keras import keras, load_model, ops
+from tfq.files import PathLike
 from tfq.layers.state import QuantizerState
+from tfq.terminal import Log
 from tfq.training import structure, weights
 
 
@@ -13,7 +18,7 @@ class TransferError(RuntimeError):
     """The weights cannot be taken over; the message says why."""
 
 
-def find(source):
+def find(source: PathLike) -> Path:
     """The checkpoint that `source` means: a file, or the best (else last) one of a run directory."""
     source = Path(source)
     names = ("best.keras", "last.keras", "best.h5", "last.h5")  # the latter of int8
@@ -24,7 +29,7 @@ def find(source):
     raise TransferError(f"--init_from={source}: there is no such file, and no best or last checkpoint in it")
 
 
-def read(source, model=None, skip=()):
+def read(source: PathLike, model: keras.Model | None = None, skip: Sequence[str] = ()) -> dict[str, dict[str, np.ndarray]]:
     """The weights that `source` means, as {path of the layer: {name of the weight: array}}; paths are those of `tfq.walk`.
 
     Args:
@@ -53,7 +58,7 @@ def read(source, model=None, skip=()):
     return _arrays(donor)
 
 
-def initialize(model, source, skip=(), log=print):
+def initialize(model: keras.Model, source: PathLike, skip: Sequence[str] = (), log: Log = print) -> list[str]:
     """Copy into `model` the weights of the layers that have the same path and shapes in `source`.
 
     Paths are those of `tfq.walk`: layers of models and layers in the model take part, one inside a wrapper goes by its own name.

@@ -11,11 +11,14 @@ import json
 import sys
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfq import files
+from tfq.files import PathLike
 from tfq.training.run_directory import RunDirectory
 
 _ABOUT = "about"
@@ -25,7 +28,7 @@ class WeightsError(RuntimeError):
     """The file is no such file; the message says why."""
 
 
-def write(path, layers, about):
+def write(path: PathLike, layers: Mapping[str, Mapping[str, np.ndarray]], about: Mapping[str, Any]) -> None:
     """Write weights.
 
     Args:
@@ -40,7 +43,7 @@ def write(path, layers, about):
         np.savez_compressed(temporary, **{_ABOUT: json.dumps(about)}, **arrays)
 
 
-def read(path):
+def read(path: PathLike) -> dict[str, dict[str, np.ndarray]]:
     """The weights in the file, as `write` takes them; what was float16 is float32 again.
 
     Raises:
@@ -54,7 +57,7 @@ def read(path):
     return layers
 
 
-def about(path):
+def about(path: PathLike) -> dict[str, Any]:
     """What `write` was told about the weights.
 
     Raises:
@@ -63,7 +66,7 @@ def about(path):
     return json.loads(str(_load(path)[_ABOUT]))
 
 
-def epochs_behind(source):
+def epochs_behind(source: PathLike) -> int | None:
     """Epochs of training behind the weights that `--init_from=source` names, those of the run it started from included.
 
     None where that is not known: a .keras file outside of a run directory, or one of these files is gone.

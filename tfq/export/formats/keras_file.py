@@ -1,11 +1,21 @@
 """Keras' own `.keras` file, without the state of the optimizer."""
 
+from __future__ import annotations
+
 import textwrap
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tfq.export.errors import ExportError
 from tfq.export.format import Format
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tfq.export.format import Predict
+    from tfq.export.sample import Sample
+
 
 _BATCH_SIZE = 128
 
@@ -17,14 +27,14 @@ class KerasFile(Format):
     filename = "model.keras"
     float32_only = False
 
-    def save(self, model, path, sample=None):
+    def save(self, model: Any, path: Path, sample: Sample | None = None) -> None:
         """Write a functional or Sequential model; `sample` is not used."""
         from tfq.backend.keras import keras
 
         # A model of the same layers that was never compiled: the optimizer of a trained one takes twice as much as its weights.
         keras.Model(model.inputs, model.outputs, name=model.name).save(str(path))
 
-    def load(self, path):
+    def load(self, path: Path) -> Predict:
         """What the model in the file computes.
 
         Raises:
@@ -44,13 +54,13 @@ class KerasFile(Format):
             raise Unsupported(f"Keras cannot load the model that it saved: {reason}") from error
         return lambda images: model.predict(images, batch_size=_BATCH_SIZE, verbose=0)
 
-    def in_float(self, model):
+    def in_float(self, model: Any) -> tuple[str, ...]:
         """All low-bit layers: their latent kernels are float32."""
         from tfq.export import low_bit
 
         return low_bit.names(model)
 
-    def sizes(self, path):
+    def sizes(self, path: Path) -> list[tuple[str, str, int, int]]:
         """(name, kind of layer, bytes, bytes in float32) of each layer with weights."""
         from tfq.backend.keras import load_model
 

@@ -1,12 +1,22 @@
 """larq-compute-engine: TensorFlow Lite with binary convolutions, each of which is seen to have become one."""
 
+from __future__ import annotations
+
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tfq.export import flatbuffer
 from tfq.export.format import Format, reading
 from tfq.export.formats.savedmodel import SavedModel
 from tfq.optional import require
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tfq.export.format import Predict
+    from tfq.export.sample import Sample
+
 
 _BINARY = "LceBconv2d"
 
@@ -20,7 +30,7 @@ class LarqComputeEngine(Format):
     backends = ("tensorflow",)
     signs_only = True
 
-    def save(self, model, path, sample=None):
+    def save(self, model: Any, path: Path, sample: Sample | None = None) -> None:
         """Write the file; `sample` is not used.
 
         Raises:
@@ -34,35 +44,35 @@ class LarqComputeEngine(Format):
         convert = require("larq_compute_engine").convert_saved_model
         with tempfile.TemporaryDirectory() as directory:
             # Signs of a kernel of more than 2^18 weights it would not compute beforehand: the convolution would stay in float.
-            SavedModel().save(model, directory)
+            SavedModel().save(model, Path(directory))
             content = _converted(convert, directory)
         found = binary_convolutions(content)
         if found != expected:
             raise Unsupported(f"larq-compute-engine made {found} of {expected} quantized convolutions binary")
         Path(path).write_bytes(_without_names(content))
 
-    def load(self, path, threads=1):
+    def load(self, path: Path, threads: int = 1) -> Predict:
         """What the file computes, on so many threads."""
         return load(path, threads)
 
-    def check(self, model):
+    def check(self, model: Any) -> int:
         """Number of binary convolutions of a model; see `binary_layers.check`."""
         from tfq.export import binary_layers
 
         return binary_layers.check(model)
 
-    def in_float(self, model):
+    def in_float(self, model: Any) -> tuple[str, ...]:
         """A first convolution, of pixels, and all dense layers."""
         from tfq.export import binary_layers
 
         return binary_layers.in_float(model)
 
-    def sizes(self, path):
+    def sizes(self, path: Path) -> list[tuple[str, str, int, int]]:
         """(name, operator, bytes, bytes in float32) of each operator with constants."""
         return flatbuffer.sizes(path)
 
 
-def load(path, threads=1):
+def load(path: Path, threads: int = 1) -> Predict:
     """The function from a batch of images (float32 array) to logits that the file at `path` computes on so many threads."""
     import numpy as np
 
@@ -98,7 +108,7 @@ def _without_names(flatbuffer):
     return bytes(tools.convert_object_to_bytearray(model))
 
 
-def binary_convolutions(flatbuffer):
+def binary_convolutions(flatbuffer: bytes) -> int:
     """Binary convolutions in a file, whose operations TensorFlow Lite can list, though not run."""
     interpreter = require("tensorflow").lite.Interpreter(model_content=flatbuffer)
     return sum(details["op_name"] == _BINARY for details in interpreter._get_ops_details())

@@ -1,7 +1,19 @@
 """TensorFlow SavedModel with serving signatures for any batch size."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from tfq.export.format import Format, reading
 from tfq.optional import require
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from tfq.export.format import Predict
+    from tfq.export.sample import Sample
+
 
 SIGNATURE = "serving_default"
 UINT8_SIGNATURE = "serving_uint8"
@@ -22,28 +34,28 @@ class SavedModel(Format):
     backends = ("tensorflow",)
     takes_tfmot = True
 
-    def save(self, model, path, sample=None):
+    def save(self, model: Any, path: Path, sample: Sample | None = None) -> None:
         """Write the directory; of `sample` the pixel statistics, if any."""
         from tfq.export.frozen import frozen_kernels
 
         with frozen_kernels(model) as kernels:
             _save(require("tensorflow"), model, path, sample, kernels)
 
-    def load(self, path):
+    def load(self, path: Path) -> Predict:
         """What `serving_default` computes."""
         return _served(path, SIGNATURE)
 
-    def load_uint8(self, path):
+    def load_uint8(self, path: Path) -> Predict:
         """What `serving_uint8` computes."""
         return _served(path, UINT8_SIGNATURE)
 
-    def in_float(self, model):
+    def in_float(self, model: Any) -> tuple[str, ...]:
         """All low-bit layers."""
         from tfq.export import low_bit
 
         return low_bit.names(model)
 
-    def sizes(self, path):
+    def sizes(self, path: Path) -> list[tuple[str, str, int, int]]:
         """(name, "", bytes, bytes in float32) of each variable; by layer where its name tells the layer."""
         variables = require("tensorflow").saved_model.load(str(path)).weights
         rows = {}

@@ -1,13 +1,24 @@
 """TensorFlow Lite in float32, for any batch size."""
 
+from __future__ import annotations
+
 import re
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tfq.export import flatbuffer
 from tfq.export.format import Format, reading
 from tfq.export.formats.savedmodel import SavedModel
 from tfq.optional import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from tfq.export.format import Predict
+    from tfq.export.sample import Sample
+
 
 # What the converter says of an operation that it has no form for: where that comes from, and why.
 _REFUSED = re.compile(r"error: loc\((.*)\): (.*)")
@@ -26,7 +37,7 @@ class TFLite(Format):
     backends = ("tensorflow",)
     takes_tfmot = True
 
-    def save(self, model, path, sample=None):
+    def save(self, model: Any, path: Path, sample: Sample | None = None) -> None:
         """Write the file; `sample` is not used.
 
         Raises:
@@ -36,11 +47,11 @@ class TFLite(Format):
 
         Path(path).write_bytes(byte_kernels.packed(converted(model, lambda converter: None)))
 
-    def load(self, path, threads=None):
+    def load(self, path: Path, threads: int | None = None) -> Predict:
         """What the file computes, on so many threads; None for the interpreter's own choice."""
         return load(path, threads)
 
-    def in_float(self, model):
+    def in_float(self, model: Any) -> tuple[str, ...]:
         """Low-bit layers whose kernels do not fit into 8 bits, or are small."""
         from tfq.convert.kernels import array
         from tfq.export import low_bit
@@ -48,7 +59,7 @@ class TFLite(Format):
         kernels = {name: array(layer.quantized_kernel) for name, layer in low_bit.quantized(model)}
         return tuple(name for name in low_bit.names(model) if not _takes_bytes(kernels[name]))
 
-    def sizes(self, path):
+    def sizes(self, path: Path) -> list[tuple[str, str, int, int]]:
         """(name, operator, bytes, bytes in float32) of each operator with constants."""
         return flatbuffer.sizes(path)
 
@@ -60,14 +71,14 @@ def _takes_bytes(kernel):
     return byte_kernels.is_smaller(kernel) and byte_kernels.codes(kernel) is not None
 
 
-def converted(model, configure):
+def converted(model: Any, configure: Callable[[Any], object]) -> bytes:
     """The flatbuffer of a model; `configure` gets the converter first, to set what it wants."""
     from tfq.convert.layers import Unsupported
 
     tf = require("tensorflow")
     # By way of a SavedModel: the converter's own `from_keras_model` does not know Keras 3.
     with tempfile.TemporaryDirectory() as directory:
-        SavedModel().save(model, directory)
+        SavedModel().save(model, Path(directory))
         converter = tf.lite.TFLiteConverter.from_saved_model(directory)
         configure(converter)
         try:
@@ -100,7 +111,7 @@ def _layer(model, where):
     return None
 
 
-def load(path, threads=None):
+def load(path: Path, threads: int | None = None) -> Predict:
     """The function from a batch of images (float32 array) to logits that the TFLite file at `path` computes.
 
     Args:

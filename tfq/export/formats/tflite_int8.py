@@ -1,11 +1,20 @@
 """TensorFlow Lite in 8-bit integers, quantized after training; images and logits stay float32."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tfq.export import flatbuffer
 from tfq.export.format import Format, Lossy
 from tfq.export.formats import tflite
 from tfq.optional import require
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tfq.export.format import Predict
+    from tfq.export.sample import Sample
 
 
 class TFLiteInt8(Format):
@@ -23,7 +32,7 @@ class TFLiteInt8(Format):
     backends = ("tensorflow",)
     lossy = Lossy(least_top1=0.9, most_difference=0.1)
 
-    def save(self, model, path, sample):
+    def save(self, model: Any, path: Path, sample: Sample) -> None:
         """Write the file; on the images of `sample` the ranges of the activations are measured."""
         from tfq.export.frozen import byte_inputs
 
@@ -37,10 +46,10 @@ class TFLiteInt8(Format):
         with byte_inputs(model):
             Path(path).write_bytes(tflite.converted(model, configure))
 
-    def load(self, path, threads=None):
+    def load(self, path: Path, threads: int | None = None) -> Predict:
         """What the file computes, on so many threads; None for the interpreter's own choice."""
         return tflite.load(path, threads)
 
-    def sizes(self, path):
+    def sizes(self, path: Path) -> list[tuple[str, str, int, int]]:
         """(name, operator, bytes, bytes in float32) of each operator with constants."""
         return flatbuffer.sizes(path)

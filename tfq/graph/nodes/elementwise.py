@@ -20,14 +20,14 @@ class ScaleShift(Node):
     scale: np.ndarray
     shift: np.ndarray
 
-    def infer(self, shapes):
+    def infer(self, shapes: list[tuple]) -> tuple:
         """See `Node`."""
         shape = check.one(self, shapes)
         if not len(self.scale) == len(self.shift) == shape[-1]:
             raise GraphError(f"{self.name!r} has {len(self.scale)} scales and {len(self.shift)} shifts for {shape[-1]} channels")
         return shape
 
-    def compute(self, x):
+    def compute(self, x: np.ndarray) -> np.ndarray:
         """See `Node`."""
         return x * self.scale + self.shift
 
@@ -39,11 +39,11 @@ class ReLU(Node):
 
     max_value: Annotated[float, Range(0)] | None = None
 
-    def infer(self, shapes):
+    def infer(self, shapes: list[tuple]) -> tuple:
         """See `Node`."""
         return check.one(self, shapes)
 
-    def compute(self, x):
+    def compute(self, x: np.ndarray) -> np.ndarray:
         """See `Node`."""
         return np.clip(x, 0, self.max_value)
 
@@ -53,11 +53,11 @@ class ReLU(Node):
 class HardTanh(Node):
     """min(max(x, -1), 1)."""
 
-    def infer(self, shapes):
+    def infer(self, shapes: list[tuple]) -> tuple:
         """See `Node`."""
         return check.one(self, shapes)
 
-    def compute(self, x):
+    def compute(self, x: np.ndarray) -> np.ndarray:
         """See `Node`."""
         return np.clip(x, -1, 1)
 
@@ -69,10 +69,10 @@ class Quantize(Node):
 
     quantizer: Quantizer
 
-    def infer(self, shapes):
+    def infer(self, shapes: list[tuple]) -> tuple:
         """See `Node`."""
         return check.one(self, shapes)
 
-    def compute(self, x):
+    def compute(self, x: np.ndarray) -> np.ndarray:
         """See `Node`."""
         return quantize(self.quantizer, x)

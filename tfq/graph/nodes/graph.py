@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tfq.graph import check
+from tfq.graph.operations import Node
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,12 @@ class Graph:
         GraphError: a name is used twice or before it is there, or operands do not fit.
     """
 
-    input_shape: tuple
-    nodes: tuple
+    input_shape: tuple[int, ...]
+    nodes: tuple[Node, ...]
     pixel_mean: np.ndarray | None = None
     pixel_std: np.ndarray | None = None
-    labels: tuple = field(default=())
-    shapes: dict = field(init=False, repr=False, compare=False)
+    labels: tuple[str, ...] = field(default=())
+    shapes: dict[str, tuple[int, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         object.__setattr__(self, "shapes", check.infer(self))

@@ -33,7 +33,7 @@ class Conv2D(Node):
     pad_value: Literal[0, 1, -1] = 0
     kmap: bool = False
 
-    def infer(self, shapes):
+    def infer(self, shapes: list[tuple]) -> tuple:
         """See `Node`."""
         shape = check.image(self, shapes)
         if len(self.kernel.shape) != 4:
@@ -49,7 +49,7 @@ class Conv2D(Node):
         covered = tuple((size - 1) * dilation + 1 for size, dilation in zip((height, width), self.dilations, strict=True))
         return (*check.moved(self, shape, covered), out)
 
-    def compute(self, x):
+    def compute(self, x: np.ndarray) -> np.ndarray:
         """See `Node`."""
         sizes = self.kernel.shape[:2]
         how = (sizes, self.strides, self.dilations, self.padding)
@@ -71,7 +71,7 @@ class Dense(Node):
     bias: np.ndarray | None = None
     quantizer: Quantizer | None = None
 
-    def infer(self, shapes):
+    def infer(self, shapes: list[tuple]) -> tuple:
         """See `Node`."""
         shape = check.one(self, shapes)
         if len(self.kernel.shape) != 2 or self.kernel.shape[0] != shape[-1]:
@@ -80,7 +80,7 @@ class Dense(Node):
         check.filters(self, self.kernel.shape[1])
         return (*shape[:-1], self.kernel.shape[1])
 
-    def compute(self, x):
+    def compute(self, x: np.ndarray) -> np.ndarray:
         """See `Node`."""
         y = quantize(self.quantizer, x) @ kernels.values(self.kernel)
         return y if self.bias is None else y + self.bias

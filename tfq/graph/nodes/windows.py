@@ -17,13 +17,13 @@ class ZeroPad(Node):
 
     widths: Annotated[tuple, Sizes(4, low=0)]
 
-    def infer(self, shapes):
+    def infer(self, shapes: list[tuple]) -> tuple:
         """See `Node`."""
         height, width, channels = check.image(self, shapes)
         top, bottom, left, right = self.widths
         return top + height + bottom, left + width + right, channels
 
-    def compute(self, x):
+    def compute(self, x: np.ndarray) -> np.ndarray:
         """See `Node`."""
         top, bottom, left, right = self.widths
         return np.pad(x, [(0, 0), (top, bottom), (left, right), (0, 0)])
@@ -46,7 +46,7 @@ class _Pool(Node):
 class MaxPool(_Pool):
     """Maximum over windows; "same" pads with nothing that could be the maximum."""
 
-    def compute(self, x):
+    def compute(self, x: np.ndarray) -> np.ndarray:
         """See `Node`."""
         return reference.pool(x, self.pool_size, self.strides, self.padding, np.nanmax)
 
@@ -56,7 +56,7 @@ class MaxPool(_Pool):
 class AveragePool(_Pool):
     """Mean over windows; "same" leaves what lies outside out of the mean."""
 
-    def compute(self, x):
+    def compute(self, x: np.ndarray) -> np.ndarray:
         """See `Node`."""
         return reference.pool(x, self.pool_size, self.strides, self.padding, np.nanmean)
 
@@ -76,7 +76,7 @@ class _GlobalPool(Node):
 class GlobalMaxPool(_GlobalPool):
     """Maximum over height and width: (batch, channels), or (batch, 1, 1, channels) with `keepdims`."""
 
-    def compute(self, x):
+    def compute(self, x: np.ndarray) -> np.ndarray:
         """See `Node`."""
         return x.max(axis=(1, 2), keepdims=self.keepdims)
 
@@ -86,6 +86,6 @@ class GlobalMaxPool(_GlobalPool):
 class GlobalAveragePool(_GlobalPool):
     """Mean over height and width: (batch, channels), or (batch, 1, 1, channels) with `keepdims`."""
 
-    def compute(self, x):
+    def compute(self, x: np.ndarray) -> np.ndarray:
         """See `Node`."""
         return x.mean(axis=(1, 2), keepdims=self.keepdims)

@@ -31,7 +31,7 @@ def _share(plan, key, nodes):
     fills = [fill(node) for node in nodes if any(margins[node.name])] or [0]
     for node in nodes:
         # What needs no margin shares with whatever needs one.
-        packed = PackedTensor(*key, fill(node) if any(margins[node.name]) else fills[0])
+        packed = PackedTensor(*key, fill(node) if any(margins[node.name]) else fills[0])  # type: ignore[call-arg]
         plan.packed[node.name] = packed
         widest = plan.margins.get(packed, (0, 0, 0, 0))
         plan.margins[packed] = tuple(max(pair) for pair in zip(widest, margins[node.name], strict=True))

@@ -1,6 +1,7 @@
 """Tensors with a margin of padding around them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Frame:
         planes: of bits, one behind the other; 1 for all else.
     """
 
-    name: object
+    name: Any
     shape: tuple[int, int, int]
     margin: tuple[int, int, int, int]
     pixel: int

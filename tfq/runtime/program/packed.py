@@ -25,7 +25,7 @@ def fill_packed(builder: Builder, packed: PackedTensor) -> None:
     """Write the margin of a packed tensor."""
     frame = packed_frame(builder, packed)
     if packed.bytes:
-        word = packed.fill * (2**packed.quantizer.bits - 1) * 0x01010101
+        word = packed.fill * (2**packed.quantizer.bits - 1) * 0x01010101  # type: ignore[union-attr]
         fill_margin(builder, packed.source, frame, word, word)
         return
     used = frame.shape[2] % packing.WORD or packing.WORD
@@ -57,5 +57,5 @@ def pack_tensor(builder: Builder, source: str, but: PackedTensor | None = None) 
         if packed.source == source and packed != but:
             fill_packed(builder, packed)
             numbers = packing_numbers(builder, packed)
-            step = Pack(source=builder.tensor(source), height=height, width=width, channels=channels, **numbers)
+            step = Pack(source=builder.tensor(source), height=height, width=width, channels=channels, **numbers)  # type: ignore[arg-type]
             builder.add(source, "pack", step)

@@ -14,7 +14,7 @@ def signs(kernel):
     """A `PackedKernel` as a sum of `kernels.Signs`, (taps, in, out) each."""
     channels, filters = kernel.shape[-2:]
     return [
-        kernels.Signs(weight, *(None if bits is None else bits.reshape(-1, channels, filters) for bits in (positive, nonzero)))
+        kernels.Signs(weight, *(None if bits is None else bits.reshape(-1, channels, filters) for bits in (positive, nonzero)))  # type: ignore[arg-type]
         for weight, positive, nonzero in kernels.signs(kernel)
     ]
 

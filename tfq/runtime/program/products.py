@@ -119,7 +119,7 @@ def _in_float(builder, fused):
             **float_results(builder, fused, scale, part),
             **packing_numbers(builder, fused.packed),
         }
-        builder.add(node.name, path, Convolve(**numbers))
+        builder.add(node.name, path, Convolve(**numbers))  # type: ignore[arg-type]
     return path
 
 

@@ -33,7 +33,7 @@ class Program:
 
     def steps(self, kind: type[Step]) -> np.ndarray:
         """All steps of a kind, as an array of records with the fields of the kind."""
-        names = kind.dtype().names
+        names = kind.dtype().names or ()
         rows = self.rows[self.rows[:, 0] == code(kind), : len(names)]
         return np.ascontiguousarray(rows).view(kind.dtype()).reshape(-1)
 

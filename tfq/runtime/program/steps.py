@@ -332,7 +332,7 @@ class CopyRows(Step):
 
 
 STEPS = (FillMargin, Pack, PackWindows, SumWindows, Convolve, CopyToFrame, Map, AddTensors, InputScale, Pool, CopyRows)
-NUMBERS = max(len(kind.dtype().names) for kind in STEPS)
+NUMBERS = max(len(kind.dtype().names) for kind in STEPS)  # type: ignore[arg-type]
 
 
 def code(kind: type[Step]) -> int:
