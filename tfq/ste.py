@@ -63,7 +63,7 @@ def round_to_levels(x: Tensor, bits: int) -> Tensor:
     return ops.round(x * n) / n
 
 
-def straight_through(surrogate, value):
+def straight_through(surrogate: Tensor, value: Tensor) -> Tensor:
     """`value` forward, the gradient of `surrogate` backward: any straight-through estimator, on every backend.
 
         y = value,   dy/dx := d surrogate / dx
