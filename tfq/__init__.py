@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING
 from tfq import registration
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
-    from tfq import callbacks, constraints, data, export, graph, layers, plot, quantizers, runtime, summary, training
+    from tfq import (
+        callbacks,
+        constraints,
+        convert,
+        data,
+        export,
+        graph,
+        layers,
+        plot,
+        quantizers,
+        runtime,
+        summary,
+        testing,
+        training,
+    )
     from tfq.convert.to_keras import load_packed
     from tfq.export.exporter import export_model
 
@@ -19,6 +33,7 @@ __version__ = "0.1.0"
 __all__ = [
     "callbacks",
     "constraints",
+    "convert",
     "data",
     "export",
     "export_model",
@@ -29,6 +44,7 @@ __all__ = [
     "quantizers",
     "runtime",
     "summary",
+    "testing",
     "training",
 ]
 

@@ -3,7 +3,7 @@
 import contextlib
 
 from tfq import constraints, quantizers
-from tfq.backend.gradients import promote
+from tfq.backend.gradients import promote, read
 from tfq.backend.keras import UNCAST, is_legacy, keras, ops
 from tfq.layers.gradient import QuantGradient
 from tfq.layers.state import arguments, state_of
@@ -248,4 +248,6 @@ def latent_kernel(layer):
 
 def quantized_kernel(layer):
     """Likewise, as the forward pass uses it; of a built layer that has a `kernel_quantizer`."""
-    return layer.quantized_kernel if isinstance(layer, QuantizedLayer) else layer.kernel_quantizer(latent_kernel(layer))
+    if isinstance(layer, QuantizedLayer):
+        return layer.quantized_kernel
+    return layer.kernel_quantizer(read(latent_kernel(layer)))  # larq's gradients refuse a variable
