@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import importlib
 import numbers
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from tfq.cli.config import TrainingConfig
+
+# What no option may be called: flags of train.py, and arguments of `models.build`.
+_TAKEN = {each.name for each in fields(TrainingConfig)} | {
+    *("w_bits", "a_bits", "g_bits", "backend", "run_dir", "resume", "name", "input_shape", "num_classes", "scheme"),
+    *("flagfile", "undefok", "help", "helpfull", "helpshort", "verbosity", "v"),
+}
 _KINDS = {int: ("an integer", numbers.Integral), float: ("a number", numbers.Real), bool: ("True or False", bool)}
 
 
@@ -97,8 +105,11 @@ def register_network(network: Network) -> Network:
         The network.
 
     Raises:
-        ValueError: there is one of that name, or an option has the name of another kind of flag.
+        TypeError: it is no `Network`, or an option no `Option`.
+        ValueError: there is one of that name; it cannot be a name; `build` is no function, nor where one is; an option has the
+            name of another flag, or of another kind of one.
     """
+    _check(network)
     if network.name in NETWORKS and NETWORKS[network.name] != network:
         raise ValueError(f"there is a network {network.name!r} already")
     others = {option.name: option for other in NETWORKS.values() for option in other.options}
@@ -108,6 +119,23 @@ def register_network(network: Network) -> Network:
             raise ValueError(f"network {network.name!r}: there is another flag --{option.name} already")
     NETWORKS[network.name] = network
     return network
+
+
+def _check(network: Any) -> None:
+    if not isinstance(network, Network):
+        raise TypeError(f"register_network takes a models.Network; got {network!r}")
+    if not re.fullmatch(r"\w[\w.-]*", network.name):
+        raise ValueError(f"the name of a network must be letters, digits, _, . and -; got {network.name!r}")
+    where = f"network {network.name!r}"
+    if not (callable(network.build) or (isinstance(network.build, str) and re.fullmatch(r"[\w.]+:\w+", network.build))):
+        raise ValueError(f"{where}: build must be a function, or where it is, as 'module:function'; got {network.build!r}")
+    for option in network.options:
+        if not isinstance(option, Option):
+            raise TypeError(f"{where}: options must be models.Option; got {option!r}")
+        if option.kind not in _KINDS:
+            raise ValueError(f"{where}: --{option.name} must be of kind int, float or bool; got {option.kind!r}")
+        if option.name in _TAKEN or not option.name.isidentifier():
+            raise ValueError(f"{where}: {option.name!r} cannot be an option: it is another flag or argument, or no name")
 
 
 def network(name: str) -> Network:

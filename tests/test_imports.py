@@ -85,7 +85,11 @@ def test_tfq_alone_loads_neither_keras_nor_any_other_package():
 def test_dir_and_editors_see_what_tfq_has():
     import tfq
 
-    assert {"export_model", "load_packed", "layers", "summary", "training", "plot"} <= set(tfq.__all__) <= set(dir(tfq))
+    assert (
+        {"export_model", "load_packed", "layers", "summary", "training", "plot", "convert", "testing"}
+        <= set(tfq.__all__)
+        <= set(dir(tfq))
+    )
     for name in tfq.__all__:
         assert getattr(tfq, name) is not None
     assert tfq.complexity.summarize is tfq.summary.summarize  # the former name

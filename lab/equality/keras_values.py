@@ -8,7 +8,7 @@ from tfq.convert.boundary import highest
 from tfq.convert.layers import input_rule
 from tfq.graph import nodes as g
 from tfq.graph import reference
-from tfq.keras_graph import has_graph, layer_of, nodes, outputs_of
+from tfq.keras_graph import has_graph, inputs_of, layer_of, nodes, outputs_of
 from tfq.quantizers.grids import Levels
 
 
@@ -26,7 +26,7 @@ class Reference:
     def __init__(self, model, graph):
         self.model = model
         self._names = {node.name for node in graph.nodes}
-        self.layers, self._tensors = {}, {}
+        self.layers, self._tensors, self._inputs = {}, {}, {}
         for node in nodes(model):
             layer = layer_of(node)
             if has_graph(layer) or layer.name in self.layers:
@@ -34,7 +34,7 @@ class Reference:
                     f"equality compares models whose layers are called once, none a model itself; got {layer.name!r}"
                 )
             self.layers[layer.name] = layer
-            self._tensors[layer.name] = outputs_of(node)[0]
+            self._tensors[layer.name], self._inputs[layer.name] = outputs_of(node)[0], inputs_of(node)
 
     def giving(self, names):
         """A function from images to the tensors of these names, NumPy, and the model's output last."""
@@ -49,25 +49,39 @@ class Reference:
 
     def quantized(self, name, quantizer, values):
         """Inputs of the layer `name`, quantized by Keras, as integers: -1 and 1, or 0 ... 2^bits - 1."""
-        layer = self.layers[name]
-        levels = ops.convert_to_numpy(layer.input_quantizer(ops.convert_to_tensor(values), **layer.input_arguments))
-        factor = input_rule(layer.input_quantizer, **layer.input_arguments).factor
+        layer, factor = self.layers[name], self._factor(name)
+        inputs = values if factor == 1 else values * np.float32(factor)
+        levels = ops.convert_to_numpy(layer.input_quantizer(ops.convert_to_tensor(inputs), **layer.input_arguments))
         return np.rint(levels * np.float32(highest(quantizer) / factor)).astype(np.int32)
+
+    def settled(self, node, values):
+        """Inputs of a node that the graph scales in front of it, on their levels, of which rounding makes no others; else as is."""
+        if node.quantizer is None or self._factor(node.name) == 1:
+            return values
+        return self.quantized(node.name, node.quantizer, values).astype(np.float32) / np.float32(highest(node.quantizer))
 
     def accumulators(self, node, inputs):
         """Accumulators of the operation `node` in float64, of Keras' quantized inputs and kernel as integers."""
         layer, inputs = self.layers[node.name], inputs.astype(np.float64)
-        kernel = integer_kernel(layer)
+        kernel = integer_kernel(layer).reshape(node.kernel.shape)  # a depthwise one has its channels in groups there
         if isinstance(node, g.Dense):
             return inputs @ kernel
         strides, dilations = layer.strides, layer.dilation_rate
         outside = layer.pad_values * node.quantizer.highest
         inputs = reference.padded(inputs, kernel.shape[:2], strides, dilations, layer.padding, outside)
-        return reference.correlate(inputs, kernel, strides, dilations, layer.groups)
+        return reference.correlate(inputs, kernel, strides, dilations, node.groups)
+
+    def _factor(self, name):
+        """What the highest level of the inputs of a layer is."""
+        layer = self.layers[name]
+        return input_rule(layer.input_quantizer, **layer.input_arguments).factor
 
     def _tensor(self, name):
         if name == g.INPUT:
             return self.model.inputs[0]
+        scaled = name.removesuffix("/inputs")
+        if scaled != name and scaled in self._inputs:
+            return self._inputs[scaled][0] * (1 / self._factor(scaled))
         layer = name.removesuffix("/activation")
         if layer not in self._tensors or (layer == name and f"{name}/activation" in self._names):
             raise ValueError(f"equality cannot read {name!r}: it is inside a layer of the Keras model")

@@ -102,7 +102,7 @@ class _Layer:
         }
 
     def compare(self, reference, values):
-        x = values[self._source]
+        x = reference.settled(self._node, values[self._source])
         if self._accumulators:
             expected = reference.accumulators(self._node, reference.quantized(self._node.name, self._node.quantizer, x))
             self.row["accumulators"] += expected.size

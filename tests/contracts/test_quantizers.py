@@ -51,6 +51,12 @@ def test_a_quantizer_keeps_the_contract(quantizer):
     check_quantizer(quantizer)
 
 
+def test_one_that_keeps_what_it_learns_of_inputs_is_none_for_kernels():
+    assert QuantDense(3, kernel_quantizer=DoReFaInputs(2)).kernel_quantizer == DoReFaInputs(2)
+    with pytest.raises(ValueError, match=r"kernel_quantizer must quantize kernels.*; got LSQInputs\(bits=2\)"):
+        QuantDense(3, kernel_quantizer=LSQInputs(2))
+
+
 def test_none_is_left_out():
     public = {getattr(quantizers, name) for name in quantizers.__all__}
     kinds = {kind for kind in public if isinstance(kind, type) and issubclass(kind, Quantizer)}

@@ -11,8 +11,8 @@ from running import BACKEND
 
 import models
 from tfq.backend.keras import keras
-from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
-from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
+from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense, QuantDepthwiseConv2D
+from tfq.quantizers import DoReFaInputs, DoReFaWeights, LSQInputs, LSQWeights, TernaryWeights, XnorInputs, XnorWeights
 
 pytest.importorskip("numba", reason="the engine needs it")
 
@@ -103,6 +103,32 @@ def test_an_xnor_network_equals_keras(xnor, data):
     # Whatever two layers read is one site.
     assert [row["site"] for row in sites][:2] == ["stage1_block1_conv1", "stage1_block1_conv2"]
     assert [row["behind"] for row in sites][:3] == ["conv", "stage1_block1_conv1", "stage1_block1_conv2"]
+
+
+def small(layer):
+    """A quantized layer between two of Keras, on images of 8 x 8."""
+    x = keras.Input((8, 8, 3))
+    y = BatchNormalization()(keras.layers.Conv2D(6, 3, padding="same")(x))
+    y = keras.layers.GlobalAveragePooling2D()(BatchNormalization()(layer(y)))
+    return keras.Model(x, keras.layers.Dense(10)(y))
+
+
+LSQ = {"input_quantizer": LSQInputs(2), "kernel_quantizer": LSQWeights(2)}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        QuantConv2D(8, 3, padding="same", **LSQ),
+        QuantDepthwiseConv2D(3, padding="same", depth_multiplier=2, **LSQ),
+    ],
+    ids=["lsq", "depthwise_lsq"],
+)
+def test_other_layers_equal_keras(layer, data):
+    images, labels = data[0][:40, ::4, ::4], data[1][:40]
+    layers, _ = assert_equal(fitted(small(layer), (images, labels)), (images, labels))
+    (row,) = (row for row in layers if row["layer"] == layer.name)
+    assert row["largest_difference"] < 1e-5
 
 
 def test_a_dorefa_network_equals_keras(data):

@@ -38,6 +38,8 @@ def sequential():
             layers.BatchNormalization(),
             keras.layers.Flatten(),
             layers.QuantGradient(quantizers.DoReFaGradients(8)),
+            # Each keeps something, under the same names.
+            layers.QuantDense(5, input_quantizer=quantizers.LSQInputs(4), kernel_quantizer=quantizers.LSQWeights(4)),
             layers.QuantDense(3, input_quantizer=quantizers.DoReFaInputs(4), kernel_quantizer=quantizers.DoReFaWeights(4)),
         ]
     )

@@ -237,3 +237,22 @@ def test_a_network_from_outside_is_built_like_one_of_ours(monkeypatch):
     for option in (models.Option("kmap", bool, ""), models.Option("depth", float, "")):
         with pytest.raises(ValueError, match=f"network 'other': there is another flag --{option.name} already"):
             models.register_network(models.Network("other", mine, (option,)))
+
+
+NOT_NETWORKS = {
+    "no_network": (lambda: 3, "takes a models.Network; got 3"),
+    "no_name": (lambda: models.Network("", print), "must be letters, digits, _, . and -; got ''"),
+    "no_function": (lambda: models.Network("other", 7), "network 'other': build must be a function, .*; got 7"),
+    "no_module": (lambda: models.Network("other", "mine"), "network 'other': build must be a function, .*; got 'mine'"),
+    "no_option": (lambda: models.Network("other", print, ("size",)), "options must be models.Option; got 'size'"),
+    "of_text": (lambda: models.Network("other", print, (models.Option("kind", str, ""),)), "--kind must be of kind int"),
+    "a_flag": (lambda: models.Network("other", print, (models.Option("epochs", int, ""),)), "'epochs' cannot be an option"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_NETWORKS)
+def test_what_is_no_network_is_refused(name, monkeypatch):
+    monkeypatch.setattr(networks, "NETWORKS", dict(networks.NETWORKS))
+    make, message = NOT_NETWORKS[name]
+    with pytest.raises((TypeError, ValueError), match=message):
+        models.register_network(make())

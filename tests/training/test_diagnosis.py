@@ -218,3 +218,16 @@ def test_the_flag_adds_the_figures_and_changes_no_training(tmp_path):
         assert name not in plain[0]
     for name in ("loss", "val_loss", "val_top1"):
         assert [row[name] for row in plain] == [row[name] for row in rows], name
+
+
+@pytest.mark.legacy_only
+def test_layers_of_larq_take_part():
+    larq = pytest.importorskip("larq")
+    inputs = keras.Input((4, 4, 3))
+    x = larq.layers.QuantConv2D(5, 3, kernel_quantizer="ste_sign", name="signs")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+
+    def edit():
+        model.get_layer("signs").set_weights([-weight for weight in model.get_layer("signs").get_weights()])
+
+    assert diagnosed(model, data(), edit)["kernel_change"] == 2.0

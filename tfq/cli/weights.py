@@ -14,6 +14,8 @@ def main(arguments: list[str] | None = None, prog: str = "tfq weights") -> int:
     parser.add_argument("source", type=Path, help="checkpoint, or run directory: its best one, as --init_from takes it")
     parser.add_argument("out", type=Path, help="the .npz file to write")
     options = parser.parse_args(arguments)
+    if options.out.suffix != ".npz":
+        parser.error(f"{options.out} must end with .npz")
     backends.choose()
     try:
         from tfq.training import transfer, weights  # with the backend that was chosen

@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 from tfq import constraints, quantizers
-from tfq.backend.gradients import promote
+from tfq.backend.gradients import promote, read
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
 from tfq.layers.gradient import QuantGradient
 from tfq.layers.signature import ConstructorSignature
@@ -262,4 +262,6 @@ def latent_kernel(layer: keras.layers.Layer) -> Any:
 
 def quantized_kernel(layer: keras.layers.Layer) -> Tensor:
     """Likewise, as the forward pass uses it; of a built layer that has a `kernel_quantizer`."""
-    return layer.quantized_kernel if isinstance(layer, QuantizedLayer) else layer.kernel_quantizer(latent_kernel(layer))
+    if isinstance(layer, QuantizedLayer):
+        return layer.quantized_kernel
+    return layer.kernel_quantizer(read(latent_kernel(layer)))  # larq's gradients refuse a variable

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tfq.backend.gradients import read
-from tfq.backend.keras import SHARED_STATE, UNCAST, Shape, Tensor, keras
+from tfq.backend.keras import SHARED_STATE, UNCAST, Shape, Tensor, is_legacy, keras
 from tfq.quantizers.base import KernelQuantizer, Quantizer
 
 
@@ -34,8 +34,10 @@ class QuantizerState(keras.layers.Layer):
 
     def _add(self, name, shape=(), initializer="zeros", trainable=True):
         shared = {} if trainable else SHARED_STATE
+        # An .h5 file of tf_keras keeps a layer's weights by these names alone, those of its kernel and of its inputs together.
+        unique = f"{self.name}/{name}" if is_legacy else name
         return self.add_weight(
-            name=name, shape=shape, initializer=initializer, trainable=trainable, dtype="float32", **shared, **UNCAST
+            name=unique, shape=shape, initializer=initializer, trainable=trainable, dtype="float32", **shared, **UNCAST
         )
 
 

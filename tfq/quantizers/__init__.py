@@ -128,14 +128,16 @@ def get_for_gradients(identifier: QuantizerLike) -> Callable[..., Tensor] | None
 
 
 def get_for_kernel(identifier: QuantizerLike) -> Callable[..., Tensor] | None:
-    """As `get`, for the kernel of a layer; quantizers of inputs serve too.
+    """As `get`, for the kernel of a layer; quantizers of inputs that keep nothing serve too.
 
     Raises:
-        ValueError: as `get`; or it quantizes gradients.
+        ValueError: as `get`; or it quantizes gradients, or keeps what it learns of inputs.
     """
+    quantizer = get(identifier)
+    keeps_nothing = getattr(type(quantizer), "build", Quantizer.build) is Quantizer.build
     return _of(
-        ("kernel", "inputs"),
-        get(identifier),
+        ("kernel", "inputs") if keeps_nothing else ("kernel",),
+        quantizer,
         "kernel_quantizer must quantize kernels, such as XnorWeights() or DoReFaWeights(2)",
     )
 
