@@ -14,7 +14,15 @@ from random_models import disturb, randomize
 from tfq.backend.keras import backend, keras
 from tfq.convert.from_keras import Unsupported, from_keras
 from tfq.convert.layers import CONVERTERS
-from tfq.layers import AveragePooling2D, BatchNormalization, QuantActivation, QuantConv2D, QuantDense, QuantGradient
+from tfq.layers import (
+    AveragePooling2D,
+    BatchNormalization,
+    QuantActivation,
+    QuantConv2D,
+    QuantDense,
+    QuantDepthwiseConv2D,
+    QuantGradient,
+)
 from tfq.quantizers import DoReFaGradients, DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 
 L = keras.layers
@@ -32,6 +40,8 @@ LAYERS = {
     "even kernel": lambda x: Conv2D(4, (2, 4), 2, padding="same", activation="relu")(x),
     "valid, dilated": lambda x: Conv2D(4, 3, dilation_rate=2)(x),
     "grouped": lambda x: Conv2D(4, 3, groups=2, padding="same")(x),
+    "depthwise": lambda x: L.DepthwiseConv2D(3, 2, padding="same")(x),
+    "depthwise, xnor": lambda x: QuantDepthwiseConv2D(3, depth_multiplier=2, **XNOR)(x),
     "xnor": lambda x: Quantized(4, 3, **XNOR)(x),
     "xnor, strided": lambda x: Quantized(4, 3, 2, **XNOR)(x),
     "xnor, padded with ones": lambda x: Quantized(4, 3, 2, **XNOR, pad_values=1)(x),

@@ -213,7 +213,7 @@ QUANTIZERS = [
     (OfFourAxes(), r"a kernel \(in, out\) of a dense layer gives others|channel_axis="),
     (LastOfSeveral(), r"channel_axis=\(-2, -1\) gives others"),
     (WithoutGradient(), "gradients of up to 0.0; expected finite ones, not all 0"),
-    (InItsOwnPrecision(), r"of a bfloat16 operand it (gives|fails): .*; expected .*bfloat16"),
+    (InItsOwnPrecision(), r"of a bfloat16 operand it (gives .*float32|fails: .*); expected .*bfloat16, as its operand"),
     (OneForAll(), "two layers share a variable, of `build`; expected one state a layer"),
     (CountsItself(), "training changes the object, to {'step': 1}; expected what it learns in variables of the layer"),
     (EncodesBeforeItScales(), "encode is off the forward pass by"),

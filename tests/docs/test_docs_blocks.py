@@ -15,8 +15,12 @@ TABLES = {
     "models.networks": "NETWORKS",
     "models.methods": "METHODS",
 }
-# Those of docs/research take the whole of CIFAR-10.
-PARAMETERS = [pytest.param(page, marks=[pytest.mark.slow] if "research" in page.parts else []) for page in PAGES]
+MARKS = {
+    "research": [pytest.mark.slow],  # the whole of CIFAR-10
+    # JAX compiles for ten seconds what test_from_outside.py runs there too.
+    "extending.md": [pytest.mark.tensorflow_only],
+}
+PARAMETERS = [pytest.param(page, marks=[mark for part in page.parts for mark in MARKS.get(part, [])]) for page in PAGES]
 
 
 @pytest.fixture

@@ -90,6 +90,7 @@ SHORT = {
     "--float_run=results/sweep/short/resnet20_float_seed0.json --json=results/benchmark_infer_xnor.json": (
         "--repetitions=1 --threads=1 --images=16"
     ),
+    ".venv/bin/python -m lab.benchmark depthwise": "--turns=2",
     ".venv/bin/python -m lab.benchmark conv": "--shapes 8x32x32x3 --repetitions=1",
     ".venv/bin/python -m lab.benchmark concurrency results/sweep/short/networks/resnet20_xnor_seed0.tfq": (
         "--seconds=1 --callers=2"
@@ -292,6 +293,9 @@ def parse(main, line, monkeypatch):
 
 def parse_train(arguments):
     import train
+
+    # Where to start from is looked for, and made by another command.
+    arguments = [re.sub(r"^--init_from=.+", f"--init_from={ROOT}", argument) for argument in arguments]
 
     with flagsaver.flagsaver():
         assert train.FLAGS(["train.py", *arguments]) == ["train.py"]

@@ -9,6 +9,7 @@ from conftest import array
 from models import scheme
 from tfq import callbacks, export, walk
 from tfq.backend.keras import is_legacy, keras
+from tfq.cli import weights as command
 from tfq.layers import BatchNormalization, QuantConv2D, QuantDense, QuantDepthwiseConv2D
 from tfq.quantizers import DoReFaGradients, TernaryWeights, XnorInputs, XnorWeights
 from tfq.training import batch_statistics, optimizers, structure, transfer, weights
@@ -124,7 +125,7 @@ def test_weights_of_inner_layers_are_taken_over(tmp_path, packed):
     source = tmp_path / "donor.keras"
     donor.save(source)
     if packed:
-        assert weights.main([str(source), str(tmp_path / "donor.npz")]) == 0
+        assert command.main([str(source), str(tmp_path / "donor.npz")]) == 0
         source = tmp_path / "donor.npz"
         with np.load(source) as file:
             assert sum(file[name].size for name in file.files if name != "about") == sum(w.size for w in flat(donor).values())
@@ -247,7 +248,7 @@ def test_batch_normalization_inside_has_fresh_statistics_and_momentum():
 def test_latent_weights_and_policies_of_inner_layers():
     model = network()
     scheme.drop_latent_weights(model)
-    assert model.get_layer("backbone").get_layer("block").convs[0].kernel.constraint == XnorWeights()
+    assert model.get_layer("backbone").get_layer("block").convs[0].kernel.constraint.func == XnorWeights()
     training = callbacks.Bfloat16Training(mixed=True)
     training.set_model(
         keras.Model(model.inputs, keras.Sequential([keras.Input((2,)), L.Dense(2), L.Dense(1, name="last")])(model.output))
