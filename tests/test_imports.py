@@ -9,6 +9,7 @@ import sys
 import pytest
 from conftest import ROOT
 
+import tfq
 from tfq.backend.keras import backend, is_legacy
 from tfq.optional import require
 
@@ -150,3 +151,10 @@ def test_tf_keras_on_another_backend_is_refused():
         [sys.executable, "-c", "import tfq.layers"], env=environment, capture_output=True, text=True, check=False
     )
     assert f"runs on TensorFlow alone, but KERAS_BACKEND is {backend!r}" in result.stderr.splitlines()[-1]
+
+
+def test_the_runtime_alone_says_what_the_rest_needs(monkeypatch):
+    monkeypatch.delattr("tfq.layers", raising=False)
+    monkeypatch.setitem(sys.modules, "tfq.layers", None)
+    with pytest.raises(ImportError, match=r"^tfq.layers needs the whole of tfq, beside its runtime: pip install tfq$"):
+        tfq.layers  # noqa: B018

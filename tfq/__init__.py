@@ -5,6 +5,7 @@ than it is needed, since `tfq.runtime` runs without.
 """
 
 import importlib
+import types
 from typing import TYPE_CHECKING
 
 from tfq import registration
@@ -58,10 +59,19 @@ if not TYPE_CHECKING:  # a type checker would take any name for right
 
     def __getattr__(name: str) -> object:
         if name in _FUNCTIONS:
-            return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+            return getattr(_module(_FUNCTIONS[name], name), name)
         if name in __all__ or name in _FORMER_NAMES:
-            return importlib.import_module(f"tfq.{name}")
+            return _module(f"tfq.{name}", name)
         raise AttributeError(f"module 'tfq' has no attribute {name!r}")
+
+
+def _module(path: str, name: str) -> types.ModuleType:
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "tfq":
+            raise
+        raise ImportError(f"tfq.{name} needs the whole of tfq, beside its runtime: pip install tfq") from error
 
 
 def __dir__() -> list[str]:
