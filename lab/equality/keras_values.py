@@ -55,7 +55,7 @@ class Reference:
         return np.rint(levels * np.float32(highest(quantizer) / factor)).astype(np.int32)
 
     def settled(self, node, values):
-        """Inputs of a node that the graph scales in front of it, on their levels, of which rounding makes no others; else as is."""
+        """Inputs of a node that the graph scales in front of it, on their levels, which no rounding moves; others as they are."""
         if node.quantizer is None or self._factor(node.name) == 1:
             return values
         return self.quantized(node.name, node.quantizer, values).astype(np.float32) / np.float32(highest(node.quantizer))
