@@ -8,6 +8,7 @@ from conftest import tensor
 
 from tfq.backend.keras import is_legacy, keras, ops
 from tfq.layers import QuantConv2D, QuantDense, QuantDepthwiseConv2D, QuantizedConvolution, QuantizedLayer
+from tfq.layers.parameters import uses
 from tfq.quantizers import XnorWeights
 from tfq.testing import ContractError, check_layer
 
@@ -96,6 +97,14 @@ class Careless(QuantDepthwiseConv2D):
 
 
 @register
+class Halfway(QuantDepthwiseConv2D):
+    """It computes with both."""
+
+    def quantized_op(self, inputs, kernel):
+        return super().quantized_op(inputs, (kernel + ops.cast(self.latent_kernel, inputs.dtype)) / 2)
+
+
+@register
 class OfTheWrongAxis(QuantDepthwiseConv2D):
     """It has one scale for all channels."""
 
@@ -145,6 +154,30 @@ def fitted(layer):
     model.compile("sgd", "mse")
     model.fit(X, np.zeros((2, 1, 2, 3), "float32"), verbose=0)
     return model
+
+
+def test_a_kernel_that_an_operation_does_not_take_is_said():
+    with pytest.raises(RuntimeError, match=r"layer 'careless' \(Careless\): its kernel did not pass through"):
+        Careless(3, kernel_quantizer=XnorWeights(), name="careless")(keras.Input((5, 6, 3)))
+    Careless(3, name="careless")(keras.Input((5, 6, 3)))
+
+
+def closes_over(self, inputs, w):
+    return [inputs * w for _ in range(2)]
+
+
+def deletes(self, inputs, w):
+    del w
+    return inputs
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [(closes_over, True), (deletes, False), (lambda self, x, w: x, False), (lambda *everything: 0, True), (max, True)],
+    ids=["closes_over", "deletes", "ignores", "everything", "builtin"],
+)
+def test_whether_a_function_uses_what_it_is_given(function, expected):
+    assert uses(function, 2) is expected
 
 
 def test_a_forgotten_quantizer_is_said_in_fit():
@@ -201,7 +234,8 @@ def test_a_layer_without_an_operation_is_refused():
     ("make", "error", "message"),
     [
         (partial(Forgetful, 3), RuntimeError, "did not pass"),
-        (partial(Careless, 3), ContractError, "Careless: outputs in inference are off .* expected those of the quantized kernel"),
+        (partial(Careless, 3), RuntimeError, "did not pass"),
+        (partial(Halfway, 3), ContractError, "Halfway: outputs in inference are off .* expected those of the quantized kernel"),
         (partial(OfTheWrongAxis, 3), ContractError, r"channel_axis=-1 counts 1 filters .* one for each of 3 channels"),
         (keras.layers.Dense, ContractError, "a quantized layer is a tfq.layers.QuantizedLayer; got Dense"),
     ],

@@ -74,6 +74,13 @@ def test_a_network_starts_from_it(tmp_path):
         np.testing.assert_array_equal(values(model)[name], narrow, err_msg=name)
 
 
+def test_the_file_is_an_npz(tmp_path, capsys):
+    """NumPy adds the ending, so that the file would not be where it was asked for."""
+    with pytest.raises(SystemExit):
+        pack.main([str(tmp_path / "last.keras"), str(tmp_path / "w.txt")])
+    assert capsys.readouterr().err.endswith("w.txt must end with .npz\n")
+
+
 def test_another_shape_is_named(tmp_path):
     network(units=5).save(tmp_path / "last.keras")
     pack.main([str(tmp_path / "last.keras"), str(tmp_path / "w.npz")])

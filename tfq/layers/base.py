@@ -7,6 +7,7 @@ from tfq import constraints, quantizers
 from tfq.backend.gradients import promote, read
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
 from tfq.layers.gradient import QuantGradient
+from tfq.layers.parameters import uses
 from tfq.layers.signature import ConstructorSignature
 from tfq.layers.state import QuantizerState, arguments, state_of
 from tfq.quantizers.base import QuantizerLike
@@ -165,6 +166,8 @@ class QuantizedLayer(LayerMixin):
         """As in Keras; the first call sees to it that the kernel is quantized."""
         if self._kernel_has_passed or self.kernel_quantizer is None:
             return super().__call__(*args, **kwargs)
+        if not uses(type(self).quantized_op, 2):  # self, inputs, kernel
+            raise self._kernel_is_latent()
         with self._watching():
             outputs = super().__call__(*args, **kwargs)
         if not _is_symbolic(outputs):
@@ -240,10 +243,13 @@ class QuantizedLayer(LayerMixin):
 
     def _check_kernel_has_passed(self):
         if not self._kernel_has_passed:
-            raise RuntimeError(
-                f"layer {self.name!r} ({type(self).__name__}): its kernel did not pass through kernel_quantizer="
-                f"{self.kernel_quantizer!r}; take it from quantized_kernel, or state quantized_op(inputs, kernel) instead of call"
-            )
+            raise self._kernel_is_latent()
+
+    def _kernel_is_latent(self):
+        return RuntimeError(
+            f"layer {self.name!r} ({type(self).__name__}): its kernel did not pass through kernel_quantizer="
+            f"{self.kernel_quantizer!r}; take the one that quantized_op(inputs, kernel) is given, or quantized_kernel in call"
+        )
 
 
 def _is_symbolic(outputs):
