@@ -286,10 +286,11 @@ def test_infer_measures_each_engine(tmp_path, capsys, monkeypatch):
         assert (row["model"], row["method"]) == ("resnet20", "xnor")
         assert 0 < row["p50_ms"] <= row["p95_ms"]
         assert row["images_per_s"] == pytest.approx(1e3 * row["batch"] / row["p50_ms"])
-        assert 0 <= row["top1"] <= 1
+        assert row["top1"] == round(64 * row["top1"]) / 64  # of the images that were asked for
         assert row["start_s"] > 0
     sizes = {row["engine"]: row["bytes"] for row in rows}
     assert sizes["tfq"] < sizes["lce"] < sizes["tflite_int8"] < sizes["tflite_float32"]
+    assert all(len({row["top1"] for row in rows if row["engine"] == engine}) == 1 for engine in ENGINES)
     assert {row["top1"] for row in rows if row["engine"] == "tfq"} == {row["top1"] for row in rows if row["engine"] == "lce"}
     output = capsys.readouterr().out
     first, second = map(float, re.search(r"start of tfq, .*: ([0-9.]+) s the first time, .*; then ([0-9.]+) s", output).groups())

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from absl.testing import flagsaver
 from running import BACKEND, ROOT, train
 
 SLIPS = {
@@ -45,6 +46,15 @@ SLIPS = {
     "--flagfile=nowhere.cfg": "nowhere.cfg",
     "train": "train",
 }
+
+
+@pytest.fixture(autouse=True)
+def _flags_as_they_were():
+    """For the tests that come after, in the same process."""
+    import train  # noqa: F401  it defines them
+
+    with flagsaver.flagsaver():
+        yield
 
 
 @pytest.mark.keras3_only
