@@ -9,12 +9,16 @@ from running import ROOT
 from tfq.backend.keras import is_legacy
 
 PAGES = [page for page in pages.PAGES if pages.blocks(page, "python")]
-TABLES = {
-    "tfq.export.formats": "FORMATS",
-    "tfq.graph.operations": "_OPERATIONS",
-    "models.networks": "NETWORKS",
-    "models.methods": "METHODS",
-}
+TABLES = (
+    ("tfq.quantizers.base", "_registered"),
+    ("tfq.quantizers.base", "_own"),
+    ("tfq.convert.layers", "CONVERTERS"),
+    ("tfq.convert.to_keras", "_LAYERS"),
+    ("tfq.export.formats", "FORMATS"),
+    ("tfq.graph.operations", "_OPERATIONS"),
+    ("models.networks", "NETWORKS"),
+    ("models.methods", "METHODS"),
+)
 MARKS = {
     "research": [pytest.mark.slow],  # the whole of CIFAR-10
     # JAX compiles for ten seconds what test_from_outside.py runs there too.
@@ -27,7 +31,7 @@ PARAMETERS = [pytest.param(page, marks=[mark for part in page.parts for mark in 
 def _tables():
     """What pages register is gone when the test ends."""
     importlib.import_module("tfq.graph.nodes")  # which fills a table
-    tables = [getattr(importlib.import_module(module), name) for module, name in TABLES.items()]
+    tables = [getattr(importlib.import_module(module), name) for module, name in TABLES]
     before = [dict(table) for table in tables]
     yield
     for table, kept in zip(tables, before, strict=True):
