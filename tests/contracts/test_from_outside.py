@@ -1,8 +1,8 @@
 """A quantizer, a layer, an operation and a format from a module outside of tfq, through everything, in one small network."""
 
 import importlib
-import sys
 import importlib.util
+import sys
 import warnings
 from functools import partial
 
