@@ -55,20 +55,24 @@ test-313: .venv-313/.complete .venv-jax-313/.complete
 WORKERS = 2
 PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 
-# What needs no Keras runs once, and imports none. The rest runs in two parts, so that no process grows beyond 2 GiB.
+# What needs no Keras runs once, and imports none. The rest runs in three parts, so that no process grows beyond 2 GiB.
 WITHOUT_KERAS = tests/cli tests/graph tests/runtime
-FILES = tests/convert tests/export tests/lab
-REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS) $(FILES))
+FILES = tests/convert tests/export
+PROGRAMS = tests/lab tests/training
+REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS) $(FILES) $(PROGRAMS))
 
 .PHONY: suites
 suites:
 	@echo "== Without Keras" && $(VENV) $(PYTEST) $(WITHOUT_KERAS)
 	@echo "== Keras 3 on TensorFlow" && $(VENV) $(PYTEST) $(REST)
 	@$(VENV) $(PYTEST) $(FILES)
+	@$(VENV) $(PYTEST) $(PROGRAMS)
 	@echo "== tf_keras" && TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST) $(REST)
 	@TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST) $(FILES)
+	@TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST) $(PROGRAMS)
 	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(QUICK) $(VENV_JAX) $(PYTEST) $(REST)
 	@KERAS_BACKEND=jax $(QUICK) $(VENV_JAX) $(PYTEST) $(FILES)
+	@KERAS_BACKEND=jax $(QUICK) $(VENV_JAX) $(PYTEST) $(PROGRAMS)
 
 lint: setup
 	$(VENV) -m ruff check .

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from every_quantizer import ALL
 
 from tfq import quantizers
 from tfq.backend.keras import keras, ops
@@ -12,17 +13,11 @@ from tfq.convert.to_keras import to_keras
 from tfq.export import verify
 from tfq.layers import QuantConv2D, QuantDense
 from tfq.quantizers import (
-    ClippedGradient,
-    DoReFaGradients,
     DoReFaInputs,
-    DoReFaWeights,
     InputQuantizer,
     KernelQuantizer,
     LSQInputs,
-    LSQWeights,
-    PaperGradient,
     Quantizer,
-    TernaryWeights,
     XnorInputs,
     XnorWeights,
 )
@@ -30,20 +25,6 @@ from tfq.quantizers.base import filter_axes
 from tfq.quantizers.grids import Codes, Levels, Sign
 from tfq.summary import layer_costs
 from tfq.testing import ContractError, check_quantizer
-
-ALL = [
-    XnorWeights(),
-    XnorWeights(gradient=PaperGradient(), center=True),
-    XnorWeights(gradient=ClippedGradient(), clip=True),
-    XnorInputs(),
-    TernaryWeights(),
-    TernaryWeights(per_filter=True),
-    *[DoReFaWeights(bits) for bits in (1, 3, 32)],
-    *[DoReFaInputs(bits) for bits in (1, 3, 32)],
-    *[DoReFaGradients(bits, seed=1) for bits in (4, 32)],
-    *[LSQWeights(bits) for bits in (2, 4, 32)],
-    *[LSQInputs(bits) for bits in (1, 2, 32)],
-]
 
 
 @pytest.mark.parametrize("quantizer", ALL, ids=repr)
