@@ -42,4 +42,5 @@ _PUBLIC = {
 }
 
 __all__ = list(_PUBLIC)
-__getattr__, __dir__ = lazy.attributes(__name__, _PUBLIC)
+if not TYPE_CHECKING:  # a type checker would take any name for right
+    __getattr__, __dir__ = lazy.attributes(__name__, _PUBLIC)
