@@ -21,8 +21,7 @@ from tfq.quantizers import (
     XnorInputs,
     XnorWeights,
 )
-from tfq.quantizers.base import filter_axes
-from tfq.quantizers.grids import Codes, Levels, Sign
+from tfq.quantizers.grids import Codes, Levels, Sign, filter_axes
 from tfq.summary import layer_costs
 from tfq.testing import ContractError, check_quantizer
 

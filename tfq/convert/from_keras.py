@@ -6,6 +6,7 @@ import numpy as np
 
 from tfq.backend.keras import is_legacy, keras
 from tfq.convert.layers import CONVERTERS, Call, Unsupported, converter_of, does_nothing
+from tfq.convert.names import unique
 from tfq.graph import nodes as g
 from tfq.graph.check import GraphError
 from tfq.graph.codec import MAX_NAME
@@ -145,18 +146,10 @@ class _Builder:
         # The operation with the kernel bears the name of the layer, else the first one.
         main = next((position for position, (_, attributes) in enumerate(converted) if "kernel" in attributes), 0)
         for position, (operation, attributes) in enumerate(converted):
-            own = self._unique(name if position == main else f"{name}/{'inputs' if position < main else 'activation'}")
+            own = unique(name if position == main else f"{name}/{'inputs' if position < main else 'activation'}", self._names)
             self.nodes.append(operation(own, tuple(inputs), **attributes))
             inputs = [own]
         return inputs[0]
-
-    def _unique(self, name):
-        candidate, count = name, 1
-        while candidate in self._names:
-            count += 1
-            candidate = f"{name}_{count}"
-        self._names.add(candidate)
-        return candidate
 
 
 def _check_options(name, node):

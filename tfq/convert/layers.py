@@ -213,11 +213,11 @@ def _batch_normalization(call):
         raise call.refuse(f"it normalizes axis {axis}; supported is the last one")
     with np.errstate(all="ignore"):  # what is not finite is refused by name
         scale = 1 / np.sqrt(_float64(layer.moving_variance) + layer.epsilon)
-    if layer.scale:
-        scale = scale * _float64(layer.gamma)
-    shift = -_float64(layer.moving_mean) * scale
-    if layer.center:
-        shift = shift + _float64(layer.beta)
+        if layer.scale:
+            scale = scale * _float64(layer.gamma)
+        shift = -_float64(layer.moving_mean) * scale
+        if layer.center:
+            shift = shift + _float64(layer.beta)
     return [_scale_shift(scale, shift)]
 
 

@@ -11,6 +11,7 @@ from tfq.backend.keras import keras, ops
 from tfq.backend.settings import plain_settings
 from tfq.convert.kernels import array
 from tfq.convert.layers import is_again
+from tfq.convert.names import unique
 from tfq.files import PathLike
 from tfq.graph import file, kernels
 from tfq.graph import nodes as g
@@ -69,13 +70,7 @@ class _Names:
 
     def of(self, name):
         base = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-        base = base if base[0].isalnum() else f"layer_{base}"
-        candidate, count = base, 1
-        while candidate in self._used:
-            count += 1
-            candidate = f"{base}_{count}"
-        self._used.add(candidate)
-        return candidate
+        return unique(base if base[0].isalnum() else f"layer_{base}", self._used)
 
 
 def _conv(node, name):

@@ -13,11 +13,11 @@ from tfq.quantizers.base import (
     KernelQuantizer,
     Quantizer,
     QuantizerLike,
-    filter_axes,
     register_own,
     registered_own,
 )
 from tfq.quantizers.dorefa import DoReFaGradients, DoReFaInputs, DoReFaWeights
+from tfq.quantizers.grids import filter_axes
 from tfq.quantizers.lsq import LSQInputs, LSQWeights
 from tfq.quantizers.ternary import TernaryWeights
 from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights

@@ -208,9 +208,3 @@ class GradientQuantizer(Quantizer):
     def __call__(self, x: Tensor, key: Tensor) -> Tensor:
         """Return `x`, with a gradient that will be quantized."""
         raise NotImplementedError(f"{type(self).__name__} has no __call__")
-
-
-def filter_axes(rank: int, channel_axis: int | tuple[int, ...]) -> tuple[int, ...]:
-    """The axes that one filter spans, in ascending order: all of a kernel of this rank but those that count the filters."""
-    channels = {axis % rank for axis in np.atleast_1d(channel_axis).tolist()}
-    return tuple(axis for axis in range(rank) if axis not in channels)

@@ -77,6 +77,12 @@ class Codes:
         return (self.grid.values(self.codes) * self.scale).astype(np.float32)
 
 
+def filter_axes(rank: int, channel_axis: int | tuple[int, ...]) -> tuple[int, ...]:
+    """The axes that one filter spans, in ascending order: all of a kernel of this rank but those that count the filters."""
+    channels = {axis % rank for axis in np.atleast_1d(channel_axis).tolist()}
+    return tuple(axis for axis in range(rank) if axis not in channels)
+
+
 def encode(values: Tensor, grid: Grid | None, channel_axis: int | tuple[int, ...] = -1) -> Codes:
     """Values of a quantizer, a tensor, as integers.
 
@@ -95,8 +101,6 @@ def encode(values: Tensor, grid: Grid | None, channel_axis: int | tuple[int, ...
         return Codes(grid.codes(values), np.ones((1,) * values.ndim, np.float32), grid)
     if not isinstance(grid, Sign | Ternary):
         raise TypeError(f"a scale is read off signs and ternary values; of {grid!r} the quantizer itself must give the codes")
-    channels = {axis % values.ndim for axis in np.atleast_1d(channel_axis).tolist()}
-    size = np.abs(values)
-    scale = size.max(axis=tuple(axis for axis in range(values.ndim) if axis not in channels), keepdims=True)
+    scale = np.abs(values).max(axis=filter_axes(values.ndim, channel_axis), keepdims=True)
     codes = np.where(values > 0, 1, -1)
     return Codes(np.where(values == 0, 0, codes) if isinstance(grid, Ternary) else codes, scale, grid)

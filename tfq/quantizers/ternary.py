@@ -6,7 +6,7 @@ from tfq import sums
 from tfq.backend.gradients import custom_gradient, promote
 from tfq.backend.keras import Tensor, ops
 from tfq.quantizers import grids
-from tfq.quantizers.base import KernelQuantizer, check_flag, filter_axes, register
+from tfq.quantizers.base import KernelQuantizer, check_flag, register
 
 
 @register
@@ -35,7 +35,7 @@ class TernaryWeights(KernelQuantizer):
     def __call__(self, x: Tensor, channel_axis: int | tuple[int, ...] = -1) -> Tensor:
         """Quantize the kernel `x`; `channel_axis` as in `KernelQuantizer`."""
         rank = len(x.shape)
-        axes = filter_axes(rank, channel_axis) if self.per_filter else tuple(range(rank))
+        axes = grids.filter_axes(rank, channel_axis) if self.per_filter else tuple(range(rank))
         return ops.cast(_ternarize(promote(x, "float32"), axes), x.dtype)
 
     def grid(self) -> grids.Grid:

@@ -8,7 +8,7 @@ from tfq import ste, sums
 from tfq.backend.gradients import custom_gradient, promote
 from tfq.backend.keras import Tensor, keras, ops
 from tfq.quantizers import grids
-from tfq.quantizers.base import Configured, InputQuantizer, KernelQuantizer, Quantizer, check_flag, filter_axes, register
+from tfq.quantizers.base import Configured, InputQuantizer, KernelQuantizer, Quantizer, check_flag, register
 
 
 @register
@@ -57,7 +57,7 @@ class ExactGradient(Configured):
 def _centred(w, channel_axis):
     rank = len(w.shape)
     # Kernels end with their input and output channels, in either order.
-    axes = tuple(axis for axis in filter_axes(rank, channel_axis) if axis >= rank - 2)
+    axes = tuple(axis for axis in grids.filter_axes(rank, channel_axis) if axis >= rank - 2)
     if not axes:
         raise ValueError(
             f"XnorWeights: center=True takes the mean over the input channels off, and a filter of this kernel has one alone: "
@@ -132,7 +132,7 @@ class XnorWeights(KernelQuantizer):
             w = _centred(w, channel_axis)
         if self.clip:
             w = ste.clip_inclusive(w)
-        return ops.cast(_scaled_sign(w, filter_axes(len(w.shape), channel_axis), self.gradient), x.dtype)
+        return ops.cast(_scaled_sign(w, grids.filter_axes(len(w.shape), channel_axis), self.gradient), x.dtype)
 
     def grid(self) -> grids.Grid:
         """Signs; alpha is their scale."""

@@ -1,7 +1,8 @@
 """Contracts that whatever is added to this library must keep, as functions to call in tests of your own."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from tfq import lazy
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
     from tfq.testing.conversion import check_conversion as check_conversion
@@ -22,13 +23,5 @@ _PUBLIC = {
 }
 
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> object:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:  # a type checker would take any name for right
+    __getattr__, __dir__ = lazy.attributes(__name__, _PUBLIC)

@@ -18,8 +18,7 @@ from tfq.graph.quantizers import quantize
 from tfq.layers import QuantActivation, QuantConv2D
 from tfq.layers.state import arguments, state_of
 from tfq.quantizers import KernelQuantizer, Quantizer
-from tfq.quantizers.base import filter_axes
-from tfq.quantizers.grids import Levels
+from tfq.quantizers.grids import Levels, filter_axes
 from tfq.testing.errors import ContractError
 from tfq.testing.gradients import gradient
 
