@@ -1,5 +1,6 @@
 """Curves of runs: what is drawn, and what is said where nothing can be."""
 
+import re
 import subprocess
 import sys
 
@@ -106,6 +107,7 @@ def test_command(tmp_path):
 def test_command_explains_in_one_line(tmp_path, capsys, run, out, message):
     make_run(tmp_path / "run")
     assert plot.main([f"--out={tmp_path / out}", str(tmp_path / run)]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(f"^python -m tfq.plot: error: .*{message}", line)
     with pytest.raises(plot.PlotError, match=message):
         plot.curves([tmp_path / run], tmp_path / out)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tfq import files, optional
 from tfq.files import PathLike
+from tfq.terminal import one_line
 
 # Runs differ by colour first, then by the kind of line; colours told apart by most colour-blind readers too (Okabe and Ito).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m tfq.plot
     try:
         curves(options.run_dirs, options.out)
     except (PlotError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
         return 2
     print(options.out)
     return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from lab.sweep import plan, process, result, run
 from lab.sweep.recipes import RECIPES
 from tfq import backends
+from tfq.arguments import integer
 from tfq.choices import BACKENDS
 
 COMMANDS = ("table", "zoo", "questions")
@@ -77,9 +78,9 @@ def _parser():
     parser.add_argument("--seeds", type=_numbers, default=[0], help="such as 0,1,2; default: 0")
     parser.add_argument("--hours", type=_time, help="time budget; may be given together with --minutes")
     parser.add_argument("--minutes", type=_time, help="likewise; default: none")
-    parser.add_argument("--at_once", type=_count, default=1, help="runs side by side, about three on a GPU; default: one")
+    parser.add_argument("--at_once", type=integer(), default=1, help="runs side by side, about three on a GPU; default: one")
     parser.add_argument("--backend", choices=BACKENDS, help="for train.py; default: what Keras is set to")
-    parser.add_argument("--holdout", type=_whole, default=0, help="hold out so many training images, to choose a recipe on")
+    parser.add_argument("--holdout", type=integer(0), default=0, help="hold out so many training images, to choose a recipe on")
     parser.add_argument("--tag", default="", help="name of a variant, whose runs and results go under it")
     parser.add_argument("--run_root", type=Path, default=Path("runs/sweep"), help="for run directories; default: %(default)s")
     parser.add_argument("--results", type=Path, default=Path("results/sweep"), help="for the JSON files; default: %(default)s")
@@ -95,19 +96,7 @@ def _names(text):
 
 
 def _numbers(text):
-    return [_whole(number) for number in text.split(",")]
-
-
-def _whole(text):
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
-    return int(text)
-
-
-def _count(text):
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
-    return int(text)
+    return [integer(0)(number) for number in text.split(",")]
 
 
 def _time(text):
@@ -116,7 +105,7 @@ def _time(text):
     except ValueError:
         value = -1
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0")
+        raise argparse.ArgumentTypeError(f"must be a number above 0; got {text!r}")
     return value
 
 

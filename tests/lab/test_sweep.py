@@ -150,10 +150,10 @@ def test_weights_of_ones_own_need_no_parent():
 SLIPS = {
     "--recipe=long": "long",
     "--recipe=short --rows=resnet20/nonsense": "--rows=resnet20/nonsense is no row of recipe short; its rows are resnet20/float",
-    "--recipe=short --seeds=0,x": "'x' is no whole number",
+    "--recipe=short --seeds=0,x": "must be an integer of 0 or more; got 'x'",
     "--recipe=short --hours=0": "--hours",
     "--recipe=short --holdout=-1": "--holdout",
-    "--recipe=short --at_once=0": "'0' is no whole number from 1",
+    "--recipe=short --at_once=0": "must be an integer of 1 or more; got '0'",
     "--recipe=short --tag=a/b": "--tag=a/b",
     "--recipe=short -- --lr=0.1": "name them, --tag=NAME",
     "--recipe=short --tag=x -- --seed=1": "--seed=1 cannot stand behind --",
@@ -237,7 +237,7 @@ def test_a_run_of_another_machine_is_packed_with_what_is_installed(tmp_path, mon
         pytest.skip("every backend is installed")
     missing = tmp_path / "last.keras"
     arguments = "tfq.cli", "weights", str(missing), str(tmp_path / "out.npz")
-    with pytest.raises(run.JobError, match=f"^cannot: error: .*{missing}"):  # and not that the backend is missing
+    with pytest.raises(run.JobError, match=f"^cannot: tfq weights: error: .*{missing}"):  # and not that the backend is missing
         run._call(made(backend=foreign), "cannot", process.Limits(), *arguments)
 
 

@@ -81,6 +81,13 @@ def test_the_file_is_an_npz(tmp_path, capsys):
     assert capsys.readouterr().err.endswith("w.txt must end with .npz\n")
 
 
+def test_the_command_says_in_one_line_what_is_not_there(tmp_path, capsys):
+    assert pack.main([str(tmp_path / "none"), str(tmp_path / "w.npz")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("tfq weights: error: ")
+    assert str(tmp_path / "none") in line
+
+
 def test_another_shape_is_named(tmp_path):
     network(units=5).save(tmp_path / "last.keras")
     pack.main([str(tmp_path / "last.keras"), str(tmp_path / "w.npz")])

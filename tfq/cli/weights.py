@@ -20,16 +20,16 @@ def main(arguments: list[str] | None = None, prog: str = "tfq weights") -> int:
     try:
         from tfq.training import transfer, weights  # with the backend that was chosen
     except (ImportError, ValueError) as error:  # it is not installed, or none is
-        return _fail(error)
+        return _fail(prog, error)
     try:
         layers = transfer.read(options.source)
         weights.write(options.out, layers, {"epochs": weights.epochs_behind(options.source)})
     except (transfer.TransferError, weights.WeightsError, OSError, ImportError) as error:
-        return _fail(error)
+        return _fail(prog, error)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB")
     return 0
 
 
-def _fail(error: Exception) -> int:
-    print(f"error: {one_line(error)}", file=sys.stderr)
+def _fail(prog: str, error: Exception) -> int:
+    print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
     return 2

@@ -1,6 +1,6 @@
 """A network file on an engine, and what can be measured of it within one process."""
 
-import importlib
+import pkgutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +13,8 @@ from tfq import optional
 # measured are imported, since a machine that runs packed networks has neither Keras nor what is behind the others.
 ENGINES = {
     "tfq": "tfq.speed.subject:_tfq",
-    "lce": "tfq.export.formats.lce:load",
-    "tflite": "tfq.export.formats.tflite:load",
+    "lce": "tfq.export.formats.lce:LarqComputeEngine.load",
+    "tflite": "tfq.export.formats.tflite:TFLite.load",
     "keras": "tfq.speed.keras_model:load",
 }
 # Of LCE's operations, in the files that its converter writes; TFLite alone cannot run them.
@@ -61,9 +61,8 @@ class Subject:
 
 
 def _loader(engine: str) -> Callable:
-    module, _, name = ENGINES[engine].partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
+        return pkgutil.resolve_name(ENGINES[engine])
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "tfq":
             raise ImportError(optional.missing(error.name or engine, f"the engine {engine}")) from error

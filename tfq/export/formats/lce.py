@@ -51,9 +51,23 @@ class LarqComputeEngine(Format):
             raise Unsupported(f"larq-compute-engine made {found} of {expected} quantized convolutions binary")
         Path(path).write_bytes(_without_names(content))
 
-    def load(self, path: Path, threads: int = 1) -> Predict:
+    @staticmethod
+    def load(path: Path, threads: int = 1) -> Predict:
         """What the file computes, on so many threads."""
-        return load(path, threads)
+        import numpy as np
+
+        from tfq.convert.layers import Unsupported
+
+        module = require("larq_compute_engine.tflite.python.interpreter")
+        with reading(path, "file of larq-compute-engine"):
+            content = Path(path).read_bytes()
+            require("tensorflow").lite.Interpreter(model_content=content)  # which checks it: a damaged one would end the process
+        try:
+            interpreter = module.Interpreter(content, num_threads=threads)
+        except RuntimeError as error:  # such as of a binary convolution of one filter
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise Unsupported(f"larq-compute-engine made a file that it cannot run itself: {reason}") from error
+        return lambda images: np.asarray(interpreter.predict(images))
 
     def check(self, model: Any) -> int:
         """Number of binary convolutions of a model; see `binary_layers.check`."""
@@ -70,24 +84,6 @@ class LarqComputeEngine(Format):
     def sizes(self, path: Path) -> list[tuple[str, str, int, int]]:
         """(name, operator, bytes, bytes in float32) of each operator with constants."""
         return flatbuffer.sizes(path)
-
-
-def load(path: Path, threads: int = 1) -> Predict:
-    """The function from a batch of images (float32 array) to logits that the file at `path` computes on so many threads."""
-    import numpy as np
-
-    from tfq.convert.layers import Unsupported
-
-    module = require("larq_compute_engine.tflite.python.interpreter")
-    with reading(path, "file of larq-compute-engine"):
-        content = Path(path).read_bytes()
-        require("tensorflow").lite.Interpreter(model_content=content)  # which checks it: a damaged one would end the process
-    try:
-        interpreter = module.Interpreter(content, num_threads=threads)
-    except RuntimeError as error:  # such as of a binary convolution of one filter
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise Unsupported(f"larq-compute-engine made a file that it cannot run itself: {reason}") from error
-    return lambda images: np.asarray(interpreter.predict(images))
 
 
 def _converted(convert, directory):

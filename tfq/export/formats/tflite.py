@@ -47,9 +47,28 @@ class TFLite(Format):
 
         Path(path).write_bytes(byte_kernels.packed(converted(model, lambda converter: None)))
 
-    def load(self, path: Path, threads: int | None = None) -> Predict:
+    @staticmethod
+    def load(path: Path, threads: int | None = None) -> Predict:
         """What the file computes, on so many threads; None for the interpreter's own choice."""
-        return load(path, threads)
+        tf = require("tensorflow")
+        with reading(path, "TensorFlow Lite file"):
+            # By its content: of a file that it maps itself the interpreter checks nothing, and a damaged one may end the process.
+            interpreter = tf.lite.Interpreter(model_content=Path(path).read_bytes(), num_threads=threads)
+            (input_details,) = interpreter.get_input_details()
+            (output_details,) = interpreter.get_output_details()
+        allocated = None  # images of any size have none before they come
+
+        def predict(images):
+            nonlocal allocated
+            if images.shape != allocated:
+                interpreter.resize_tensor_input(input_details["index"], images.shape)
+                interpreter.allocate_tensors()
+                allocated = images.shape
+            interpreter.set_tensor(input_details["index"], images)
+            interpreter.invoke()
+            return interpreter.get_tensor(output_details["index"])
+
+        return predict
 
     def in_float(self, model: Any) -> tuple[str, ...]:
         """Low-bit layers whose kernels do not fit into 8 bits, or are small."""
@@ -109,31 +128,3 @@ def _layer(model, where):
         if re.search("/" + "/".join(rf"{re.escape(part)}(_\d+)?" for part in name.split("/")) + "/", where):
             return name
     return None
-
-
-def load(path: Path, threads: int | None = None) -> Predict:
-    """The function from a batch of images (float32 array) to logits that the TFLite file at `path` computes.
-
-    Args:
-        path: the file.
-        threads: number of threads; None for the interpreter's own choice.
-    """
-    tf = require("tensorflow")
-    with reading(path, "TensorFlow Lite file"):
-        # By its content: of a file that it maps itself the interpreter checks nothing, and a damaged one may end the process.
-        interpreter = tf.lite.Interpreter(model_content=Path(path).read_bytes(), num_threads=threads)
-        (input_details,) = interpreter.get_input_details()
-        (output_details,) = interpreter.get_output_details()
-    allocated = None  # images of any size have none before they come
-
-    def predict(images):
-        nonlocal allocated
-        if images.shape != allocated:
-            interpreter.resize_tensor_input(input_details["index"], images.shape)
-            interpreter.allocate_tensors()
-            allocated = images.shape
-        interpreter.set_tensor(input_details["index"], images)
-        interpreter.invoke()
-        return interpreter.get_tensor(output_details["index"])
-
-    return predict

@@ -48,7 +48,7 @@ class TFLiteInt8(Format):
 
     def load(self, path: Path, threads: int | None = None) -> Predict:
         """What the file computes, on so many threads; None for the interpreter's own choice."""
-        return tflite.load(path, threads)
+        return tflite.TFLite.load(path, threads)
 
     def sizes(self, path: Path) -> list[tuple[str, str, int, int]]:
         """(name, operator, bytes, bytes in float32) of each operator with constants."""
