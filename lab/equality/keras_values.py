@@ -4,7 +4,6 @@ import numpy as np
 
 from tfq.backend.keras import keras, ops
 from tfq.convert import kernels
-from tfq.convert.boundary import highest
 from tfq.convert.layers import input_rule
 from tfq.graph import nodes as g
 from tfq.graph import reference
@@ -52,13 +51,13 @@ class Reference:
         layer, factor = self.layers[name], self._factor(name)
         inputs = values if factor == 1 else values * np.float32(factor)
         levels = ops.convert_to_numpy(layer.input_quantizer(ops.convert_to_tensor(inputs), **layer.input_arguments))
-        return np.rint(levels * np.float32(highest(quantizer) / factor)).astype(np.int32)
+        return np.rint(levels * np.float32(quantizer.highest / factor)).astype(np.int32)
 
     def settled(self, node, values):
         """Inputs of a node that the graph scales in front of it, on their levels, of which rounding makes no others."""
         if node.quantizer is None or self._factor(node.name) == 1:
             return values
-        return self.quantized(node.name, node.quantizer, values).astype(np.float32) / np.float32(highest(node.quantizer))
+        return self.quantized(node.name, node.quantizer, values).astype(np.float32) / np.float32(node.quantizer.highest)
 
     def accumulators(self, node, inputs):
         """Accumulators of the operation `node` in float64, of Keras' quantized inputs and kernel as integers."""

@@ -8,11 +8,6 @@ from tfq.graph import nodes as g
 NEAR = 1e-5
 
 
-def highest(quantizer: g.Sign | g.Levels) -> int:
-    """The integer that the largest value of a quantizer stands for: 1, or 2^bits - 1."""
-    return quantizer.highest
-
-
 def distance(values: np.ndarray, quantizer: g.Sign | g.Levels) -> np.ndarray:
     """Distance of each value from the nearest boundary of a quantizer, float64.
 
@@ -20,7 +15,7 @@ def distance(values: np.ndarray, quantizer: g.Sign | g.Levels) -> np.ndarray:
     """
     if isinstance(quantizer, g.Sign):
         return np.abs(values.astype(np.float64))
-    n = highest(quantizer)
+    n = quantizer.highest
     scaled = values.astype(np.float64) * n
     return np.abs(scaled - (np.clip(np.floor(scaled), 0, n - 1) + 0.5)) / n
 
