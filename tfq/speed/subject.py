@@ -1,6 +1,6 @@
 """A network file on an engine, and what can be measured of it within one process."""
 
-import importlib
+import pkgutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,9 +61,8 @@ class Subject:
 
 
 def _loader(engine: str) -> Callable:
-    module, _, name = ENGINES[engine].partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
+        return pkgutil.resolve_name(ENGINES[engine])
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "tfq":
             raise ImportError(optional.missing(error.name or engine, f"the engine {engine}")) from error
