@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.benchmark import needs
+from lab.benchmark import conv_plot, needs
 from lab.benchmark.conv_shapes import SHAPES, Shape
 from tfq.arguments import integer, output_file, picture_file
 from tfq.speed.worker import Worker
@@ -47,8 +47,6 @@ def main(arguments):
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     if options.plot:
-        from lab.benchmark import conv_plot
-
         conv_plot.draw(rows, options.plot)
     return 0
 

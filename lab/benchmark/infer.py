@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.benchmark import needs
+from lab.benchmark import infer_plot, needs
 from models.networks import NETWORKS
 from tfq.arguments import integer, output_file, picture_file, thread_count
 from tfq.speed.turns import in_turns
@@ -47,8 +47,6 @@ def main(arguments):
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
     if options.plot:
-        from lab.benchmark import infer_plot
-
         infer_plot.draw(rows, options.plot)
     return 0
 

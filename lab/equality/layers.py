@@ -6,6 +6,7 @@ from lab.equality import parts
 from tfq.convert.boundary import NEAR, relative_distance
 from tfq.graph import nodes as g
 from tfq.runtime import Engine
+from tfq.runtime.plan.paths import reads_packed
 
 # Largest difference of a layer's results, over the largest of its channel, that the order of float32 sums explains.
 TOLERANCE = 1e-4
@@ -89,7 +90,7 @@ class _Layer:
         self._results = Engine(own)
         self._accumulators = None
         packed = node.quantizer is not None and isinstance(node.kernel, g.PackedKernel)
-        if packed and (path != "float32" or parts.largest_accumulator(node) <= _EXACT):
+        if packed and (reads_packed(node) or parts.largest_accumulator(node) <= _EXACT):
             self._accumulators = Engine(parts.accumulators(graph, node))
         self.names = (self._source, self._result)
         count = 0 if self._accumulators else None

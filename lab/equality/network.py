@@ -114,7 +114,7 @@ def check(reference, graph, images, labels, deviation, others=()):
         graph: the packed `Graph`.
         images: function from a slice to float32 images.
         labels: the right classes, (n,).
-        deviation: of each site, as `equality_layers.deviations` gives it.
+        deviation: of each site, as `lab.equality.layers.deviations` gives it.
         others: (name, function from images to logits, number of images) of engines whose signs and levels cannot be read.
 
     Returns:

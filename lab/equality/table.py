@@ -6,7 +6,7 @@ from tfq.terminal import table
 
 
 def text(report):
-    """Tables of a report of `equality.compare`, and a line on each engine."""
+    """Tables of a report of `lab.equality.command.compare`, and a line on each engine."""
     lines = [f"Layer by layer, {report['layer_images']} images, fed Keras' tensors:", *_layers(report["layers"]), ""]
     if report["activations"]:
         lines += [*_sites(report["activations"]), ""]

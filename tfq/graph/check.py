@@ -60,7 +60,8 @@ def _checked(name, shape):
 
 def _check_pixels(graph):
     if (graph.pixel_mean is None) != (graph.pixel_std is None):
-        raise GraphError("of pixel_mean and pixel_std only one is given")
+        missing = "pixel_mean" if graph.pixel_mean is None else "pixel_std"
+        raise GraphError(f"of pixel_mean and pixel_std only one is given; {missing} is missing")
     if graph.pixel_mean is None:
         return
     for name, values in (("pixel_mean", graph.pixel_mean), ("pixel_std", graph.pixel_std)):

@@ -1,5 +1,6 @@
 """Runs a network on images, from any number of threads at once."""
 
+import math
 import os
 import threading
 import time
@@ -43,6 +44,7 @@ class Engine:
         self.threads = checked_threads(threads)
         self._program = build(graph, self.threads, largest_tile())
         self._pixels = None if graph.pixel_mean is None else _decoder(graph)
+        self._values, self._results = math.prod(graph.input_shape), math.prod(graph.output_shape)
         self._idle = deque()
         self._helpers = {}
 
@@ -60,10 +62,10 @@ class Engine:
             ValueError: the shape or the type is another.
         """
         images = self._checked(images)
-        outputs = np.empty((len(images), int(np.prod(self._program.shape))), np.float32)
+        outputs = np.empty((len(images), self._results), np.float32)
         if self.threads == 1 or not len(images):
             self._run(images, outputs)
-            return outputs.reshape(len(images), *self._program.shape)
+            return outputs.reshape(len(images), *self.graph.output_shape)
         pool, together = self._pool_and_lock()
         if len(images) < self.threads and self._program.work >= SHARED_WORK and together.acquire(blocking=False):
             try:
@@ -72,7 +74,7 @@ class Engine:
                 together.release()
         else:
             self._run_apart(pool, images, outputs)
-        return outputs.reshape(len(images), *self._program.shape)
+        return outputs.reshape(len(images), *self.graph.output_shape)
 
     def layers(self) -> list[tuple[str, str]]:
         """(name, path) of each convolution and product: on which numbers, and by which means, it is computed."""
@@ -81,17 +83,16 @@ class Engine:
     def warm_up(self) -> float:
         """Compile, or load from disk, what is compiled; returns the seconds it took."""
         begin = time.perf_counter()
-        size = int(np.prod(self._program.shape))
-        self._run(np.empty((0, int(np.prod(self.graph.input_shape))), np.float32), np.empty((0, size), np.float32))
+        self._run(np.empty((0, self._values), np.float32), np.empty((0, self._results), np.float32))
         if self._pixels is not None:
-            self._as_floats(np.empty((0, int(np.prod(self.graph.input_shape))), np.uint8))
+            self._as_floats(np.empty((0, self._values), np.uint8))
         return time.perf_counter() - begin
 
     def profile(self, images: np.ndarray, repeats: int = 20) -> list[tuple[str, str, float]]:
         """Time of each step: (name of the operation, path, seconds an image), the best of `repeats` rounds over the images."""
         images = self._as_floats(self._checked(images))
         rows = self._program.rows
-        outputs = np.empty((1, int(np.prod(self._program.shape))), np.float32)
+        outputs = np.empty((1, self._results), np.float32)
         memory = self._memory()
         nothing = np.inf
         best = np.full(len(rows), np.inf)
@@ -169,7 +170,7 @@ class Engine:
     def _checked(self, images):
         images = checked_images(self.graph, images)
         # Code is compiled for arrays that may be written: one for those that may not would be compiled anew.
-        return np.require(images, requirements=["C", "A", "W"]).reshape(len(images), int(np.prod(self.graph.input_shape)))
+        return np.require(images, requirements=["C", "A", "W"]).reshape(len(images), self._values)
 
 
 def _decoder(graph):

@@ -44,7 +44,8 @@ class Conv2D(Node):
         if self.pad_value and self.padding != "same":
             raise GraphError(f"{self.name!r}: pad_value={self.pad_value} needs padding 'same'; got {self.padding!r}")
         if self.kmap and (self.groups != 1 or self.quantizer is None):
-            raise GraphError(f"{self.name!r}: kmap needs quantized inputs and one group")
+            got = f"quantizer={self.quantizer} and groups={self.groups}"
+            raise GraphError(f"{self.name!r}: kmap needs quantized inputs and one group; got {got}")
         check.filters(self, out)
         covered = tuple((size - 1) * dilation + 1 for size, dilation in zip((height, width), self.dilations, strict=True))
         return (*check.moved(self, shape, covered), out)

@@ -7,7 +7,7 @@ import numpy as np
 from tfq.graph import nodes as g
 from tfq.graph.check import MAX_VALUES, GraphError
 from tfq.runtime.lanes import LANES
-from tfq.runtime.plan.paths import input_bits, on_bytes
+from tfq.runtime.plan.paths import on_bytes
 from tfq.runtime.program import packing
 from tfq.runtime.program.geometry import Geometry
 
@@ -37,16 +37,15 @@ def accumulator(node, geometry: Geometry, fill: int) -> Accumulator:
     those do not stand for the value padded, the base sets it right.
     Windows are of few kinds: those alike in the rows and the columns that fall outside.
     """
-    signs, whole = packing.signs(node.kernel), packing.integers(node.kernel)
-    bits = input_bits(node.quantizer)
-    highest = 2**bits - 1
+    whole, highest = packing.integers(node.kernel), node.quantizer.highest
+    signs = [] if on_bytes(node) else packing.signs(node.kernel)
     if isinstance(node.quantizer, g.Sign):
         read = 2 * fill - 1
         terms = (plane.weight * (np.ones_like(plane.positive) if plane.nonzero is None else plane.nonzero) for plane in signs)
     else:
         read = fill * highest
         terms = (plane.weight * highest * plane.positive for plane in signs)
-    total = 0 if on_bytes(node) else sum(term.sum(axis=(0, 1)) for term in terms)
+    total = sum(term.sum(axis=(0, 1)) for term in terms)
     wrong = getattr(node, "pad_value", 0) * highest - read
     row_kinds, rows = np.unique(geometry.inside(0), axis=0, return_inverse=True)
     column_kinds, columns = np.unique(geometry.inside(1), axis=0, return_inverse=True)
@@ -73,7 +72,5 @@ def _outside(by_tap, rows, columns):
 
 def kernel_scale(node) -> np.ndarray:
     """float32 scale of the integer accumulators, (out,) or (1,)."""
-    n = packing.denominator(node.kernel)
-    if isinstance(node.quantizer, g.Levels):
-        n *= 2**node.quantizer.bits - 1
+    n = packing.denominator(node.kernel) * node.quantizer.highest
     return (node.kernel.scale / np.float32(n)).astype(np.float32)

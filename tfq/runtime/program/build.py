@@ -58,5 +58,4 @@ def _placed(builder):
         memory=size,
         source=places[source.name],
         target=places[target.name],
-        shape=builder.plan.shapes[output],
     )

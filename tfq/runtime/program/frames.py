@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from tfq.graph import nodes as g
 from tfq.graph import shapes
 from tfq.runtime.plan.paths import filters_a_channel, is_depthwise
 from tfq.runtime.plan.windows import margin, windows
@@ -113,7 +112,7 @@ def framed_input(builder: Builder, node) -> Frame:
         return Frame(source.buffer.name, (height, width, channels), padding, channels)
     frame = Frame(("frame", node.name), (height, width, channels * repeat), padding, channels * repeat)
     copy_to_frame(builder, node.name, "frame", source, frame, quantizer, repeat)
-    highest = 2**quantizer.bits - 1 if isinstance(quantizer, g.Levels) else 1
+    highest = 1 if quantizer is None else quantizer.highest
     # Afterwards: the last vector of a row may reach into the margin.
     fill_margin_with(builder, node.name, frame, getattr(node, "pad_value", 0) * highest)
     return frame

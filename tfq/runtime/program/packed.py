@@ -25,7 +25,7 @@ def fill_packed(builder: Builder, packed: PackedTensor) -> None:
     """Write the margin of a packed tensor."""
     frame = packed_frame(builder, packed)
     if packed.bytes:
-        word = packed.fill * (2**packed.quantizer.bits - 1) * 0x01010101  # type: ignore[union-attr]
+        word = packed.fill * packed.quantizer.highest * 0x01010101
         fill_margin(builder, packed.source, frame, word, word)
         return
     used = frame.shape[2] % packing.WORD or packing.WORD

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfq.graph import nodes as g
 from tfq.runtime.lanes import LANES
 from tfq.runtime.plan.paths import groups, input_bits, is_depthwise, kernel_planes, on_bits, on_bytes
 from tfq.runtime.plan.plan import Fused
@@ -106,8 +105,8 @@ def _in_float(builder, fused):
     frame = framed_input(builder, node)
     geometry = geometry_of(node, builder.plan.shapes[node.inputs[0]], frame)
     values, scale = packing.real(node.kernel)
-    if isinstance(node.quantizer, g.Levels):
-        scale = scale / np.float32(2**node.quantizer.bits - 1)
+    if node.quantizer is not None:
+        scale = scale / np.float32(node.quantizer.highest)
     k = input_scale(builder, node)
     path = "float32, depthwise" if is_depthwise(node) else "float32"
     for part, sums in _float_parts(node, values, geometry):

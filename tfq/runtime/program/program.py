@@ -1,6 +1,7 @@
 """A program, ready to run."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,7 +20,6 @@ class Program:
         memory: elements that one image needs.
         source: where the input goes.
         target: where the output is.
-        shape: of the output.
     """
 
     rows: np.ndarray
@@ -29,7 +29,6 @@ class Program:
     memory: int
     source: int
     target: int
-    shape: tuple[int, ...]
 
     def steps(self, kind: type[Step]) -> np.ndarray:
         """All steps of a kind, as an array of records with the fields of the kind."""
@@ -37,7 +36,7 @@ class Program:
         rows = self.rows[self.rows[:, 0] == code(kind), : len(names)]
         return np.ascontiguousarray(rows).view(kind.dtype()).reshape(-1)
 
-    @property
+    @cached_property
     def work(self) -> int:
         """Operations on vectors of 16 that the convolutions and products of one image take: windows times words times vectors."""
         steps = self.steps(Convolve)

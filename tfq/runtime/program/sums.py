@@ -43,11 +43,8 @@ def bit_sums(node, tap_offsets: np.ndarray, plane: int) -> Sums:
         plane: elements from one plane of the inputs to the next.
     """
     dense = window_words(node.kernel) is not None
-    pairs = [
-        (i + weights.weight.bit_length() - 1, i, weights)
-        for i in range(input_bits(node.quantizer))
-        for weights in packing.signs(node.kernel)
-    ]
+    planes = packing.signs(node.kernel)
+    pairs = [(i + signs.weight.bit_length() - 1, i, signs) for i in range(input_bits(node.quantizer)) for signs in planes]
     pairs.sort(key=lambda pair: -pair[0])
     highest = pairs[0][0]
     counts = [sum(power == highest - segment for power, *_ in pairs) for segment in range(highest + 1)]
