@@ -10,7 +10,9 @@ from tfq.layers.convolution import QuantizedConvolution
 from tfq.layers.dense import QuantDense
 from tfq.layers.depthwise import QuantDepthwiseConv2D
 from tfq.layers.gradient import QuantGradient
-from tfq.quantizers.base import register_own
+from tfq.layers.kernel import QuantKernel
+from tfq.layers.symbolic import as_layer
+from tfq.quantizers.base import call_symbolic_by, register_own
 
 __all__ = [
     "AveragePooling2D",
@@ -20,10 +22,13 @@ __all__ = [
     "QuantDense",
     "QuantDepthwiseConv2D",
     "QuantGradient",
+    "QuantKernel",
     "QuantizedConvolution",
     "QuantizedLayer",
     "register_layer",
 ]
+
+call_symbolic_by(as_layer)
 
 
 def register_layer(cls: type) -> type:

@@ -3,10 +3,11 @@
 import contextlib
 from typing import Any
 
-from tfq import constraints, quantizers
+from tfq import activations, constraints, quantizers
 from tfq.backend.gradients import promote, read
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
 from tfq.layers.gradient import QuantGradient
+from tfq.layers.kernel_precision import mark, warn_of_starved_weights
 from tfq.layers.parameters import uses
 from tfq.layers.signature import ConstructorSignature
 from tfq.layers.state import QuantizerState, arguments, state_of
@@ -68,12 +69,15 @@ class QuantizedLayer(LayerMixin):
         self._kernel_is_quantized = kernel_quantizer is not None
         if self.constraint_argument in kwargs:
             kwargs[self.constraint_argument] = constraints.get(kwargs[self.constraint_argument])
+        if "activation" in kwargs:
+            kwargs["activation"] = activations.get(kwargs["activation"])
         super().__init__(*args, **kwargs)
         if self._is_of_contract() and type(self).quantized_op is QuantizedLayer.quantized_op:
             raise TypeError(f"layer {self.name!r}: {type(self).__name__} has no quantized_op(inputs, kernel)")
         self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
         self.kernel_quantizer = quantizers.get_for_kernel(kernel_quantizer)
         self.gradient_quantizer = quantizers.get_for_gradients(gradient_quantizer)
+        warn_of_starved_weights(self, self.kernel_quantizer, self.constraint_argument)
         self._quantize_gradient: QuantGradient | None = None
         self._kernel_state: QuantizerState | None = None
         self._input_state: QuantizerState | None = None
@@ -143,6 +147,7 @@ class QuantizedLayer(LayerMixin):
     def build(self, input_shape: Shape) -> None:
         """Add the weights of the Keras layer, what its quantizers keep, and the key of the gradient noise."""
         super().build(input_shape)
+        mark(self.latent_kernel, self.kernel_quantizer)
         name, shape = f"{self.name}_kernel", self.latent_kernel.shape
         self._kernel_state = state_of(self.kernel_quantizer, name, shape, self.channel_axis)
         self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
