@@ -1,57 +1,103 @@
-"""A quantizer of kernels as a layer of its own."""
+"""The kernels of a layer: where each lies, and what it is quantized by."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from tfq import quantizers
-from tfq.backend.gradients import promote
-from tfq.backend.keras import Shape, Tensor, keras, ops
-from tfq.layers.state import QuantizerState, arguments, state_of
-from tfq.quantizers.base import QuantizerLike, register
+from tfq.backend.gradients import read
+from tfq.backend.keras import Tensor, keras
+from tfq.layers.state import QuantizerState, arguments
 
 
-@register
-class QuantKernel(keras.layers.Layer):
-    """Applies a quantizer of kernels to its inputs, a kernel that a part of the model has computed; the shape stays.
+class KernelPlace(NamedTuple):
+    """Names of what a quantized layer has for one of its kernels.
 
     Args:
-        kernel_quantizer: the quantizer, such as `XnorWeights()`.
-        channel_axis: the axes that count the filters, as in `KernelQuantizer`.
-        **kwargs: as in `keras.layers.Layer`.
-
-    Raises:
-        ValueError: it is a quantizer of something else; in the first call: a size of the kernel is not known.
+        weight: name of the attribute, and of the weight, that is the latent kernel.
+        quantizer: of the argument of the constructor, and of the attribute, that is its quantizer, and ends in `_quantizer`.
+        constraint: of the argument of the constructor for its constraint.
+        channel_axis: of the attribute that is the axis, or the axes, of the kernel that count its filters.
     """
 
-    def __init__(
-        self, kernel_quantizer: QuantizerLike, channel_axis: int | tuple[int, ...] | list[int] = -1, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.kernel_quantizer: Any = quantizers.get_for_kernel(kernel_quantizer)
-        if self.kernel_quantizer is None:
-            raise ValueError("kernel_quantizer must quantize kernels, such as XnorWeights(); got None")
-        self.channel_axis = tuple(channel_axis) if isinstance(channel_axis, list) else channel_axis
-        self._state: QuantizerState | None = None
+    weight: str
+    quantizer: str
+    constraint: str
+    channel_axis: str
 
-    def build(self, input_shape: Shape) -> None:
-        """Add what the quantizer keeps."""
-        if None in tuple(input_shape):
-            raise ValueError(f"{self.name}: a kernel has a known size along each axis; got the shape {tuple(input_shape)}")
-        self._state = state_of(self.kernel_quantizer, f"{self.name}_kernel", input_shape, self.channel_axis)
-        super().build(input_shape)
+    @property
+    def operand(self) -> str:
+        """What the kernel is called among the operands of its layer, such as `kernel` or `pointwise`."""
+        return self.quantizer.removesuffix("_quantizer")
 
-    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Quantize `inputs`."""
-        inputs = promote(inputs, self.compute_dtype)
-        if training and self._state is not None:
-            self._state.observe(inputs)
-        quantized = self.kernel_quantizer(inputs, **arguments(self.kernel_quantizer, self._state, self.channel_axis))
-        return ops.cast(quantized, inputs.dtype)
+    @property
+    def state(self) -> str:
+        """Name of the attribute for what the quantizer keeps."""
+        return f"_{self.operand}_state"
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The shape of the inputs."""
-        return input_shape
 
-    def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
-        own = {"kernel_quantizer": quantizers.serialize(self.kernel_quantizer), "channel_axis": self.channel_axis}
-        return {**super().get_config(), **own}
+class Kernel:
+    """One kernel of any layer: of Keras, of larq, or of tfq.
+
+    Args:
+        layer: the layer.
+        weight: name of the attribute that is the latent kernel.
+        quantizer: of the one that is its quantizer; a layer of Keras has none.
+    """
+
+    def __init__(self, layer: keras.layers.Layer, weight: str, quantizer: str) -> None:
+        self.layer = layer
+        self.name = weight
+        self._quantizer = quantizer
+
+    @property
+    def latent(self) -> Any:
+        """The weight that is trained and saved."""
+        return getattr(self.layer, self.name)
+
+    @property
+    def quantizer(self) -> Any:
+        """What quantizes it, or None."""
+        return getattr(self.layer, self._quantizer, None)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What its quantizer takes next to the kernel."""
+        return {}
+
+    @property
+    def quantized(self) -> Tensor:
+        """The kernel as the forward pass uses it."""
+        # larq's gradients refuse a variable.
+        return self.latent if self.quantizer is None else self.quantizer(read(self.latent), **self.arguments)
+
+
+class QuantizedKernel(Kernel):
+    """One kernel of a `QuantizedLayer`.
+
+    Args:
+        layer: the layer.
+        place: where in it.
+    """
+
+    def __init__(self, layer: Any, place: KernelPlace) -> None:
+        super().__init__(layer, place.weight, place.quantizer)
+        self.place = place
+
+    @property
+    def channel_axis(self) -> int | tuple[int, ...]:
+        """Its axes that count the filters, from behind."""
+        return getattr(self.layer, self.place.channel_axis)
+
+    @property
+    def state(self) -> QuantizerState | None:
+        """What its quantizer keeps, or None."""
+        return getattr(self.layer, self.place.state)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What its quantizer takes next to the kernel: the axes of the filters, and what it keeps in this layer."""
+        return arguments(self.quantizer, self.state, self.channel_axis)
+
+    @property
+    def quantized(self) -> Tensor:
+        """The kernel as the forward pass uses it."""
+        self.layer.note_quantized(self)
+        return self.latent if self.quantizer is None else self.quantizer(self.latent, **self.arguments)

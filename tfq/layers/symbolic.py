@@ -5,7 +5,7 @@ from typing import Any
 from tfq.backend.keras import Tensor
 from tfq.layers.activation import QuantActivation
 from tfq.layers.gradient import QuantGradient
-from tfq.layers.kernel import QuantKernel
+from tfq.layers.quant_kernel import QuantKernel
 from tfq.quantizers.base import Quantizer
 
 
