@@ -26,6 +26,7 @@ __all__ = [
     "add_custom_objects",
     "backend",
     "is_legacy",
+    "is_symbolic",
     "keras",
     "keras_3",
     "load_model",
@@ -78,6 +79,14 @@ else:
 REPEATS_EDGES = backend == "torch"
 
 
+_SYMBOLIC = keras.__internal__.KerasTensor if is_legacy else keras_3.KerasTensor
+
+
+def is_symbolic(x: Any) -> bool:
+    """Whether `x` is a tensor of a functional model, which has a shape and no values."""
+    return isinstance(x, _SYMBOLIC)
+
+
 def weight_name(variable: Any) -> str:
     """Name of a weight within its layer, such as `kernel`; tf_keras puts those of the layers around it in front."""
     return variable.name.split("/")[-1].split(":")[0]
@@ -89,6 +98,7 @@ def sublayers(layer: Any) -> list:
 
 
 _own_objects: dict[str, Any] = {}
+_OF_LARQ = ("larq.activations", "larq.constraints", "larq.quantizers")
 
 
 def load_model(path: PathLike) -> Any:
@@ -111,6 +121,10 @@ def load_model(path: PathLike) -> Any:
 
 
 def add_custom_objects(objects: Mapping[str, Any]) -> None:
-    """Let the Keras in use find these classes by name when it reads a saved model."""
+    """Let the Keras in use find these classes by name when it reads a saved model.
+
+    Quantizers and functions of larq stay, which its models find by the same names, with arguments of a layer.
+    """
     _own_objects.update(objects)
-    keras.saving.get_custom_objects().update(objects)
+    known = keras.saving.get_custom_objects()
+    known.update({name: found for name, found in objects.items() if getattr(known.get(name), "__module__", "") not in _OF_LARQ})
