@@ -1,7 +1,7 @@
 # make demo: all set-up, then train the embedded default.   make test: all set-up, then the tests.
 # Assumes make and Python 3.11 to 3.13 with venv; everything else goes into .venv and .venv-jax, in locked versions.
 
-.PHONY: demo setup setup-jax test test-all test-313 lint docs format lock wheel clean
+.PHONY: demo setup setup-jax test test-all test-313 lint docs notebooks format lock wheel clean
 .DELETE_ON_ERROR:
 
 # The first of these that really is Python 3.11 to 3.13 with venv; `make PYTHON=...` names another. 3.13 comes after the two that
@@ -83,6 +83,10 @@ lint: setup
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(VENV) -m mkdocs build --strict
+
+# Each page of the gallery as a notebook; to be done again when a page has changed.
+notebooks: setup
+	$(VENV) tools/notebooks.py
 
 format: setup
 	$(VENV) -m ruff check --fix .

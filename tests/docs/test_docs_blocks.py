@@ -23,6 +23,7 @@ MARKS = {
     "research": [pytest.mark.slow],  # the whole of CIFAR-10
     # JAX compiles for ten seconds what test_from_outside.py runs there too.
     "extending.md": [pytest.mark.tensorflow_only],
+    "gallery": [pytest.mark.tensorflow_only, pytest.mark.keras3_only],  # networks that are trained, once is enough
 }
 PARAMETERS = [pytest.param(page, marks=[mark for part in page.parts for mark in MARKS.get(part, [])]) for page in PAGES]
 
