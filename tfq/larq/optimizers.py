@@ -61,7 +61,7 @@ class CaseOptimizer(Cases):
 
     Raises:
         TypeError: a predicate cannot be called, or an optimizer is none; on tf_keras it must be of `optimizers.legacy`.
-        ValueError: in the first step: two predicates take the same variable, or one takes none.
+        ValueError: there is no optimizer; in the first step: two predicates take the same variable, or one takes none.
     """
 
     def __init__(
@@ -76,6 +76,8 @@ class CaseOptimizer(Cases):
             _check_optimizer(optimizer, f"pair {index} must end with")
         if default_optimizer is not None:
             _check_optimizer(default_optimizer, "default_optimizer must be")
+        if not predicate_optimizer_pairs and default_optimizer is None:
+            raise ValueError("CaseOptimizer: expected pairs of a predicate and an optimizer, or a default_optimizer; got neither")
         optimizers = [optimizer for _, optimizer in predicate_optimizer_pairs]
         super().__init__(optimizers if default_optimizer is None else [*optimizers, default_optimizer], name=name)
         self.pred_opt_pairs = predicate_optimizer_pairs
@@ -88,7 +90,7 @@ class CaseOptimizer(Cases):
             self.var_opt_mapping = [self._case(variable) for variable in variables]
             for index, (_, optimizer) in enumerate(self.pred_opt_pairs):
                 if index not in self.var_opt_mapping:
-                    raise ValueError(f"CaseOptimizer: the predicate of {optimizer.name!r}, pair {index}, takes no variable")
+                    raise ValueError(f"CaseOptimizer: the predicate of pair {index}, {optimizer!r}, takes no variable")
         if len(self.var_opt_mapping) != len(variables):
             raise ValueError(
                 f"CaseOptimizer: saved for {len(self.var_opt_mapping)} variables, it was given {len(variables)}; make a new one"

@@ -57,6 +57,7 @@ class Cases(Optimizer):
 
     def __init__(self, optimizers: Sequence[Any], name: str) -> None:
         super().__init__(name=name)
+        self.name = name
         self.optimizers = list(optimizers)
         self._case_of: dict[int, int | None] = {}
         for index, optimizer in enumerate(self.optimizers):  # for checkpoints

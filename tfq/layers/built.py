@@ -1,0 +1,40 @@
+"""What every quantized layer does once it has its weights: they say their bits, and the metrics asked for begin."""
+
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+from tfq import metrics
+from tfq.layers import flip_ratio
+
+# The layers with weights, as long as they live.
+layers: weakref.WeakSet = weakref.WeakSet()
+
+
+def metrics_of(asked: Iterable[str] | None, quantizers: Iterable[Any]) -> list[str]:
+    """The metrics of a layer's kernels: asked of the layer or of a quantizer of a kernel; else those of the scope.
+
+    Raises:
+        ValueError: there is no metric of this name.
+    """
+    if isinstance(asked, str):
+        raise ValueError(f"metrics must be a list of names; got metrics={asked!r}")
+    given = [*(asked or ()), *(name for quantizer in quantizers for name in getattr(quantizer, "metrics", None) or ())]
+    return sorted({metrics.check_name(name) for name in given or metrics.in_scope})
+
+
+def begin(layer: Any, asked: list[str]) -> dict[str, flip_ratio.FlipCounter]:
+    """Mark the kernels of a built layer with their bits, as `kernel.precision`, and give it its metrics.
+
+    Args:
+        layer: a `QuantizedLayer`.
+        asked: of `metrics_of`.
+
+    Returns:
+        What counts the flips, by the names of the kernels.
+    """
+    layers.add(layer)
+    for kernel in layer.kernels:
+        if kernel.quantizer is not None:
+            kernel.latent.precision = getattr(kernel.quantizer, "precision", None) or getattr(kernel.quantizer, "bits", None)
+    return flip_ratio.watch(layer) if "flip_ratio" in asked else {}
