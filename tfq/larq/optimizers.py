@@ -1,5 +1,6 @@
 """larq's optimizers: Bop, which flips binary weights, and one that gives each variable to one of several."""
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -110,6 +111,7 @@ class CaseOptimizer(Cases):
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
         """The optimizer that `config` describes."""
         read = keras.optimizers.deserialize
+        config = copy.deepcopy(config)  # which Keras writes into
         default = config["default_config"]
         made = cls(
             *((_not_saved, read(each, custom_objects=custom_objects)) for each in config["optimizer_configs"]),

@@ -6,6 +6,7 @@ from typing import Any
 
 from tfq import metrics
 from tfq.layers import flip_ratio
+from tfq.quantizers.base import Quantizer
 
 # The layers with weights, as long as they live.
 layers: weakref.WeakSet = weakref.WeakSet()
@@ -19,7 +20,8 @@ def metrics_of(asked: Iterable[str] | None, quantizers: Iterable[Any]) -> list[s
     """
     if isinstance(asked, str):
         raise ValueError(f"metrics must be a list of names; got metrics={asked!r}")
-    given = [*(asked or ()), *(name for quantizer in quantizers for name in getattr(quantizer, "metrics", None) or ())]
+    own = [getattr(quantizer, "metrics", None) or () for quantizer in quantizers if isinstance(quantizer, Quantizer)]
+    given = [*(asked or ()), *(name for names in own for name in names)]
     return sorted({metrics.check_name(name) for name in given or metrics.in_scope})
 
 
