@@ -30,15 +30,12 @@ class FlipRatio(keras.metrics.Metric):
         dtype: of the result.
     """
 
+    stateful = True  # progress bars show the last result, not the mean of results
+
     def __init__(self, values_dtype: Any = "int8", name: str = "flip_ratio", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.built = False
         self.values_dtype = keras_3.backend.standardize_dtype(values_dtype)
-
-    @property
-    def stateful(self) -> bool:
-        """True: progress bars show the last result, not the mean of results."""
-        return True
 
     def build(self, shape: Shape) -> None:
         """Add the variables for values of this shape; the first update does it where nobody has."""

@@ -87,11 +87,20 @@ class Cases(Optimizer):
         if not self._case_of:
             variables = [variable for _, variable in pairs]
             self._case_of = dict(zip(map(_key, variables), self.cases(variables), strict=True))
-        done = []
-        for index, optimizer in enumerate(self.optimizers):
-            own = [pair for pair in pairs if self._case_of.get(_key(pair[1])) == index]
-            if own:
-                done.append(optimizer.apply_gradients(own, **kwargs))
+        shares = [[pair for pair in pairs if self._case_of.get(_key(pair[1])) == index] for index in range(len(self.optimizers))]
+        for optimizer, share in zip(self.optimizers, shares, strict=True):
+            with tf.init_scope():
+                optimizer._create_all_weights([variable for _, variable in share])
+        # All together, as replicas must meet once for a step.
+        return tf.distribute.get_replica_context().merge_call(self._apply_shares, args=(shares, name), kwargs=kwargs)
+
+    def _apply_shares(self, distribution, shares, name, **kwargs):
+        each = distribution.extended.call_for_each_replica
+        done = [
+            each(optimizer.apply_gradients, args=(share,), kwargs=kwargs)
+            for optimizer, share in zip(self.optimizers, shares, strict=True)
+            if share
+        ]
         return tf.group(*done, name=name or "train_with_group")
 
 
