@@ -31,6 +31,11 @@ _TO_KERAS_3 = [
     (r"from tensorflow import keras", "import keras"),
     (r"hyperparameter=\"lr\"", 'hyperparameter="learning_rate"'),
     (r"\.lr\)", ".learning_rate)"),
+    (r"layer\.output_shape", "layer.output.shape"),
+    (r"layer\.compute_output_shape\(tf\.TensorShape\(input_shape\)\)\.as_list\(\)", "layer.compute_output_shape(input_shape)"),
+    (r'layer_config\["batch_input_shape"\] = input_shape', 'layer_config["input_shape"] = input_shape[1:]'),
+    (r'add_weight\("(\w+)",', r'add_weight(name="\1",'),
+    (r'\._get_hyper\("(\w+)"\)', r".\1"),
 ]
 # MNIST, which is not at hand, is noise of its shape; warnings are logged, as larq's are.
 _FOR_BOTH = '''
@@ -74,11 +79,12 @@ class _Function:
         return [np.asarray(y) for y in self.model([keras.ops.convert_to_tensor(v, "float32") for v in values])]
 
 
-keras.backend.placeholder = lambda ndim: keras.KerasTensor((None,) * ndim)
-keras.backend.function = _Function
-keras.backend.get_value = keras.backend.eval = lambda x: np.asarray(keras.ops.convert_to_numpy(x))
-keras.backend.variable = keras.Variable
-keras.backend.dtype = lambda x: x.dtype
+for backend in (keras.backend, tf.keras.backend):
+    backend.placeholder = lambda ndim: keras.KerasTensor((None,) * ndim)
+    backend.function = _Function
+    backend.get_value = backend.eval = lambda x: np.asarray(keras.ops.convert_to_numpy(x))
+    backend.variable = keras.Variable
+    backend.dtype = lambda x: x.dtype
 '''
 
 
