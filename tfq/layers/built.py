@@ -1,4 +1,4 @@
-"""What every quantized layer does once it has its weights: they say their bits, and the metrics asked for begin."""
+"""What every quantized layer does once it has its weights: it is found among the others, and the metrics asked for begin."""
 
 import weakref
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def metrics_of(asked: Iterable[str] | None, quantizers: Iterable[Any]) -> list[s
 
 
 def begin(layer: Any, asked: list[str]) -> dict[str, flip_ratio.FlipCounter]:
-    """Mark the kernels of a built layer with their bits, as `kernel.precision`, and give it its metrics.
+    """Note a built layer, and give it its metrics.
 
     Args:
         layer: a `QuantizedLayer`.
@@ -36,7 +36,4 @@ def begin(layer: Any, asked: list[str]) -> dict[str, flip_ratio.FlipCounter]:
         What counts the flips, by the names of the kernels.
     """
     layers.add(layer)
-    for kernel in layer.kernels:
-        if kernel.quantizer is not None:
-            kernel.latent.precision = getattr(kernel.quantizer, "precision", None) or getattr(kernel.quantizer, "bits", None)
     return flip_ratio.watch(layer) if "flip_ratio" in asked else {}
