@@ -1,8 +1,8 @@
 """What a model costs: multiply-accumulates per pair of bit widths, bit operations, parameters and memory per bit width.
 
-`tfq.summary(model)` prints it, as `model.summary()` of Keras does, and returns it. Counts one sample, at inference. Memory is that
-of the values alone: the scales of quantized kernels (one a filter at most) fold into the biases or the batch normalization that
-follow, and are not counted.
+`tfq.summary(model)` prints it, as `model.summary()` of Keras does, and returns it. Counts one sample, at inference. Memory is
+that of the values alone: the scales of quantized kernels (one a filter at most) fold into the biases or the batch normalization
+that follow, and are not counted.
 """
 
 import sys
@@ -98,11 +98,12 @@ def _seed_rule(cost, relu):
     return activations + (cost.other_ops if cost.kind in ("normalization", "pooling") else 0)
 
 
-class _Callable(types.ModuleType):
-    """This package, which larq's users and Keras' expect to be a function."""
+class CallablePackage(types.ModuleType):
+    """What this package is an object of, since larq's users expect a function of its name."""
 
     def __call__(self, model: keras.Model, print_fn: Callable[[str], object] = print) -> Summary:
+        """As `summary`."""
         return summary(model, print_fn)
 
 
-sys.modules[__name__].__class__ = _Callable
+sys.modules[__name__].__class__ = CallablePackage

@@ -54,7 +54,9 @@ def multiplies_by_weights(kind: str) -> bool:
 
 def is_of_layers(layer: Any) -> bool:
     """Whether a layer or model of one's own, or of Keras, computes by layers that it holds, which multiply by weights."""
-    return kind_of(layer) == "other" and any(multiplies_by_weights(kind_of(inner)) for _, inner in walk.layers(layer))
+    if kind_of(layer) != "other" or not isinstance(layer, keras.layers.Layer):  # it may be an operation of `keras.ops`
+        return False
+    return any(multiplies_by_weights(kind_of(inner)) for _, inner in walk.layers(layer))
 
 
 def multiplies_matrices(layer: Any) -> bool:

@@ -25,7 +25,7 @@ class Product:
 
     @property
     def bit_ops(self) -> int:
-        """Multiply-accumulates times the bits of both factors: DoReFa-Net (arXiv:1606.06160), equation 3, has one for each pair."""
+        """Multiply-accumulates times the bits of both factors, as DoReFa-Net (arXiv:1606.06160), equation 3, pairs them."""
         return (self.macs or 0) * self.input_bits * self.weight_bits
 
 
@@ -50,25 +50,24 @@ def positions(layer: Any, call: Call) -> int | None:
     shape = list(call.input_shapes[0] if isinstance(layer, TRANSPOSED) else call.output_shape)
     # In front of the channels there may be a time axis.
     del shape[-1 - layer.rank if getattr(layer, "data_format", None) == "channels_first" else -1]
-    return None if None in shape else math.prod(shape)
+    return None if None in shape else math.prod(shape)  # type: ignore[arg-type]
 
 
 def _macs(layer, kernel_shape, call):
     if isinstance(layer, EINSUM):
-        return _einsum_macs(layer.equation, call.input_shapes[0], kernel_shape, call.output_shape)
+        return _einsum_macs(layer.equation, call.input_shapes[0], kernel_shape)
     count = positions(layer, call)
     return None if count is None else count * math.prod(kernel_shape)
 
 
-def _einsum_macs(equation, input_shape, kernel_shape, output_shape):
-    """One for each choice of all indices: those of the output, and those that are summed over."""
-    operands, result = equation.replace(" ", "").split("->")
-    inputs, kernel = operands.split(",")
-    left, _, right = inputs.partition("...")  # which stands for axes of the output
-    sizes = dict(zip(kernel, kernel_shape, strict=True))
-    sizes |= dict(zip(left[1:], input_shape, strict=False))  # without the batch
-    sizes |= dict(zip(reversed(right), reversed(input_shape), strict=False))
-    factors = [*output_shape, *(sizes[name] for name in {*left[1:], *right, *kernel} - set(result))]
+def _einsum_macs(equation, input_shape, kernel_shape):
+    """One for each choice of all indices, but for that of the sample."""
+    inputs, kernel = equation.replace(" ", "").split("->")[0].split(",")
+    left, _, right = (inputs if inputs.startswith("...") else inputs[1:]).partition("...")
+    sizes = dict(zip(left, input_shape, strict=False)) | dict(zip(reversed(right), reversed(input_shape), strict=False))
+    sizes |= dict(zip(kernel, kernel_shape, strict=True))
+    others = input_shape[len(left) : len(input_shape) - len(right)] if "..." in inputs else ()
+    factors = [*sizes.values(), *others]
     return None if None in factors else math.prod(factors)
 
 
