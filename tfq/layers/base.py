@@ -1,11 +1,13 @@
 """The contract of the quantized layers: what an operation on quantized operands states, and what is then done for it."""
 
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 from tfq import activations, constraints, quantizers
 from tfq.backend.gradients import promote, read
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
+from tfq.layers import built
 from tfq.layers.gradient import QuantGradient
 from tfq.layers.kernel import Kernel, KernelPlace, QuantizedKernel
 from tfq.layers.kernel_precision import mark, warn_of_starved_weights
@@ -44,6 +46,8 @@ class QuantizedLayer(LayerMixin):
         input_quantizer: quantizer of the inputs, or None.
         kernel_quantizer: quantizer of the kernel, or None.
         gradient_quantizer: quantizer of the gradient that arrives at the output, or None.
+        metrics: names of metrics of the kernel in training, which the logs of `fit` then hold: `"flip_ratio"`, the share of its
+            levels that a step changes.
         **kwargs: as in the Keras layer.
 
     Raises:
@@ -65,6 +69,7 @@ class QuantizedLayer(LayerMixin):
         *args: Any,
         input_quantizer: QuantizerLike = None,
         gradient_quantizer: QuantizerLike = None,
+        metrics: Iterable[str] | None = None,
         **kwargs: Any,
     ) -> None:
         places = self.kernel_places()
@@ -85,6 +90,7 @@ class QuantizedLayer(LayerMixin):
             setattr(self, place.state, None)
             warn_of_starved_weights(self, getattr(self, place.quantizer), place.constraint)
         self.gradient_quantizer = quantizers.get_for_gradients(gradient_quantizer)
+        self._kernel_metrics = built.metrics_of(metrics, [getattr(self, place.quantizer) for place in places])
         self._quantize_gradient: QuantGradient | None = None
         self._input_state: QuantizerState | None = None
         if self.gradient_quantizer is not None and not getattr(self.gradient_quantizer, "is_off", False):
@@ -171,6 +177,7 @@ class QuantizedLayer(LayerMixin):
         self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
         if self._quantize_gradient is not None:
             self._quantize_gradient.build(self.compute_output_shape(input_shape))
+        self._flip_counters = built.begin(self, self._kernel_metrics)
 
     def load_own_variables(self, store: Any) -> None:
         """As in Keras; where a file of weights alone has none for this layer, say how those of Keras' own layer come in.
@@ -220,6 +227,7 @@ class QuantizedLayer(LayerMixin):
             "input_quantizer": quantizers.serialize(self.input_quantizer),
             **{place.quantizer: quantizers.serialize(getattr(self, place.quantizer)) for place in self.kernel_places()},
             "gradient_quantizer": quantizers.serialize(self.gradient_quantizer),
+            **({"metrics": list(self._kernel_metrics)} if self._kernel_metrics else {}),
         }
 
     def _is_stock(self):
@@ -251,6 +259,8 @@ class QuantizedLayer(LayerMixin):
         for kernel in self.kernels:
             if kernel.state is not None:
                 kernel.state.observe(kernel.latent)
+            if kernel.name in self._flip_counters:
+                self._flip_counters[kernel.name].observe(kernel)
 
     def _with_bias(self, outputs):
         bias = getattr(self, "bias", None)

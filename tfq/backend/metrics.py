@@ -1,0 +1,16 @@
+"""Variables of metrics: what the two Keras call them, and where they can be read."""
+
+from typing import Any
+
+from tfq.backend.keras import SHARED_STATE, Shape, backend, is_legacy
+
+
+def add_variable(metric: Any, name: str, shape: Shape, dtype: str) -> Any:
+    """A variable of a metric, 0 at first, and the same on all replicas of a distribution strategy."""
+    add = metric.add_weight if is_legacy else metric.add_variable
+    return add(name=name, shape=shape, dtype=dtype, initializer="zeros", **SHARED_STATE)
+
+
+def can_be_read(variable: Any) -> bool:
+    """Whether the variable of a layer has a value here: in the steps of `fit` on JAX, metrics see their own variables alone."""
+    return backend != "jax" or variable._value is not None

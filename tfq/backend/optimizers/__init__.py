@@ -1,0 +1,15 @@
+"""Bases for optimizers of one's own, written once for Keras 3 and for tf_keras, where larq's users have the legacy class.
+
+`Rule` updates each variable by a formula with one state a variable; `Cases` gives each variable to one of several optimizers.
+"""
+
+from typing import TYPE_CHECKING
+
+from tfq.backend.keras import is_legacy
+
+if TYPE_CHECKING or not is_legacy:
+    from tfq.backend.optimizers.keras_3 import Cases, Optimizer, Rule
+else:
+    from tfq.backend.optimizers.tf_keras import Cases, Optimizer, Rule
+
+__all__ = ["Cases", "Optimizer", "Rule"]

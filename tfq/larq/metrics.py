@@ -1,0 +1,5 @@
+"""larq's metric."""
+
+from tfq.metrics import FlipRatio
+
+__all__ = ["FlipRatio"]
