@@ -36,7 +36,6 @@ OPERATIONS = {
     "integers": (g.Conv2D("x", X, kernel("integer", 8, 3, 3, 4, 5), quantizer=g.Levels(8)), IMAGE),
     "sequence": (g.Conv1D("x", X, kernel("ternary", 2, 3, 4, 5), floats(5), (2,), quantizer=g.Sign(), pad_value=-1), SEQUENCE),
     "causal": (g.Conv1D("x", X, kernel("levels", 2, 3, 2, 6), None, (1,), (2,), "causal", 2, g.Levels(2)), SEQUENCE),
-    "causal K": (g.Conv1D("x", X, kernel("binary", 1, 3, 4, 5), padding="causal", quantizer=g.Sign(), kmap=True), SEQUENCE),
     "transposed": (g.Conv2DTranspose("x", X, kernel("binary", 1, 3, 2, 4, 5), floats(5), (2, 3), quantizer=g.Sign()), IMAGE),
     "transposed valid": (
         g.Conv2DTranspose("x", X, g.FloatKernel(floats(2, 3, 4, 5)), None, (3, 1), (1, 2), "valid", (1, 0)),

@@ -125,7 +125,7 @@ def of_sequences():
     """What version 3 brought, each attribute off its default somewhere."""
     nodes = (
         g.Conv1D("front", (g.INPUT,), g.FloatKernel(floats(3, 2, 6)), floats(6), strides=(2,)),
-        g.Conv1D("binary", ("front",), packed("binary", 1, (3, 6, 4), 4), padding="causal", quantizer=g.Sign(), kmap=True),
+        g.Conv1D("binary", ("front",), packed("binary", 1, (3, 6, 4), 4), padding="causal", quantizer=g.Sign(), pad_value=-1),
         g.Conv1D("grouped", ("binary",), packed("ternary", 2, (2, 2, 4), 1), None, (1,), (2,), groups=2, pad_value=1),
         g.MaxPool("max", ("grouped",), (2,), (1,), "same"),
         g.ZeroPad("zeros", ("max",), (0, 3)),

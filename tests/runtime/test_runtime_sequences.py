@@ -44,7 +44,7 @@ def test_sequences(seed):
     node = g.Conv1D(
         "conv", ("input",), random_kernel(rng, small(rng, 1, 6), channels // groups, filters), None, (strides,),
         (1 if strides > 1 else small(rng, 1, 4),), padding, groups, quantizer,
-        pad_value=0 if padding == "valid" else pick(rng, 0, 1, -1), kmap=quantizer is not None and groups == 1 and pick(rng, True, False),
+        pad_value=0 if padding == "valid" else pick(rng, 0, 1, -1),
     )  # fmt: skip
     assert_same(rng, node, (small(rng, 16, 30), channels))
 

@@ -25,24 +25,19 @@ class _Convolution(Node):
     groups: Annotated[int, Range(1)] = 1
     quantizer: Quantizer | None = None
     pad_value: Literal[0, 1, -1] = 0
-    kmap: bool = False
 
     _axes: ClassVar[str]
 
     def infer(self, shapes):
         """See `Node`."""
-        shape = check.windowed(self, shapes, self.strides)
-        axes = len(self.strides)
-        if len(self.kernel.shape) != axes + 2:
+        shape = check.windowed(self, shapes, self.strides, self.dilations)
+        if len(self.kernel.shape) != len(shape) + 1:
             raise GraphError(f"{self.name!r} needs a kernel ({self._axes}, in, out); got shape {self.kernel.shape}")
         *size, per_group, out = self.kernel.shape
         if shape[-1] != per_group * self.groups or out % self.groups:
             raise GraphError(f"{self.name!r}: a kernel {self.kernel.shape} in {self.groups} groups does not fit inputs {shape}")
         if self.pad_value and self.padding == "valid":
             raise GraphError(f"{self.name!r}: pad_value={self.pad_value} needs padding 'same'; got {self.padding!r}")
-        if self.kmap and (self.groups != 1 or self.quantizer is None):
-            got = f"quantizer={self.quantizer} and groups={self.groups}"
-            raise GraphError(f"{self.name!r}: kmap needs quantized inputs and one group; got {got}")
         check.filters(self, out)
         covered = tuple((length - 1) * dilation + 1 for length, dilation in zip(size, self.dilations, strict=True))
         return (*check.moved(self, shape, covered), out)
@@ -50,19 +45,20 @@ class _Convolution(Node):
     def compute(self, x):
         """See `Node`."""
         y = self._of_images(x.reshape(len(x), *as_image(x.shape[1:])))
-        return y.reshape(len(x), *y.shape[-len(self.strides) - 1 :])
+        y = y.reshape(len(x), *y.shape[-len(self.strides) - 1 :])
+        return y if self.bias is None else y + self.bias
 
     def _of_images(self, x):
-        size, strides, dilations = map(of_image, (self.kernel.shape[:-2], self.strides, self.dilations))
-        how = (size, strides, dilations, self.padding)
-        weights = kernels.values(self.kernel).reshape(*size, *self.kernel.shape[-2:])
-        quantized = reference.padded(quantize(self.quantizer, x), *how, self.pad_value)
-        y = reference.correlate(quantized, weights, strides, dilations, self.groups)
-        if self.kmap:
-            magnitude = reference.padded(np.abs(x).mean(axis=-1, keepdims=True), *how, abs(self.pad_value))
-            box = np.full((*size, 1, 1), 1 / (size[0] * size[1]))
-            y = y * reference.correlate(magnitude, box, strides, dilations)
-        return y if self.bias is None else y + self.bias
+        """The products with the kernel; a sequence is an image of one row."""
+        values = kernels.values(self.kernel)
+        values = values.reshape(*of_image(values.shape[:-2]), *values.shape[-2:])
+        return self._moved(values, quantize(self.quantizer, x), self.pad_value, self.groups)
+
+    def _moved(self, values, x, pad_value, groups=1):
+        """`values` moved over images, as the kernel is."""
+        how = of_image(self.strides), of_image(self.dilations)
+        padded = reference.padded(x, values.shape[:2], *how, self.padding, pad_value)
+        return reference.correlate(padded, values, *how, groups)
 
 
 @register_operation
@@ -79,8 +75,24 @@ class Conv2D(_Convolution):
     strides: Annotated[tuple, Sizes(2)] = (1, 1)
     dilations: Annotated[tuple, Sizes(2)] = (1, 1)
     padding: Literal["same", "valid"] = "same"
+    kmap: bool = False
 
     _axes = "height, width"
+
+    def infer(self, shapes: list[tuple]) -> tuple:
+        """See `Node`."""
+        if self.kmap and (self.groups != 1 or self.quantizer is None):
+            got = f"quantizer={self.quantizer} and groups={self.groups}"
+            raise GraphError(f"{self.name!r}: kmap needs quantized inputs and one group; got {got}")
+        return super().infer(shapes)
+
+    def _of_images(self, x):
+        y = super()._of_images(x)
+        if not self.kmap:
+            return y
+        height, width, *_ = self.kernel.shape
+        box = np.full((height, width, 1, 1), 1 / (height * width))
+        return y * self._moved(box, np.abs(x).mean(axis=-1, keepdims=True), abs(self.pad_value))
 
 
 @register_operation

@@ -17,10 +17,12 @@ class PlacedConv2D(g.Conv2D):
     """A convolution whose windows lie where `placed` says, and not where its padding would put them.
 
     Attributes:
-        placed: `shapes.Window` of height and of width; what is padded, or left out, may be negative.
+        placed: `shapes.Window` of height and of width; where these lie within the image alone, what they pad is negative.
+        is_empty: whether no tap lies on anything, so that there are no products to tell of.
     """
 
     placed: tuple[shapes.Window, ...] = ()
+    is_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def _conv1d(node, shape):
     axes = zip(shape[:2], kernel.shape[:2], strides, dilations, strict=True)
     return PlacedConv2D(
         node.name, node.inputs, kernel, node.bias, strides, dilations, groups=node.groups, quantizer=node.quantizer,
-        pad_value=node.pad_value, kmap=node.kmap, placed=tuple(shapes.window(*axis, node.padding) for axis in axes),
+        pad_value=node.pad_value, placed=tuple(shapes.window(*axis, node.padding) for axis in axes),
     )  # fmt: skip
 
 
@@ -98,8 +100,8 @@ def _of_two_axes(node):
 def _parts(node, found):
     """A transposed convolution as convolutions without strides, one for each place of a result among the strides.
 
-    Of result o the taps t = r + j stride count, r = (o + before) mod stride, each on cell (o + before - t) / stride: a convolution
-    with these taps, the last of them first.
+    Of result o the taps t = r + j stride count, r = (o + before) mod stride, each on cell (o + before - t) / stride. It is a
+    convolution with these taps, the last of them first.
     """
     if math.prod(node.strides) > _MOST_PARTS:
         raise GraphError(f"{node.name!r} has strides {node.strides}; the runtime takes a product of {_MOST_PARTS:,} at most")
@@ -109,12 +111,13 @@ def _parts(node, found):
     kernel_of, parts, first = _cutter(node.kernel), [], []
     names = (name for number in count() if (name := f"{node.name}/part{number}") not in found)
     for top, left in product(vertical, horizontal):
-        kernel, quantizer = kernel_of(top.taps, left.taps), node.quantizer
-        if kernel is None:
-            # No tap meets these places: 0 times signs, which are finite.
-            kernel, quantizer = kernels.pack(np.zeros((1, 1, *node.kernel.shape[2:])), "ternary"), g.Sign()
         name, windows = next(names), (top.window, left.window)
-        how = {"dilations": node.dilations, "quantizer": quantizer, "placed": windows}
+        kernel, quantizer = kernel_of(top.taps, left.taps), node.quantizer
+        is_empty = kernel is None
+        if is_empty:
+            # 0 times signs, which are finite.
+            kernel, quantizer = kernels.pack(np.zeros((1, 1, *node.kernel.shape[2:])), "ternary"), g.Sign()
+        how = {"dilations": node.dilations, "quantizer": quantizer, "placed": windows, "is_empty": is_empty}
         parts.append(PlacedConv2D(name, node.inputs, kernel, node.bias, **how))
         first.append((top.first, left.first))
         found[name] = (*(window.out for window in windows), node.kernel.shape[-1])
