@@ -10,7 +10,7 @@ from tfq.backend.keras import Tensor, keras, ops
 from tfq.graph.kernels import FloatKernel, PackedKernel, pack
 from tfq.layers.base import kernels_of
 from tfq.layers.kernel import Kernel, QuantizedKernel
-from tfq.quantizers.base import FULL_PRECISION, KernelQuantizer, Quantizer
+from tfq.quantizers.base import FULL_PRECISION, KernelQuantizer
 from tfq.quantizers.grids import Codes, Integers, Levels, Sign, Ternary, encode
 
 # Gives the values of a kernel in another order.
@@ -68,41 +68,16 @@ def scaled(kernel: FloatKernel | PackedKernel, factor: float) -> FloatKernel | P
     return FloatKernel((kernel.values * factor).astype(np.float32))
 
 
-def codes(layer: keras.layers.Layer) -> Codes | None:
-    """The quantized kernel of a layer of one as `tfq.quantizers.grids.Codes`; None where its quantizer tells no grid.
-
-    Args:
-        layer: built layer with a `kernel_quantizer`.
-    """
-    (kernel,) = kernels_of(layer)
-    return codes_of(kernel)
-
-
-def codes_of(kernel: Kernel) -> Codes | None:
-    """Likewise, of one of the kernels of a layer that is quantized."""
-    quantizer, arguments = kernel.quantizer, kernel.arguments
-    grid = quantizer.grid() if isinstance(quantizer, Quantizer) else None
-    if grid is None:
-        return None
-    if isinstance(quantizer, KernelQuantizer):
-        return quantizer.encode(kernel.latent, **arguments)
-    return encode(quantizer(kernel.latent, **arguments), grid, _channel_axis(kernel))
-
-
 def _codes(kernel, values):
-    found = codes_of(kernel) if isinstance(kernel.quantizer, KernelQuantizer) else None
+    found = kernel.codes if isinstance(kernel.quantizer, KernelQuantizer) else None
     if found is not None:
         return found
     # Of another function nothing is known but what it gives.
-    found = encode(values, Ternary(), _channel_axis(kernel))
+    found = encode(values, Ternary(), kernel.channel_axis)
     if not np.array_equal(found.values(), values):
         name = type(kernel.quantizer).__name__
         raise KernelError(f"its {_argument(kernel)} {name} gives neither one magnitude a filter (binary), nor that and 0 (ternary)")
     return found
-
-
-def _channel_axis(kernel):
-    return getattr(kernel, "channel_axis", -1)
 
 
 def _argument(kernel):
