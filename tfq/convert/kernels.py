@@ -76,7 +76,9 @@ def _codes(kernel, values):
     found = encode(values, Ternary(), kernel.channel_axis)
     if not np.array_equal(found.values(), values):
         name = type(kernel.quantizer).__name__
-        raise KernelError(f"its {_argument(kernel)} {name} gives neither one magnitude a filter (binary), nor that and 0 (ternary)")
+        raise KernelError(
+            f"its {_argument(kernel)} {name} gives neither one magnitude a filter (binary), nor that and 0 (ternary)"
+        )
     return found
 
 

@@ -38,7 +38,8 @@ class Call(NamedTuple):
         """The operations of a layer with a kernel: kernel, bias and input quantizer are its own, packed; its activation follows.
 
         Args:
-            operation: `tfq.graph.nodes.Conv2D`, `Conv1D` or `Dense`, or one of one's own with attributes `kernel`, `bias` and `quantizer`.
+            operation: `Conv1D`, `Conv2D` or `Dense` of `tfq.graph.nodes`, or one of one's own with attributes `kernel`, `bias` and
+                `quantizer`.
             shape: of the kernel with its filters in the last axis, where the layer's own is another.
             **attributes: what else the operation takes.
 
@@ -63,7 +64,7 @@ class InputRule(NamedTuple):
 
 
 def _on_quantized(call, operation, attributes):
-    """An operation on quantized inputs; if they are levels up to a factor, a scale in front brings these to 1, the kernel's back."""
+    """An operation on quantized inputs; levels up to a factor are brought to 1 by a scale in front, and back by the kernel's."""
     rule = _input_rule(call, getattr(call.layer, "input_quantizer", None))
     factor, attributes = rule.factor, {**attributes, "quantizer": rule.quantizer}
     if factor == 1:
@@ -422,7 +423,9 @@ CONVERTERS = {
     layers.AveragePooling2D: _pool(g.AveragePool),
     **dict.fromkeys((keras.layers.AveragePooling1D, keras.layers.AveragePooling2D), _average_of_keras),
     **dict.fromkeys((keras.layers.GlobalMaxPooling1D, keras.layers.GlobalMaxPooling2D), _global_pool(g.GlobalMaxPool)),
-    **dict.fromkeys((keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePooling2D), _global_pool(g.GlobalAveragePool)),
+    **dict.fromkeys(
+        (keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePooling2D), _global_pool(g.GlobalAveragePool)
+    ),
     **dict.fromkeys((keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D), _zero_padding),
     keras.layers.Add: _add,
     keras.layers.Concatenate: _concatenate,
