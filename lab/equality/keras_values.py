@@ -3,11 +3,11 @@
 import numpy as np
 
 from tfq.backend.keras import keras, ops
-from tfq.convert import kernels
 from tfq.convert.layers import input_rule
 from tfq.graph import nodes as g
 from tfq.graph import reference
 from tfq.keras_graph import has_graph, inputs_of, layer_of, nodes, outputs_of
+from tfq.layers.base import kernels_of
 from tfq.quantizers.grids import Levels
 
 
@@ -89,7 +89,8 @@ class Reference:
 
 def integer_kernel(layer):
     """The quantized kernel of a layer as integers in float64: signs, signs and 0, 2 q - n of n + 1 levels, or steps."""
-    found = kernels.codes(layer)
+    (kernel,) = kernels_of(layer)
+    found = kernel.codes
     if found is None:
         return np.sign(ops.convert_to_numpy(layer.quantized_kernel).astype(np.float64))
     whole = found.codes.astype(np.float64)

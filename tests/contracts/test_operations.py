@@ -17,7 +17,7 @@ from tfq.testing import ContractError, check_operation
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
 
 RNG = np.random.default_rng(0)
-X, IMAGE = (g.INPUT,), (5, 6, 4)
+X, IMAGE, SEQUENCE = (g.INPUT,), (5, 6, 4), (9, 4)
 
 
 def floats(*shape):
@@ -34,6 +34,17 @@ OPERATIONS = {
     "groups": (g.Conv2D("x", X, kernel("levels", 3, 3, 3, 2, 6), groups=2, quantizer=g.Levels(2)), IMAGE),
     "K": (g.Conv2D("x", X, kernel("binary", 1, 3, 3, 4, 5), floats(5), quantizer=g.Sign(), pad_value=-1, kmap=True), IMAGE),
     "integers": (g.Conv2D("x", X, kernel("integer", 8, 3, 3, 4, 5), quantizer=g.Levels(8)), IMAGE),
+    "sequence": (g.Conv1D("x", X, kernel("ternary", 2, 3, 4, 5), floats(5), (2,), quantizer=g.Sign(), pad_value=-1), SEQUENCE),
+    "causal": (g.Conv1D("x", X, kernel("levels", 2, 3, 2, 6), None, (1,), (2,), "causal", 2, g.Levels(2)), SEQUENCE),
+    "transposed": (g.Conv2DTranspose("x", X, kernel("binary", 1, 3, 2, 4, 5), floats(5), (2, 3), quantizer=g.Sign()), IMAGE),
+    "transposed valid": (
+        g.Conv2DTranspose("x", X, g.FloatKernel(floats(2, 3, 4, 5)), None, (3, 1), (1, 2), "valid", (1, 0)),
+        IMAGE,
+    ),
+    "transposed sequence": (
+        g.Conv1DTranspose("x", X, kernel("levels", 2, 4, 4, 5), floats(5), (3,), quantizer=g.Levels(2)),
+        SEQUENCE,
+    ),
     "dense": (g.Dense("x", X, kernel("levels", 2, 7, 3), floats(3), g.Sign()), (7,)),
     "dense of pixels": (g.Dense("x", X, g.FloatKernel(floats(4, 3))), IMAGE),
     "scale and shift": (g.ScaleShift("x", X, floats(4), floats(4)), IMAGE),
@@ -45,6 +56,13 @@ OPERATIONS = {
     "zeros": (g.ZeroPad("x", X, (1, 0, 2, 3)), IMAGE),
     "max pool": (g.MaxPool("x", X, (3, 2), (2, 1), "same"), IMAGE),
     "average pool": (g.AveragePool("x", X, (3, 2), (1, 2), "same"), IMAGE),
+    "zeros around a sequence": (g.ZeroPad("x", X, (1, 2)), SEQUENCE),
+    "max pool of a sequence": (g.MaxPool("x", X, (3,), (2,), "same"), SEQUENCE),
+    "average pool of a sequence": (g.AveragePool("x", X, (2,), (2,)), SEQUENCE),
+    "global average of a sequence": (g.GlobalAveragePool("x", X, keepdims=True), SEQUENCE),
+    "dense of a sequence": (g.Dense("x", X, g.FloatKernel(floats(4, 3))), SEQUENCE),
+    "joined sequences": (g.Concatenate("x", X), SEQUENCE, (9, 2)),
+    "a sequence of pixels": (g.Reshape("x", X, (30, 4)), IMAGE),
     "global max": (g.GlobalMaxPool("x", X, keepdims=True), IMAGE),
     "global average": (g.GlobalAveragePool("x", X), IMAGE),
     "sum": (g.Add("x", X), IMAGE, IMAGE, IMAGE),

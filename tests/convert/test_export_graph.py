@@ -9,7 +9,7 @@ from tfq.backend.keras import keras, ops
 from tfq.convert.from_keras import Unsupported, from_keras
 from tfq.graph import file, kernels, reference
 from tfq.graph import nodes as g
-from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
+from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense, QuantEinsumDense
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, LSQWeights, TernaryWeights, XnorInputs, XnorWeights
 
 RNG = np.random.default_rng(0)
@@ -195,8 +195,9 @@ def signs(x):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (lambda: keras.layers.Conv2DTranspose(2, 3, name="up"), "layer 'up' is a Conv2DTranspose, .* supported are .*Conv2D, "),
-        (lambda: keras.layers.SeparableConv2D(2, 3, name="sep"), "layer 'sep' is a SeparableConv2D"),
+        (lambda: keras.layers.UpSampling2D(2, name="up"), "layer 'up' is a UpSampling2D, .* supported are .*Conv2D, "),
+        (lambda: keras.layers.EinsumDense("bhwc,cd->bhwd", (4, 4, 2), name="sum"), "layer 'sum' is a EinsumDense"),
+        (lambda: QuantEinsumDense("bhwc,cd->bhwd", (4, 4, 2), name="sum"), "layer 'sum' is a QuantEinsumDense"),
         (lambda: Mine(2, 3, name="my"), "layer 'my' is a Mine"),
         (lambda: keras.layers.Dense(2, activation="softmax", name="end"), "'end' .* activation is softmax; .* give logits"),
         (lambda: keras.layers.Activation("tanh", name="t"), "layer 't' .* activation is tanh"),
@@ -209,7 +210,7 @@ def signs(x):
         (lambda: QuantConv2D(2, 3, input_quantizer=clipped, name="q"), "'q' .* quantized by function; supported are XnorInputs"),
         (lambda: QuantConv2D(2, 3, kernel_quantizer=clipped, name="k"), r"'k' .* kernel_quantizer function gives neither"),
         (lambda: QuantActivation(clipped, name="a"), "'a' .* quantized by function"),
-        (lambda: keras.layers.Reshape((4, 12), name="rows"), "'rows' has shape"),
+        (lambda: keras.layers.Reshape((2, 2, 4, 3), name="rows"), "'rows' has shape"),
     ],
 )
 def test_what_has_no_packed_form_is_refused_by_name(layer, message):

@@ -121,7 +121,23 @@ def refused(path):
 # --- what was written comes back
 
 
-@pytest.mark.parametrize("make", [everything, one_dense])
+def of_sequences():
+    """What version 3 brought, each attribute off its default somewhere."""
+    nodes = (
+        g.Conv1D("front", (g.INPUT,), g.FloatKernel(floats(3, 2, 6)), floats(6), strides=(2,)),
+        g.Conv1D("binary", ("front",), packed("binary", 1, (3, 6, 4), 4), padding="causal", quantizer=g.Sign(), pad_value=-1),
+        g.Conv1D("grouped", ("binary",), packed("ternary", 2, (2, 2, 4), 1), None, (1,), (2,), groups=2, pad_value=1),
+        g.MaxPool("max", ("grouped",), (2,), (1,), "same"),
+        g.ZeroPad("zeros", ("max",), (0, 3)),
+        g.Conv1DTranspose("spread", ("zeros",), packed("levels", 2, (3, 4, 2), 2), None, (2,), output_padding=(1,)),
+        g.Reshape("image", ("spread",), (1, 16, 2)),
+        g.Conv2DTranspose("wide", ("image",), packed("integer", 3, (3, 2, 2, 3), 3), floats(3), (1, 2), (2, 1), "valid"),
+        g.GlobalAveragePool("whole", ("wide",)),
+    )
+    return g.Graph((9, 2), nodes)
+
+
+@pytest.mark.parametrize("make", [everything, one_dense, of_sequences])
 def test_round_trip(make, tmp_path):
     graph = make()
     write(graph, tmp_path / "model.tfq")
@@ -237,7 +253,7 @@ def test_overlapping_offsets_are_refused(original, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("version", "message"), [("3", "upgrade tfq"), ("1000", "upgrade"), ("x", "'x'"), ("1" * 5000, "version")]
+    ("version", "message"), [("4", "upgrade tfq"), ("1000", "upgrade"), ("x", "'x'"), ("1" * 5000, "version")]
 )
 def test_other_versions_are_refused(version, message, parts, tmp_path):
     assert message in refused(assemble(tmp_path / "m", *parts, version=version))
@@ -259,6 +275,49 @@ def test_a_file_is_of_the_oldest_version_that_holds_its_network(original, tmp_pa
     assert json.loads(text)["nodes"][0]["kernel"] == {"coding": "integer", "bits": 3, "shape": [4, 2], "scale": 2}
     message = refused(assemble(tmp_path / "m", text, planes, values))
     assert message.endswith("is not valid: it says version 1 and holds what came with 2")
+
+
+def test_sequences_and_transposed_convolutions_are_of_version_3(tmp_path):
+    transposed = g.Conv2DTranspose("up", (g.INPUT,), g.FloatKernel(floats(2, 2, 3, 1)))
+    for name, graph in {
+        "sequence": g.Graph((9, 2), (g.ReLU("relu", (g.INPUT,)),)),
+        "within": g.Graph((4,), (g.Reshape("pairs", (g.INPUT,), (2, 2)), g.Reshape("flat", ("pairs",), (4,)))),
+        "transposed": g.Graph((4, 4, 3), (transposed,)),
+        "all": of_sequences(),
+    }.items():
+        write(graph, tmp_path / name)
+        with safe_open(tmp_path / name, framework="numpy") as file:
+            assert file.metadata()["version"] == "3"
+            content, planes, values = (file.get_tensor(part) for part in ("graph", "planes", "floats"))
+        message = refused(assemble(tmp_path / "m", zlib.decompress(content.tobytes()), planes, values, version="2"))
+        assert message.endswith("is not valid: it says version 2 and holds what came with 3")
+
+
+@pytest.mark.parametrize(
+    ("index", "changes", "message"),
+    [
+        (0, {"strides": [1, 1]}, "list of 1 sizes"),
+        (0, {"padding": "causa"}, "'same' or 'valid' or 'causal'"),
+        (0, {"dilations": [2**31 - 1]}, "values an image"),
+        (1, {"groups": 3}, "in 3 groups does not fit inputs"),
+        (2, {"padding": "valid"}, "needs padding 'same'"),
+        (3, {"pool_size": [2, 2]}, "windows of one axis and of two"),
+        (4, {"widths": [1, 0, 0, 0]}, "takes (height, width, channels); got shape (5, 4)"),
+        (4, {"widths": [1, 2, 3]}, "list of 2 or 4 sizes"),
+        (5, {"strides": [2**31 - 1]}, "values an image"),
+        (5, {"dilations": [2]}, "above 1 on one axis"),
+        (5, {"output_padding": [-1]}, "from 0"),
+        (6, {"shape": [16, 2]}, "takes (height, width, channels); got shape (16, 2)"),
+        (7, {"strides": [2**20, 2**20], "dilations": [1, 1]}, "values an image"),
+    ],
+)
+def test_hostile_graphs_of_version_3_are_refused(index, changes, message, tmp_path):
+    write(of_sequences(), tmp_path / "model.tfq")
+    with safe_open(tmp_path / "model.tfq", framework="numpy") as file:
+        content, planes, values = (file.get_tensor(name) for name in ("graph", "planes", "floats"))
+    content = json.loads(zlib.decompress(content.tobytes()))
+    content["nodes"][index] |= changes
+    assert message in refused(assemble(tmp_path / "m", content, planes, values, version="3"))
 
 
 def test_the_assembled_file_is_right(parts, tmp_path):
@@ -371,7 +430,7 @@ FIRST, BINARY, TERNARY, GROUPED, MAX = 0, 2, 3, 5, 11
         (["nodes", FIRST, "padding"], "full", "'same' or 'valid'"),
         (["nodes", FIRST, "kernel", "shape"], [2**31 - 1] * 4, "values of 'floats' are wanted"),
         (["nodes", FIRST, "kernel", "shape"], [3, 3, 3, 10**12], "from 1 to 2147483647"),
-        (["nodes", FIRST, "kernel", "shape"], [3, 3, 3], "list of 2 or 4 sizes"),
+        (["nodes", FIRST, "kernel", "shape"], [3] * 5, "list of 2 or 3 or 4 sizes"),
         (["nodes", FIRST, "bias"], 2**31 - 1, "values of 'floats' are wanted"),
         (["nodes", FIRST, "pad_value"], 1.0, "0 or 1 or -1"),
         (["nodes", BINARY, "pad_value"], 2, "0 or 1 or -1"),
@@ -394,10 +453,10 @@ FIRST, BINARY, TERNARY, GROUPED, MAX = 0, 2, 3, 5, 11
         (["nodes", MAX, "pool_size"], [2**31 - 1, 2**31 - 1], "values an image"),
         (["nodes", 12, "pool_size"], [99, 1], "which is smaller"),
         (["nodes", 14, "shape"], [9], "another number of values"),
-        (["nodes", 14, "shape"], [2, 4], "list of 1 or 3 sizes"),
+        (["nodes", 14, "shape"], [2, 2, 2, 1], "list of 1 or 2 or 3 sizes"),
         (["input_shape"], [2**31 - 1, 2**31 - 1, 3], "values an image"),
         (["input_shape"], [8, 8, 0], "from 1"),
-        (["input_shape"], "8", "list of 1 or 3 sizes"),
+        (["input_shape"], "8", "list of 1 or 2 or 3 sizes"),
         (["pixel_mean"], KeyError, "only one is given"),
         (["pixel_mean"], 2, "2 values for 3 channels"),
         (["labels"], "cat", "list of texts"),

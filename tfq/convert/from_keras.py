@@ -143,13 +143,20 @@ class _Builder:
         except Unsupported as error:
             self._refused[name] = str(error)
             return name
-        # The operation with the kernel bears the name of the layer, else the first one.
-        main = next((position for position, (_, attributes) in enumerate(converted) if "kernel" in attributes), 0)
-        for position, (operation, attributes) in enumerate(converted):
-            own = unique(name if position == main else f"{name}/{'inputs' if position < main else 'activation'}", self._names)
+        for own_name, (operation, attributes) in zip(_names(name, converted), converted, strict=True):
+            own = unique(own_name, self._names)
             self.nodes.append(operation(own, tuple(inputs), **attributes))
             inputs = [own]
         return inputs[0]
+
+
+def _names(name, converted):
+    """Names of the operations of a layer: the last with a kernel bears its own, else the first one."""
+    products = [position for position, (_, attributes) in enumerate(converted) if "kernel" in attributes]
+    main = products[-1] if products else 0
+    # The kernel before the last is that of a separable convolution.
+    own = {position: f"{name}/{'depthwise' if position in products else 'inputs'}" for position in range(main)}
+    return [name if position == main else own.get(position, f"{name}/activation") for position in range(len(converted))]
 
 
 def _check_options(name, node):

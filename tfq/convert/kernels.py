@@ -1,14 +1,20 @@
 """The kernel of a layer as the codes and scales it is made of, which are checked to give the quantized kernel again."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
 from tfq.backend.keras import Tensor, keras, ops
 from tfq.graph.kernels import FloatKernel, PackedKernel, pack
-from tfq.layers.base import kernels_of, latent_kernel
+from tfq.layers.base import kernels_of
+from tfq.layers.kernel import Kernel, QuantizedKernel
 from tfq.quantizers.base import FULL_PRECISION
 from tfq.quantizers.grids import Codes, Integers, Levels, Sign, Ternary, encode
+
+# Gives the values of a kernel in another order.
+Arrange: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 # Of the largest value. Levels are computed as 2 round(...) / n - 1 in float32, by backends that round differently; the closest
 # ones are 3e-5 apart.
@@ -24,12 +30,18 @@ def array(x: Tensor) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(x), dtype=np.float32)
 
 
-def of_layer(layer: keras.layers.Layer, shape: tuple[int, ...] | None = None) -> FloatKernel | PackedKernel:
-    """The kernel of a layer in packed form; in float32 where it is not quantized.
+def of_layer(layer: keras.layers.Layer) -> FloatKernel | PackedKernel:
+    """The kernel of a built layer of one, as `of_kernel` gives it."""
+    (kernel,) = kernels_of(layer)
+    return of_kernel(kernel)
+
+
+def of_kernel(kernel: Kernel, arrange: Arrange | None = None) -> FloatKernel | PackedKernel:
+    """A kernel of a layer in packed form; in float32 where it is not quantized.
 
     Args:
-        layer: built layer.
-        shape: of the kernel with its filters in the last axis, where they are counted by several.
+        kernel: of a built layer; see `tfq.layers.base.kernels_of`.
+        arrange: of its values, gives them with the filters in the last axis; where they are not there already.
 
     Returns:
         `FloatKernel` or `PackedKernel` of `tfq.graph.kernels`.
@@ -37,18 +49,16 @@ def of_layer(layer: keras.layers.Layer, shape: tuple[int, ...] | None = None) ->
     Raises:
         KernelError: it has values that are not finite, or that no coding stands for; or its quantizer tells other codes.
     """
-    quantizer = getattr(layer, "kernel_quantizer", None)
-    values = array(latent_kernel(layer) if quantizer is None else layer.quantized_kernel)
+    quantizer, values = kernel.quantizer, array(kernel.quantized)
     if not np.isfinite(values).all():
-        raise KernelError("its kernel has values that are not finite")
-    shape = values.shape if shape is None else shape
+        raise KernelError(f"its {kernel.name} has values that are not finite")
     if quantizer is None or getattr(quantizer, "bits", None) == FULL_PRECISION:
-        return FloatKernel(values.reshape(shape))
-    found = _codes(layer, quantizer, values)
+        return FloatKernel(values if arrange is None else np.ascontiguousarray(arrange(values)))
+    found = _codes(kernel, values)
     deviation = np.abs(found.values() - values).max()
     if deviation > (_LEVEL_ROUNDING * np.abs(values).max() if isinstance(found.grid, Levels) else 0):
-        raise KernelError(f"its kernel_quantizer {quantizer!r} gives values that are off {found.grid} by {deviation:.1e}")
-    return _packed(found, shape)
+        raise KernelError(f"its {_argument(kernel)} {quantizer!r} gives values that are off {found.grid} by {deviation:.1e}")
+    return _packed(found, found.codes if arrange is None else arrange(found.codes))
 
 
 def scaled(kernel: FloatKernel | PackedKernel, factor: float) -> FloatKernel | PackedKernel:
@@ -58,20 +68,27 @@ def scaled(kernel: FloatKernel | PackedKernel, factor: float) -> FloatKernel | P
     return FloatKernel((kernel.values * factor).astype(np.float32))
 
 
-def _codes(layer, quantizer, values):
-    found = kernels_of(layer)[0].codes
+def _codes(kernel, values):
+    found = kernel.codes
     if found is not None:
         return found
     # Of what tells no grid nothing is known but what it gives.
-    found = encode(values, Ternary(), layer.channel_axis)
+    found = encode(values, Ternary(), kernel.channel_axis)
     if not np.array_equal(found.values(), values):
-        name = type(quantizer).__name__
-        raise KernelError(f"its kernel_quantizer {name} gives neither one magnitude a filter (binary), nor that and 0 (ternary)")
+        name = type(kernel.quantizer).__name__
+        raise KernelError(
+            f"its {_argument(kernel)} {name} gives neither one magnitude a filter (binary), nor that and 0 (ternary)"
+        )
     return found
 
 
-def _packed(found: Codes, shape):
-    whole, scale = found.codes.reshape(shape), found.scale.ravel()
+def _argument(kernel):
+    """What the quantizer is called among the arguments of the layer."""
+    return kernel.place.quantizer if isinstance(kernel, QuantizedKernel) else "kernel_quantizer"
+
+
+def _packed(found: Codes, whole):
+    scale = found.scale.ravel()
     match found.grid:
         case Sign() | Ternary() if ((whole == 0) & (scale > 0)).any():
             # A filter of zeros fits any scale.

@@ -10,7 +10,7 @@ from tfq.backend.keras import REPEATS_EDGES, Tensor, keras
 from tfq.convert import kernels
 from tfq.graph import nodes as g
 from tfq.layers import padding
-from tfq.layers.base import latent_kernel
+from tfq.layers.base import kernels_of, latent_kernel
 from tfq.quantizers.base import Quantizer
 from tfq.quantizers.grids import Levels, Sign
 
@@ -38,16 +38,18 @@ class Call(NamedTuple):
         """The operations of a layer with a kernel: kernel, bias and input quantizer are its own, packed; its activation follows.
 
         Args:
-            operation: `tfq.graph.nodes.Conv2D` or `Dense`, or one of one's own with attributes `kernel`, `bias` and `quantizer`.
+            operation: `Conv1D`, `Conv2D` or `Dense` of `tfq.graph.nodes`, or one of one's own with attributes `kernel`, `bias` and
+                `quantizer`.
             shape: of the kernel with its filters in the last axis, where the layer's own is another.
             **attributes: what else the operation takes.
 
         Raises:
             Unsupported: a quantizer or the activation has no form in a graph; the message names the layer.
         """
-        rule = _input_rule(self, getattr(self.layer, "input_quantizer", None))
-        product = (operation, {**_product(self, rule.quantizer, shape), **attributes})
-        return [*_with_scaled_inputs(self, product, rule.factor), *_activation(self)]
+        (kernel,) = kernels_of(self.layer)
+        arrange = None if shape is None else lambda values: values.reshape(shape)
+        attributes = {"kernel": _kernel(self, kernel, arrange), "bias": _bias(self), **attributes}
+        return [*_on_quantized(self, operation, attributes), *_activation(self)]
 
 
 # What `register` keeps.
@@ -61,11 +63,12 @@ class InputRule(NamedTuple):
     factor: float = 1.0
 
 
-def _with_scaled_inputs(call, product, factor):
-    """A product on inputs that are levels up to `factor`: a scale in front brings them to 1, the kernel's makes up for it."""
+def _on_quantized(call, operation, attributes):
+    """An operation on quantized inputs; levels up to a factor are brought to 1 by a scale in front, and back by the kernel's."""
+    rule = _input_rule(call, getattr(call.layer, "input_quantizer", None))
+    factor, attributes = rule.factor, {**attributes, "quantizer": rule.quantizer}
     if factor == 1:
-        return [product]
-    operation, attributes = product
+        return [(operation, attributes)]
     if attributes.get("pad_value") or attributes.get("kmap"):
         raise call.refuse(
             f"{call.layer.input_quantizer!r} ends on levels up to {factor:.3g}: pad_values must be 0, and kmap False"
@@ -73,15 +76,53 @@ def _with_scaled_inputs(call, product, factor):
     return [_scale_by(call, 1 / factor), (operation, {**attributes, "kernel": kernels.scaled(attributes["kernel"], factor)})]
 
 
+# Convolutions by the axes that their windows move along.
+_CONVOLUTIONS = {1: g.Conv1D, 2: g.Conv2D}
+_TRANSPOSED = {1: g.Conv1DTranspose, 2: g.Conv2DTranspose}
+
+
 def _conv(call):
-    kmap = getattr(call.layer, "kmap", False)
-    return call.product(g.Conv2D, **_window(call), groups=call.layer.groups, kmap=kmap)
+    kmap = {"kmap": True} if getattr(call.layer, "kmap", False) else {}
+    return call.product(_CONVOLUTIONS[_axes(call)], **_window(call), groups=call.layer.groups, **kmap)
 
 
 def _depthwise(call):
     """A convolution in as many groups as there are channels; the filters of a channel are one group's."""
-    height, width, channels, multiplier = latent_kernel(call.layer).shape
-    return call.product(g.Conv2D, (height, width, 1, channels * multiplier), **_window(call), groups=channels)
+    channels = call.input_shapes[0][-1]
+    shape = _filters_of_channels(latent_kernel(call.layer)).shape
+    return call.product(_CONVOLUTIONS[_axes(call)], shape, **_window(call), groups=channels)
+
+
+def _separable(call):
+    """A depthwise convolution, and one of single pixels on what it gives, as it is."""
+    window = _window(call)
+    depthwise, pointwise = kernels_of(call.layer)
+    operation, axes = _CONVOLUTIONS[_axes(call)], (1,) * _axes(call)
+    first = {"kernel": _kernel(call, depthwise, _filters_of_channels), "groups": call.input_shapes[0][-1], **window}
+    second = {"kernel": _kernel(call, pointwise), "bias": _bias(call), "strides": axes, "dilations": axes, "padding": "valid"}
+    return [*_on_quantized(call, operation, first), (operation, second), *_activation(call)]
+
+
+def _filters_of_channels(values):
+    """A depthwise kernel (..., in, depth multiplier) as that of a convolution in groups, (..., 1, filters)."""
+    *size, channels, multiplier = values.shape
+    return np.reshape(values, (*size, 1, channels * multiplier))
+
+
+def _transposed(call):
+    """Keras' kernel is (..., out, in)."""
+    layer = call.layer
+    (kernel,) = kernels_of(layer)
+    attributes = {"kernel": _kernel(call, kernel, lambda values: values.swapaxes(-1, -2)), "bias": _bias(call), **_window(call)}
+    del attributes["pad_value"]
+    padding = layer.output_padding
+    attributes["output_padding"] = (padding,) * _axes(call) if isinstance(padding, int) else padding and tuple(padding)
+    return [*_on_quantized(call, _TRANSPOSED[_axes(call)], attributes), *_activation(call)]
+
+
+def _axes(call):
+    """How many axes windows move along."""
+    return len(call.input_shapes[0]) - 1
 
 
 def _window(call):
@@ -100,17 +141,19 @@ def _dense(call):
     return call.product(g.Dense)
 
 
-def _product(call, quantizer, shape):
-    """Kernel (of this shape, if it is to have another), bias and quantizer of a convolution or dense layer."""
-    layer = call.layer
-    if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
+def _kernel(call, kernel, arrange=None):
+    """One of the kernels of a layer, packed; `arrange` gives its values with the filters in the last axis."""
+    if getattr(call.layer, "quantization_mode", None) or getattr(call.layer, "lora_enabled", False):
         raise call.refuse("Keras' own quantization and LoRA have no packed form")
     try:
-        kernel = kernels.of_layer(layer, shape)
+        return kernels.of_kernel(kernel, arrange)
     except kernels.KernelError as error:
         raise call.refuse(str(error)) from error
-    bias = getattr(layer, "bias", None)
-    return {"kernel": kernel, "bias": None if bias is None else kernels.array(bias), "quantizer": quantizer}
+
+
+def _bias(call):
+    bias = getattr(call.layer, "bias", None)
+    return None if bias is None else kernels.array(bias)
 
 
 def _input_rule(call, quantizer):
@@ -266,13 +309,13 @@ def _pool(operation):
 
 
 def _average_of_keras(call):
-    layer, sizes = call.layer, call.input_shapes[0][:2]
+    layer, sizes = call.layer, call.input_shapes[0][:-1]
     if REPEATS_EDGES and layer.padding == "same":
         widths = [padding.same(*of_axis) for of_axis in zip(sizes, layer.pool_size, layer.strides, strict=True)]
         if any(front != behind for front, behind in widths):
+            instead = "take tfq.layers.AveragePooling2D" if len(sizes) == 2 else "choose a size that pads both ends alike"
             raise call.refuse(
-                f"on {'x'.join(map(str, sizes))} inputs Keras repeats their edge on PyTorch, and on no other backend: take "
-                "tfq.layers.AveragePooling2D"
+                f"on {'x'.join(map(str, sizes))} inputs Keras repeats their edge on PyTorch, and on no other backend: {instead}"
             )
     return _pool(g.AveragePool)(call)
 
@@ -287,8 +330,7 @@ def _global_pool(operation):
 
 def _zero_padding(call):
     _check_channels_last(call)
-    (top, bottom), (left, right) = call.layer.padding
-    return [(g.ZeroPad, {"widths": (top, bottom, left, right)})]
+    return [(g.ZeroPad, {"widths": tuple(int(width) for width in np.ravel(call.layer.padding))})]
 
 
 def _add(call):
@@ -318,7 +360,8 @@ def _nothing(call):
 
 
 def _check_channels_last(call):
-    if call.layer.data_format != "channels_last":
+    # tf_keras' ZeroPadding1D has one alone.
+    if getattr(call.layer, "data_format", "channels_last") != "channels_last":
         raise call.refuse(f"data_format must be 'channels_last'; got {call.layer.data_format!r}")
 
 
@@ -359,10 +402,13 @@ _DO_NOTHING = (
 
 # By class, not by isinstance: a subclass computes something else.
 CONVERTERS = {
-    layers.QuantConv2D: _conv,
-    keras.layers.Conv2D: _conv,
-    layers.QuantDepthwiseConv2D: _depthwise,
-    keras.layers.DepthwiseConv2D: _depthwise,
+    **dict.fromkeys((layers.QuantConv1D, layers.QuantConv2D, keras.layers.Conv1D, keras.layers.Conv2D), _conv),
+    **dict.fromkeys((layers.QuantDepthwiseConv1D, layers.QuantDepthwiseConv2D), _depthwise),
+    **dict.fromkeys((keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D), _depthwise),
+    **dict.fromkeys((layers.QuantSeparableConv1D, layers.QuantSeparableConv2D), _separable),
+    **dict.fromkeys((keras.layers.SeparableConv1D, keras.layers.SeparableConv2D), _separable),
+    **dict.fromkeys((layers.QuantConv1DTranspose, layers.QuantConv2DTranspose), _transposed),
+    **dict.fromkeys((keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose), _transposed),
     layers.QuantDense: _dense,
     keras.layers.Dense: _dense,
     layers.QuantActivation: _quant_activation,
@@ -373,12 +419,14 @@ CONVERTERS = {
     keras.layers.Normalization: _normalization,
     keras.layers.ReLU: _relu,
     keras.layers.Activation: _activation,
-    keras.layers.MaxPooling2D: _pool(g.MaxPool),
+    **dict.fromkeys((keras.layers.MaxPooling1D, keras.layers.MaxPooling2D), _pool(g.MaxPool)),
     layers.AveragePooling2D: _pool(g.AveragePool),
-    keras.layers.AveragePooling2D: _average_of_keras,
-    keras.layers.GlobalMaxPooling2D: _global_pool(g.GlobalMaxPool),
-    keras.layers.GlobalAveragePooling2D: _global_pool(g.GlobalAveragePool),
-    keras.layers.ZeroPadding2D: _zero_padding,
+    **dict.fromkeys((keras.layers.AveragePooling1D, keras.layers.AveragePooling2D), _average_of_keras),
+    **dict.fromkeys((keras.layers.GlobalMaxPooling1D, keras.layers.GlobalMaxPooling2D), _global_pool(g.GlobalMaxPool)),
+    **dict.fromkeys(
+        (keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePooling2D), _global_pool(g.GlobalAveragePool)
+    ),
+    **dict.fromkeys((keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D), _zero_padding),
     keras.layers.Add: _add,
     keras.layers.Concatenate: _concatenate,
     keras.layers.Flatten: _flatten,

@@ -54,7 +54,8 @@ def to_keras(graph: g.Graph) -> keras.Model:
     inputs = keras.Input(tuple(graph.input_shape), name=names.of(g.INPUT))
     tensors = {g.INPUT: inputs}
     for node in graph.nodes:
-        layer, weights = _converter_of(node)(node, names.of(node.name))
+        is_sequence = bool(node.inputs) and len(graph.shapes[node.inputs[0]]) == 2
+        layer, weights = _converter_of(node, is_sequence)(node, names.of(node.name))
         given = [tensors[name] for name in node.inputs]
         tensors[node.name] = layer(given if len(given) > 1 or isinstance(node, g.Concatenate) else given[0])
         if weights:
@@ -73,29 +74,62 @@ class _Names:
         return unique(base if base[0].isalnum() else f"layer_{base}", self._used)
 
 
+# Layers of Keras and of tfq, by the axes that windows move along.
+_CONVOLUTIONS = {1: (keras.layers.Conv1D, layers.QuantConv1D), 2: (keras.layers.Conv2D, layers.QuantConv2D)}
+_DEPTHWISE = {
+    1: (keras.layers.DepthwiseConv1D, layers.QuantDepthwiseConv1D),
+    2: (keras.layers.DepthwiseConv2D, layers.QuantDepthwiseConv2D),
+}
+_TRANSPOSED = {
+    1: (keras.layers.Conv1DTranspose, layers.QuantConv1DTranspose),
+    2: (keras.layers.Conv2DTranspose, layers.QuantConv2DTranspose),
+}
+
+
 def _conv(node, name):
-    height, width, in_group, filters = node.kernel.shape
-    options = {"kernel_size": (height, width), "strides": node.strides, "dilation_rate": node.dilations, "padding": node.padding}
-    own = {"pad_values": node.pad_value, "kmap": node.kmap}
-    # TensorFlow's depthwise convolution takes equal strides alone.
-    if in_group == 1 < node.groups and node.strides[0] == node.strides[1]:
-        shape = (height, width, node.groups, filters // node.groups)
+    *size, in_group, filters = node.kernel.shape
+    options = _window(node)
+    own = {"pad_values": node.pad_value, **({"kmap": True} if getattr(node, "kmap", False) else {})}
+    kinds, arrange = _CONVOLUTIONS, None
+    # TensorFlow's depthwise convolution takes equal strides alone, and no Keras pads its inputs in front alone.
+    if in_group == 1 < node.groups and len(set(node.strides)) == 1 and node.padding != "causal":
+        kinds, shape = _DEPTHWISE, (*size, node.groups, filters // node.groups)
         options["depth_multiplier"] = shape[-1]
-        if not _is_quantized(node) and not node.pad_value:
-            return _product(keras.layers.DepthwiseConv2D, node, name, shape, **options)
-        options["pad_values"] = node.pad_value
-        return _product(layers.QuantDepthwiseConv2D, node, name, shape, **options, **_input_quantizer(node))
-    options |= {"filters": filters, "groups": node.groups}
+
+        def arrange(values):
+            return values.reshape(shape)
+
+    else:
+        options |= {"filters": filters, "groups": node.groups}
+    stock, ours = kinds[len(size)]
     if not _is_quantized(node) and not any(own.values()):
-        return _product(keras.layers.Conv2D, node, name, node.kernel.shape, **options)
-    return _product(layers.QuantConv2D, node, name, node.kernel.shape, **options, **own, **_input_quantizer(node))
+        return _product(stock, node, name, arrange, **options)
+    return _product(ours, node, name, arrange, **options, **own, **_input_quantizer(node))
+
+
+def _transposed(node, name):
+    options = {**_window(node), "filters": node.kernel.shape[-1], "output_padding": node.output_padding}
+    stock, ours = _TRANSPOSED[len(node.strides)]
+    if _is_quantized(node):
+        return _product(ours, node, name, _with_filters_first, **options, **_input_quantizer(node))
+    return _product(stock, node, name, _with_filters_first, **options)
+
+
+def _with_filters_first(values):
+    """Keras' transposed kernel is (..., out, in)."""
+    return values.swapaxes(-1, -2)
+
+
+def _window(node):
+    size = tuple(node.kernel.shape[:-2])
+    return {"kernel_size": size, "strides": node.strides, "dilation_rate": node.dilations, "padding": node.padding}
 
 
 def _dense(node, name):
-    shape = node.kernel.shape
+    units = node.kernel.shape[-1]
     if not _is_quantized(node):
-        return _product(keras.layers.Dense, node, name, shape, units=shape[-1])
-    return _product(layers.QuantDense, node, name, shape, units=shape[-1], **_input_quantizer(node))
+        return _product(keras.layers.Dense, node, name, units=units)
+    return _product(layers.QuantDense, node, name, units=units, **_input_quantizer(node))
 
 
 def _is_quantized(node):
@@ -106,13 +140,13 @@ def _input_quantizer(node):
     return {"input_quantizer": _quantizer(node.quantizer)}
 
 
-def _product(cls, node, name, shape, **options):
-    """A convolution or dense layer, and its weights, the kernel in the layer's own shape."""
+def _product(cls, node, name, arrange=None, **options):
+    """A convolution or dense layer, and its weights; `arrange` gives values of the graph's kernel in the layer's own order."""
     quantizer, kernel, state = _latent(node.kernel)
     if quantizer is not None:
         options["kernel_quantizer"] = quantizer
     layer = cls(use_bias=node.bias is not None, name=name, **options)
-    return layer, [kernel.reshape(shape), *([] if node.bias is None else [node.bias]), *state.values()]
+    return layer, [kernel if arrange is None else arrange(kernel), *([] if node.bias is None else [node.bias]), *state.values()]
 
 
 def _latent(kernel):
@@ -202,7 +236,10 @@ def _global_pool(cls):
 
 # A layer and its weights, of a node and a name.
 _LAYERS = {
+    g.Conv1D: _conv,
     g.Conv2D: _conv,
+    g.Conv1DTranspose: _transposed,
+    g.Conv2DTranspose: _transposed,
     g.Dense: _dense,
     g.ScaleShift: _scale_shift,
     g.ReLU: lambda node, name: (keras.layers.ReLU(node.max_value, name=name), []),
@@ -216,6 +253,15 @@ _LAYERS = {
     g.Add: lambda node, name: (keras.layers.Add(name=name), []),
     g.Concatenate: lambda node, name: (keras.layers.Concatenate(name=name), []),
     g.Reshape: lambda node, name: (keras.layers.Reshape(node.shape, name=name), []),
+}
+
+# Those of what images and sequences share, for sequences.
+_LAYERS_OF_SEQUENCES = {
+    g.ZeroPad: lambda node, name: (keras.layers.ZeroPadding1D(node.widths, name=name), []),
+    g.MaxPool: _pool(keras.layers.MaxPooling1D),
+    g.AveragePool: _pool(keras.layers.AveragePooling1D),
+    g.GlobalMaxPool: _global_pool(keras.layers.GlobalMaxPooling1D),
+    g.GlobalAveragePool: _global_pool(keras.layers.GlobalAveragePooling1D),
 }
 
 
@@ -251,7 +297,9 @@ def register_to_keras(cls: type[g.Node]) -> Callable[[Converter], Converter]:
     return keep
 
 
-def _converter_of(node):
+def _converter_of(node, is_sequence):
+    if is_sequence and type(node) in _LAYERS_OF_SEQUENCES:
+        return _LAYERS_OF_SEQUENCES[type(node)]
     if type(node) not in _LAYERS:
         raise TypeError(
             f"operation {node.name!r} is a {type(node).__name__}, of which no layer of Keras is known: see "

@@ -31,7 +31,8 @@ def infer(graph: Graph) -> dict[str, tuple]:
         graph: `tfq.graph.nodes.Graph`.
 
     Returns:
-        Dictionary from the names of the operations, and `INPUT`, to tuples: (height, width, channels) or (features,).
+        Dictionary from the names of the operations, and `INPUT`, to tuples: (height, width, channels), (length, channels)
+        or (features,).
 
     Raises:
         GraphError: a name is used twice or before it is there, or operands do not fit.
@@ -51,8 +52,9 @@ def infer(graph: Graph) -> dict[str, tuple]:
 
 
 def _checked(name, shape):
-    if len(shape) not in (1, 3) or min(shape) < 1:
-        raise GraphError(f"{name!r} has shape {tuple(shape)}; expected (height, width, channels) or (features,)")
+    if not 1 <= len(shape) <= 3 or min(shape) < 1:
+        expected = "(height, width, channels), (length, channels) or (features,)"
+        raise GraphError(f"{name!r} has shape {tuple(shape)}; expected {expected}")
     if math.prod(shape) > MAX_VALUES:
         raise GraphError(f"{name!r} has shape {tuple(shape)}: more than {MAX_VALUES:,} values an image")
     return tuple(shape)
@@ -89,16 +91,32 @@ def image(node: Node, shapes: list[tuple]) -> tuple:
     return shape
 
 
+def sequence(node: Node, shapes: list[tuple]) -> tuple:
+    """The shape of the only input, which is a sequence: (length, channels)."""
+    shape = one(node, shapes)
+    if len(shape) != 2:
+        raise GraphError(f"{node.name!r} takes (length, channels); got shape {shape}")
+    return shape
+
+
+def windowed(node: Node, shapes: list[tuple], *sizes: tuple) -> tuple:
+    """The shape of the only input, an image or a sequence, whose windows have `sizes`: of two axes, or of one."""
+    axes = len(sizes[0])
+    if any(len(size) != axes for size in sizes):
+        raise GraphError(f"{node.name!r} has windows of one axis and of two: {sizes}")
+    return image(node, shapes) if axes == 2 else sequence(node, shapes)
+
+
 def moved(node: Any, shape: tuple, covered: tuple) -> tuple:
-    """Height and width of the result of moving a window of size `covered` over `shape`, by `node.strides` and `node.padding`."""
-    axes = zip(shape[:2], covered, node.strides, strict=True)
+    """Size of the result of moving a window of size `covered` over `shape`, by `node.strides` and `node.padding`."""
+    axes = zip(shape[:-1], covered, node.strides, strict=True)
     windows = [window(*axis, padding=node.padding) for axis in axes]
-    padded = tuple(before + length + after for length, (_, before, after) in zip(shape[:2], windows, strict=True))
+    padded = tuple(before + length + after for length, (_, before, after) in zip(shape[:-1], windows, strict=True))
     if math.prod(padded) * shape[-1] > MAX_VALUES:
         raise GraphError(f"{node.name!r} pads to {padded}: more than {MAX_VALUES:,} values an image")
     size = tuple(axis.out for axis in windows)
     if min(size) < 1:
-        raise GraphError(f"{node.name!r} moves a window of {covered} over {shape[:2]}, which is smaller")
+        raise GraphError(f"{node.name!r} moves a window of {covered} over {shape[:-1]}, which is smaller")
     return size
 
 

@@ -12,12 +12,19 @@ from tfq.graph.fields import MAX_NAME, SHAPE, TEXT, TEXTS, VECTOR, Arrays, check
 
 __all__ = ["MAX_NAME", "Arrays", "decode", "encode", "version"]
 
+# The first version whose tensors may be (length, channels).
+_OF_SEQUENCES = 3
+
 _OF_GRAPH = {"pixel_mean": VECTOR, "pixel_std": VECTOR, "labels": TEXTS}
 
 
 def version(graph: g.Graph) -> int:
     """The oldest version of a file that holds a graph."""
-    return max(_version(node) for node in graph.nodes)
+    return max(_of_shapes(graph), *(_version(node) for node in graph.nodes))
+
+
+def _of_shapes(graph):
+    return _OF_SEQUENCES if any(len(shape) == 2 for shape in graph.shapes.values()) else 1
 
 
 def _version(node):

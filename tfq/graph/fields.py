@@ -197,7 +197,7 @@ class _Quantizer(Codec):
 
 
 class _Kernel(Codec):
-    _shape, _bits = _Tuple(Sizes(2, 4)), _Integer(2, kernels.MAX_BITS)
+    _shape, _bits = _Tuple(Sizes(2, 3, 4)), _Integer(2, kernels.MAX_BITS)
 
     def encode(self, value, arrays):
         if isinstance(value, FloatKernel):
@@ -227,7 +227,7 @@ class _Kernel(Codec):
 
 
 TEXT, TEXTS, VECTOR = _Text(), _Texts(), _Vector()
-SHAPE = _Tuple(Sizes(1, 3))
+SHAPE = _Tuple(Sizes(1, 2, 3))
 
 _OF_TYPES = {
     bool: _OneOf(True, False),

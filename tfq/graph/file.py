@@ -19,7 +19,7 @@ from tfq.graph import nodes as g
 from tfq.graph.check import GraphError
 
 # The newest version that is read. A file is written in the oldest one that holds its graph: see `codec.version`.
-VERSION = 2
+VERSION = 3
 # Largest graph, decompressed: a layer takes about 100 bytes.
 MAX_GRAPH_BYTES = 2**20
 

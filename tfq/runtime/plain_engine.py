@@ -44,7 +44,7 @@ class PlainEngine:
 
     def layers(self) -> list[tuple[str, str]]:
         """(name, path) of each convolution and product."""
-        return [(node.name, _PATH) for node in self.graph.nodes if isinstance(node, g.Conv2D | g.Dense)]
+        return [(node.name, _PATH) for node in self.graph.nodes if hasattr(node, "kernel")]
 
     def warm_up(self) -> float:
         """Seconds until it is ready: none, as nothing is compiled."""

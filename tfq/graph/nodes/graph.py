@@ -13,7 +13,7 @@ class Graph:
     """A network; that its operations fit together is checked once, when it is made.
 
     Args:
-        input_shape: (height, width, channels) of an image, or (features,).
+        input_shape: (height, width, channels) of an image, (length, channels) of a sequence, or (features,).
         nodes: in an order in which each comes after its inputs; the last is the output.
         pixel_mean: per channel, of pixels scaled to [0, 1]; None where uint8 images are not taken.
         pixel_std: likewise.

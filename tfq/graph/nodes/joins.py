@@ -49,7 +49,7 @@ class Concatenate(Node):
 class Reshape(Node):
     """Another shape, without the batch axis; row-major. Flatten is one of them."""
 
-    shape: Annotated[tuple, Sizes(1, 3)] = ()
+    shape: Annotated[tuple, Sizes(1, 2, 3)] = ()
 
     def infer(self, shapes: list[tuple]) -> tuple:
         """See `Node`."""

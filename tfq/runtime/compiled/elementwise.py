@@ -42,9 +42,11 @@ def add_tensors(step, mf):
 def copy_rows(step, mf):
     """See `CopyRows`."""
     source, source_step, target, target_step, size = step.source, step.source_step, step.target, step.target_step, step.size
-    for y in range(step.rows):
-        for i in range(size):
-            mf[target + y * target_step + i] = mf[source + y * source_step + i]
+    for block in range(step.blocks):
+        read, written = source + block * step.source_block, target + block * step.target_block
+        for y in range(step.rows):
+            for i in range(size):
+                mf[written + y * target_step + i] = mf[read + y * source_step + i]
 
 
 @njit

@@ -42,8 +42,9 @@ class Plan:
     """A graph, taken apart.
 
     Attributes:
-        nodes: those whose results matter.
+        nodes: those whose results matter, on images; see `plan.images`.
         shapes: of all tensors.
+        origins: name of the operation in the graph, by the name of a part of it.
         fused: `Fused` by the name of the convolution or product.
         inside: names of the operations that are part of a `Fused`.
         packed: the `PackedTensor` that a convolution of integers reads, by its name.
@@ -54,6 +55,7 @@ class Plan:
 
     nodes: tuple
     shapes: dict[str, tuple[int, ...]]
+    origins: dict[str, str] = field(default_factory=dict)
     fused: dict[str, Fused] = field(default_factory=dict)
     inside: set[str] = field(default_factory=set)
     packed: dict[str, PackedTensor] = field(default_factory=dict)

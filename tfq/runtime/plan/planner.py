@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from tfq.graph import nodes as g
 from tfq.runtime.plan.fuse import fuse
+from tfq.runtime.plan.images import on_images
 from tfq.runtime.plan.packed import choose_packed
 from tfq.runtime.plan.paths import is_one_step, is_product, scales_inputs
 from tfq.runtime.plan.plan import Plan
@@ -13,9 +14,10 @@ def plan(graph: g.Graph) -> Plan:
     """The `Plan` of a graph.
 
     Raises:
-        GraphError: the margins that several convolutions pad make a tensor that is too large.
+        GraphError: the margins that several convolutions pad make a tensor that is too large, or strides of a transposed one are.
     """
-    result = Plan(_live(_adopt_quantizers(graph.nodes)), graph.shapes)
+    nodes, tensors, origins = on_images(graph)
+    result = Plan(_live(_adopt_quantizers(nodes)), tensors, origins)
     fuse(result)
     choose_packed(result)
     _find_needed(result)

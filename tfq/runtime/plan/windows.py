@@ -2,6 +2,7 @@
 
 from tfq.graph import nodes as g
 from tfq.graph import shapes
+from tfq.runtime.plan.images import PlacedConv2D
 
 
 def windows(node, shape):
@@ -9,6 +10,8 @@ def windows(node, shape):
     if isinstance(node, g.Dense):
         height, width, _ = shapes.as_image(shape)
         return (shapes.Window(height, 0, 0), shapes.Window(width, 0, 0)), (1, 1), (1, 1), (1, 1)
+    if isinstance(node, PlacedConv2D):
+        return node.placed, tuple(node.kernel.shape[:2]), node.strides, node.dilations
     axes = zip(shape[:2], node.kernel.shape[:2], node.strides, node.dilations, strict=True)
     found = tuple(shapes.window(*axis, node.padding) for axis in axes)
     return found, tuple(node.kernel.shape[:2]), node.strides, node.dilations
@@ -17,7 +20,8 @@ def windows(node, shape):
 def margin(node, shape) -> tuple[int, int, int, int]:
     """(top, left, bottom, right) that a convolution pads."""
     (vertical, horizontal), *_ = windows(node, shape)
-    return vertical.before, horizontal.before, vertical.after, horizontal.after
+    pads = vertical.before, horizontal.before, vertical.after, horizontal.after
+    return tuple(max(width, 0) for width in pads)
 
 
 def fill(node) -> int:

@@ -35,8 +35,14 @@ class Builder:
 
     def add(self, name: str, path: str, step: Step) -> None:
         """Append a step of the operation `name`; `path` says by which means it is computed."""
-        self.labels.append((name, path))
+        self.labels.append((self.plan.origins.get(name, name), path))
         self.steps.append(step)
+
+    def add_path(self, name: str, path: str) -> None:
+        """Note by which means a convolution or product is computed; of its parts, those that are alike count once."""
+        row = (self.plan.origins.get(name, name), path)
+        if row not in self.paths:
+            self.paths.append(row)
 
     def size(self, name: str) -> int:
         """Elements of a tensor."""

@@ -3,6 +3,7 @@
 from tfq.graph import nodes as g
 from tfq.graph import shapes
 from tfq.runtime.plan.fuse import limits
+from tfq.runtime.plan.images import Interleave
 from tfq.runtime.program.builder import Builder, quantizer_code
 from tfq.runtime.program.frames import Frame, copy_to_frame, fill_margin_with
 from tfq.runtime.program.steps import AddTensors, CopyRows, Map, Pool
@@ -30,6 +31,8 @@ def add_operation(builder: Builder, node) -> None:
             _add(builder, node)
         case g.Concatenate():
             _concatenate(builder, node)
+        case Interleave():
+            _interleave(builder, node)
         case g.ZeroPad():
             _zero_pad(builder, node, shape)
         case g.MaxPool() | g.AveragePool():
@@ -69,10 +72,22 @@ def _concatenate(builder, node):
         size = builder.plan.shapes[source][-1]
         step = CopyRows(
             source=builder.tensor(source), source_step=size, target=builder.tensor(node.name, first), target_step=channels,
-            rows=builder.size(source) // size, size=size,
+            rows=builder.size(source) // size, size=size, blocks=1, source_block=0, target_block=0,
         )  # fmt: skip
         builder.add(node.name, "Concatenate", step)
         first += size
+
+
+def _interleave(builder, node):
+    _, width, channels = builder.plan.shapes[node.name]
+    for source, (top, left) in zip(node.inputs, node.first, strict=True):
+        height, columns, _ = builder.plan.shapes[source]
+        step = CopyRows(
+            source=builder.tensor(source), source_step=channels, rows=columns, size=channels, blocks=height,
+            source_block=columns * channels, target=builder.tensor(node.name, (top * width + left) * channels),
+            target_step=node.strides[1] * channels, target_block=node.strides[0] * width * channels,
+        )  # fmt: skip
+        builder.add(node.name, "interleave", step)
 
 
 def _zero_pad(builder, node, shape):

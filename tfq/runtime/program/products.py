@@ -42,7 +42,8 @@ def add_product(builder: Builder, fused: Fused) -> None:
         path = _on_bytes(builder, fused)
     else:
         path = _in_float(builder, fused)
-    builder.paths.append((fused.node.name, path))
+    if not getattr(fused.node, "is_empty", False):
+        builder.add_path(fused.node.name, path)
     if fused.chain is None:
         pack_tensor(builder, fused.result, but=fused.packed)
 

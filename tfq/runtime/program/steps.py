@@ -321,7 +321,7 @@ class Pool(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class CopyRows(Step):
-    """Copy rows of `size` numbers from steps of `source_step` to steps of `target_step`."""
+    """Copy rows of `size` numbers from steps of `source_step` to steps of `target_step`, in blocks that lie likewise."""
 
     source: Memory
     source_step: int
@@ -329,6 +329,9 @@ class CopyRows(Step):
     target_step: int
     rows: int
     size: int
+    blocks: int
+    source_block: int
+    target_block: int
 
 
 STEPS = (FillMargin, Pack, PackWindows, SumWindows, Convolve, CopyToFrame, Map, AddTensors, InputScale, Pool, CopyRows)
