@@ -84,7 +84,8 @@ class _Rebuilt:
 
     def model(self, model, prefix):
         made = self._sequential(model, prefix) if isinstance(model, keras.Sequential) else self._functional(model, prefix)
-        made.trainable = model.trainable
+        if not model.trainable:  # True would thaw the layers in it
+            made.trainable = False
         return made
 
     def _sequential(self, model, prefix):

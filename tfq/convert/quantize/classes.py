@@ -15,7 +15,7 @@ def quantized_classes() -> dict[type, type]:
     """Quantized classes by the class of Keras that they quantize: those of tfq, and registered ones where tfq has none."""
     of_tfq = [getattr(layers, name) for name in layers.__all__]
     known = [*registered_own(QuantizedLayer).values(), *of_tfq]
-    quantized = [cls for cls in known if isinstance(cls, type) and issubclass(cls, QuantizedLayer)]
+    quantized = [cls for cls in known if _is_both(cls, QuantizedLayer, keras.layers.Layer)]
     return {stock: cls for cls in quantized if (stock := cls.stock_class()) is not None}
 
 
@@ -41,6 +41,5 @@ def reason_to_leave(layer: Any) -> str | None:
     return next((f"is a {cls.__name__} with a call of its own" for cls in classes if isinstance(layer, cls)), "has no quantized class")
 
 
-def is_layer_of_keras(layer: Any) -> bool:
-    """Whether `layer` is a layer, not an operation of `keras.ops`."""
-    return isinstance(layer, keras.layers.Layer)
+def _is_both(cls, *bases):
+    return isinstance(cls, type) and all(issubclass(cls, base) for base in bases)

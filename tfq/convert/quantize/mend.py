@@ -11,11 +11,14 @@ class Mending(NamedTuple):
 
     Args:
         dropped: nodes of ReLUs whose place a sign takes, by `id`.
-        normalized: layers that get a batch normalization in front, by `id`.
+        normalized: why layers get a batch normalization in front, by the `id` of the layer.
     """
 
     dropped: dict[int, Step]
-    normalized: dict[int, Any]
+    normalized: dict[int, str]
+
+
+_WHY = {Range.CENTRED: "needs values on both sides of 0 for its signs", Range.UNIT: "needs values near 1 in size for its levels"}
 
 
 def mending(steps: list[Step], quantizers: dict[int, Any]) -> Mending:
@@ -31,7 +34,7 @@ def mending(steps: list[Step], quantizers: dict[int, Any]) -> Mending:
     dropped = {id(step.node): step for step in steps if id(step.node) not in stays}
     behind = ranges(steps, set(dropped))
     normalized = {
-        id(step.layer): step.layer
+        id(step.layer): _WHY[needs[id(step.layer)]]
         for step in steps
         if id(step.layer) in needs and any(behind[source] < needs[id(step.layer)] for source in step.sources)
     }

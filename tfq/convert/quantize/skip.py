@@ -43,7 +43,7 @@ def _named(steps, skip):
         raise TypeError(f"skip must be names of layers, or a function of a layer; got skip={skip!r}")
     found = {}
     for pattern in patterns:
-        layers = [step.layer for step in steps if fnmatchcase(step.path, pattern)]
+        layers = [step.layer for step in steps if fnmatchcase(step.path, pattern) or fnmatchcase(step.path, f"{pattern}/*")]
         if not layers:
             raise ValueError(f"skip={pattern!r} names no layer; there are {', '.join(dict.fromkeys(step.path for step in steps))}")
         found.update({id(layer): f"skip names it: {pattern!r}" for layer in layers})

@@ -1,0 +1,77 @@
+"""What the tests of `quantize_model` look at."""
+
+import numpy as np
+
+from tfq import walk
+from tfq.backend.keras import keras, ops
+from tfq.layers import QuantizedLayer
+
+
+class Watching:
+    """A quantizer that keeps the values that it gives."""
+
+    def __init__(self, quantizer):
+        self.quantizer, self.values = quantizer, set()
+
+    def __call__(self, x, **state):
+        quantized = self.quantizer(x, **state)
+        self.values |= set(np.unique(ops.convert_to_numpy(quantized)).tolist())
+        return quantized
+
+
+def quantized_layers(model):
+    """The quantized layers of a model, by their paths."""
+    return {path: layer for path, layer in walk.layers(model) if isinstance(layer, QuantizedLayer)}
+
+
+def values_seen(model, inputs, training=True):
+    """The quantized inputs of each quantized layer, on data: {path: set of values}."""
+    layers = quantized_layers(model)
+    watching = {path: Watching(layer.input_quantizer) for path, layer in layers.items()}
+    with walk.standing_in([(layer, "input_quantizer", watching[path]) for path, layer in layers.items()]):
+        model(inputs, training=training)
+    return {path: each.values for path, each in watching.items()}
+
+
+def constant(model, inputs, training=True):
+    """Paths of the layers whose quantized inputs are all the same."""
+    return [path for path, values in values_seen(model, inputs, training).items() if len(values) < 2]
+
+
+class Losses(keras.callbacks.Callback):
+    """The loss of each batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.values, self._sum, self._count = [], 0.0, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._sum, self._count = 0.0, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        total = float(logs["loss"]) * (self._count + 1)  # `logs` holds the mean of the epoch so far
+        self.values.append(total - self._sum)
+        self._sum, self._count = total, self._count + 1
+
+
+def fall(model, x, y, steps=50, batch_size=16, rate=1e-3):
+    """Mean loss of the first and of the last five of so many steps."""
+    losses = Losses()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(rate), loss)
+    per_epoch = len(y) // batch_size
+    model.fit(x, y, batch_size=batch_size, epochs=-(-steps // per_epoch), verbose=0, shuffle=False, callbacks=[losses])
+    assert len(losses.values) >= steps
+    return np.mean(losses.values[:5]), np.mean(losses.values[steps - 5 : steps])
+
+
+def images(shape, count=32, classes=4, seed=0):
+    """Noise, brighter in another quarter for each class, and the classes."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    pixels = random.uniform(0, 0.5, size=(count, *shape)).astype("float32")
+    half = shape[0] // 2
+    for image, label in zip(pixels, labels, strict=True):
+        row, column = divmod(int(label) % 4, 2)
+        image[row * half : (row + 1) * half, column * half : (column + 1) * half] += 0.5
+    return pixels, labels
