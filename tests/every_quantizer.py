@@ -1,13 +1,19 @@
 """Each quantizer of tfq, some in several configurations."""
 
 from tfq.quantizers import (
+    ApproxSign,
     ClippedGradient,
     DoReFaGradients,
     DoReFaInputs,
     DoReFaWeights,
     LSQInputs,
     LSQWeights,
+    MagnitudeAwareSign,
     PaperGradient,
+    SteHeaviside,
+    SteSign,
+    SteTern,
+    SwishSign,
     TernaryWeights,
     XnorInputs,
     XnorWeights,
@@ -25,4 +31,10 @@ ALL = [
     *[DoReFaGradients(bits, seed=1) for bits in (4, 32)],
     *[LSQWeights(bits) for bits in (2, 4, 32)],
     *[LSQInputs(bits) for bits in (1, 2, 32)],
+    *[SteSign(clip_value) for clip_value in (1.5, None)],
+    ApproxSign(),
+    *[MagnitudeAwareSign(clip_value) for clip_value in (1.0, None)],
+    SwishSign(),
+    SteHeaviside(),
+    *[SteTern(threshold) for threshold in (0, 0.5)],
 ]

@@ -21,9 +21,20 @@ def sign(x: Tensor) -> Tensor:
     return ops.cast(ops.where(x >= 0, 1.0, -1.0), x.dtype)
 
 
+def heaviside(x: Tensor) -> Tensor:
+    """1 where x > 0, else 0 (so for both zeros and NaN), in the dtype of `x`. It has no gradient of its own."""
+    return ops.cast(x > 0, x.dtype)
+
+
 def inside(x: Tensor, low: float, high: float) -> Tensor:
     """1 where low <= x <= high, else 0 (NaN gives 0), in the dtype of `x`: the window of a clipped STE."""
     return ops.cast(ops.logical_and(x >= low, x <= high), x.dtype)
+
+
+def clipped(upstream: Tensor, x: Tensor, clip_value: float | None) -> Tensor:
+    """`upstream` where |x| <= clip_value, else 0 (NaN gives 0), the gradient of a clipped STE; None clips nothing."""
+    # A scalar 0, not zeros_like, nor a product with the window: the fastest on TensorFlow (3 % of a training step).
+    return upstream if clip_value is None else ops.where(ops.abs(x) <= clip_value, upstream, 0.0)
 
 
 @custom_gradient
@@ -35,12 +46,7 @@ def ste_sign(x: Tensor) -> Any:
 
     XNOR-Net (arXiv:1603.05279), section 3.1; Hubara et al. (arXiv:1602.02830), equation 4. Same shape and dtype as `x`.
     """
-
-    def grad(upstream):
-        # A scalar 0, not zeros_like, nor a product with the window: the fastest on TensorFlow (3 % of a training step).
-        return ops.where(ops.abs(x) <= 1, upstream, 0.0)
-
-    return sign(x), grad
+    return sign(x), lambda upstream: clipped(upstream, x, 1)
 
 
 @custom_gradient

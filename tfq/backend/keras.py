@@ -26,6 +26,7 @@ __all__ = [
     "add_custom_objects",
     "backend",
     "is_legacy",
+    "is_symbolic",
     "keras",
     "keras_3",
     "load_model",
@@ -76,6 +77,14 @@ else:
 
 # Whether means of windows that reach beyond an image count its edge again (Keras 3.15, with padding="same").
 REPEATS_EDGES = backend == "torch"
+
+
+_SYMBOLIC = keras.__internal__.KerasTensor if is_legacy else keras_3.KerasTensor
+
+
+def is_symbolic(x: Any) -> bool:
+    """Whether `x` is a tensor of a functional model, which has a shape and no values."""
+    return isinstance(x, _SYMBOLIC)
 
 
 def weight_name(variable: Any) -> str:

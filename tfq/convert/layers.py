@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tfq import layers
+from tfq import activations, layers
 from tfq.backend.keras import REPEATS_EDGES, Tensor, keras
 from tfq.convert import kernels
 from tfq.graph import nodes as g
@@ -178,8 +178,8 @@ def _activation(call):
 
 
 def _is_hard_tanh(function):
-    # Keras 3 has it; for tf_keras larq has: both are clip(x, -1, 1).
-    if function is getattr(keras.activations, "hard_tanh", 0):
+    # Keras 3 has it, tfq too, and larq for tf_keras: all are clip(x, -1, 1).
+    if function in (getattr(keras.activations, "hard_tanh", 0), activations.hard_tanh):
         return True
     return (getattr(function, "__module__", ""), getattr(function, "__name__", "")) == ("larq.activations", "hard_tanh")
 

@@ -17,9 +17,11 @@ from tfq.layers.depthwise_conv1d import QuantDepthwiseConv1D
 from tfq.layers.depthwise_conv2d import QuantDepthwiseConv2D
 from tfq.layers.einsum_dense import QuantEinsumDense
 from tfq.layers.gradient import QuantGradient
+from tfq.layers.quant_kernel import QuantKernel
 from tfq.layers.separable_conv1d import QuantSeparableConv1D
 from tfq.layers.separable_conv2d import QuantSeparableConv2D
-from tfq.quantizers.base import register_own
+from tfq.layers.symbolic import as_layer
+from tfq.quantizers.base import call_symbolic_by, register_own
 
 __all__ = [
     "AveragePooling2D",
@@ -36,12 +38,15 @@ __all__ = [
     "QuantDepthwiseConv2D",
     "QuantEinsumDense",
     "QuantGradient",
+    "QuantKernel",
     "QuantSeparableConv1D",
     "QuantSeparableConv2D",
     "QuantizedConvolution",
     "QuantizedLayer",
     "register_layer",
 ]
+
+call_symbolic_by(as_layer)
 
 
 def register_layer(cls: type) -> type:

@@ -3,11 +3,12 @@
 import contextlib
 from typing import Any
 
-from tfq import constraints, quantizers
+from tfq import activations, constraints, quantizers
 from tfq.backend.gradients import promote, read
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
 from tfq.layers.gradient import QuantGradient
 from tfq.layers.kernel import Kernel, KernelPlace, QuantizedKernel
+from tfq.layers.kernel_precision import mark, warn_of_starved_weights
 from tfq.layers.parameters import uses
 from tfq.layers.signature import ConstructorSignature
 from tfq.layers.state import QuantizerState, arguments, state_of
@@ -73,6 +74,8 @@ class QuantizedLayer(LayerMixin):
         for place in places:
             if place.constraint in kwargs:
                 kwargs[place.constraint] = constraints.get(kwargs[place.constraint])
+        if "activation" in kwargs:
+            kwargs["activation"] = activations.get(kwargs["activation"])
         super().__init__(*args, **kwargs)
         if self._is_of_contract() and type(self).quantized_op is QuantizedLayer.quantized_op:
             raise TypeError(f"layer {self.name!r}: {type(self).__name__} has no quantized_op(inputs, kernel)")
@@ -80,6 +83,7 @@ class QuantizedLayer(LayerMixin):
         for place in places:
             setattr(self, place.quantizer, quantizers.get_for_kernel(given[place], place.quantizer))
             setattr(self, place.state, None)
+            warn_of_starved_weights(self, getattr(self, place.quantizer), place.constraint)
         self.gradient_quantizer = quantizers.get_for_gradients(gradient_quantizer)
         self._quantize_gradient: QuantGradient | None = None
         self._input_state: QuantizerState | None = None
@@ -161,6 +165,7 @@ class QuantizedLayer(LayerMixin):
         """Add the weights of the Keras layer, what its quantizers keep, and the key of the gradient noise."""
         super().build(input_shape)
         for kernel in self.kernels:
+            mark(kernel.latent, kernel.quantizer)
             name = f"{self.name}_{kernel.place.operand}"
             setattr(self, kernel.place.state, state_of(kernel.quantizer, name, kernel.latent.shape, kernel.channel_axis))
         self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)

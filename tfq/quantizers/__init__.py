@@ -1,5 +1,6 @@
 """Quantizers, one class per published method, and the contract that they keep."""
 
+import functools
 import types
 from collections.abc import Callable
 from typing import Any
@@ -16,15 +17,21 @@ from tfq.quantizers.base import (
     register_own,
     registered_own,
 )
+from tfq.quantizers.bi_real import ApproxSign, MagnitudeAwareSign
 from tfq.quantizers.dorefa import DoReFaGradients, DoReFaInputs, DoReFaWeights
 from tfq.quantizers.grids import filter_axes
+from tfq.quantizers.heaviside import SteHeaviside
 from tfq.quantizers.lsq import LSQInputs, LSQWeights
+from tfq.quantizers.ste_sign import SteSign
+from tfq.quantizers.ste_tern import SteTern
+from tfq.quantizers.swish_sign import SwishSign
 from tfq.quantizers.ternary import TernaryWeights
 from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights
 from tfq.ste import straight_through
 from tfq.terminal import one_line
 
 __all__ = [
+    "ApproxSign",
     "ClippedGradient",
     "DoReFaGradients",
     "DoReFaInputs",
@@ -35,8 +42,13 @@ __all__ = [
     "KernelQuantizer",
     "LSQInputs",
     "LSQWeights",
+    "MagnitudeAwareSign",
     "PaperGradient",
     "Quantizer",
+    "SteHeaviside",
+    "SteSign",
+    "SteTern",
+    "SwishSign",
     "TernaryWeights",
     "XnorInputs",
     "XnorWeights",
@@ -60,7 +72,17 @@ _BY_NAME = {
     "dorefa_gradients": DoReFaGradients,
     "lsq_weights": LSQWeights,
     "lsq_inputs": LSQInputs,
+    "ste_sign": SteSign,
+    "approx_sign": ApproxSign,
+    "magnitude_aware_sign": MagnitudeAwareSign,
+    "swish_sign": SwishSign,
+    "ste_heaviside": SteHeaviside,
+    "ste_tern": SteTern,
 }
+# Other names that larq gives to quantizers, and what stands for them.
+_OF_LARQ = {name: functools.partial(DoReFaInputs, 2) for name in ("dorefa_quantizer", "DoReFa")}
+# All that a layer takes for its quantizers as a string, but for those of `register_quantizer`.
+NAMES = (*_BY_NAME, *(cls.__name__ for cls in _BY_NAME.values()), *_OF_LARQ)
 
 
 def register_quantizer(cls: type) -> type:
@@ -88,7 +110,8 @@ def get(identifier: QuantizerLike) -> Callable[..., Tensor] | None:
 
     Args:
         identifier: None (no quantizer), a quantizer or any other callable that Keras can save (a function, or an object with
-            `get_config`), a name such as `"xnor_weights"` or `"XnorWeights"`, or the dictionary that `serialize` gave.
+            `get_config`), a name such as `"xnor_weights"`, `"XnorWeights"` or that of a custom object of Keras, or the dictionary
+            that `serialize` gave.
 
     Raises:
         ValueError: the name is unknown, or its class needs arguments; the dictionary is the configuration of nothing that can
@@ -188,8 +211,13 @@ def _that_saves(quantizer):
 def _by_name(name):
     own = registered_own(Quantizer)
     classes = _BY_NAME | {cls.__name__: cls for cls in _BY_NAME.values()} | own
+    if name in _OF_LARQ:
+        return _OF_LARQ[name]()
     if name not in classes:
-        raise ValueError(f"unknown quantizer {name!r}; known are {', '.join([*_BY_NAME, *own])}")
+        found = _of_keras(name)
+        if found is None:
+            raise ValueError(f"unknown quantizer {name!r}; known are {', '.join([*_BY_NAME, *own])}")
+        return found
     try:
         return classes[name]()
     except TypeError as error:
@@ -198,6 +226,14 @@ def _by_name(name):
         raise ValueError(
             f"quantizer {name!r} needs {needs}: give an object such as {cls}({'...' if name in own else 'bits=2'})"
         ) from error
+
+
+def _of_keras(name):
+    """What is registered with Keras as a custom object of this name, a function or a quantizer; None where there is none."""
+    found = keras.saving.get_custom_objects().get(name)
+    if isinstance(found, type):
+        return found() if issubclass(found, Quantizer) else None
+    return found
 
 
 def serialize(quantizer: Callable[..., Tensor] | None) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """The contract of quantizers: what they quantize, to how many bits and which values, and what a layer keeps for them."""
 
+import functools
 import json
 import numbers
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 
-from tfq.backend.keras import Tensor, add_custom_objects, is_legacy, keras
+from tfq.backend.keras import Tensor, add_custom_objects, is_legacy, is_symbolic, keras
 from tfq.quantizers.grids import Codes, Grid, encode
 
 FULL_PRECISION = 32
@@ -107,6 +108,27 @@ class Configured:
         return f"{type(self).__name__}({arguments})"
 
 
+_layer_call: Callable[..., Tensor] | None = None
+
+
+def call_symbolic_by(function: Callable[..., Tensor]) -> None:
+    """Let `function(quantizer, x, ...)` do the calls of quantizers with a symbolic tensor; `tfq.layers` does so."""
+    global _layer_call
+    _layer_call = function
+
+
+def _or_layer(call):
+    """The `__call__` of a quantizer; as a layer, where its operand is a tensor of a functional model, which has no values."""
+
+    @functools.wraps(call)
+    def with_symbolic(self, x, *args, **kwargs):
+        if is_symbolic(x) and _layer_call is not None:
+            return _layer_call(self, x, *args, **kwargs)
+        return call(self, x, *args, **kwargs)
+
+    return with_symbolic
+
+
 class Quantizer(Configured):
     """Maps a tensor to one of the same shape and dtype whose values need only `bits` bits each (and a scale).
 
@@ -114,12 +136,24 @@ class Quantizer(Configured):
     class itself takes kernels and inputs, and nothing but them. What is not said here (the window, the grid) is not known of it.
     `tfq.testing.check_quantizer` tells whether a quantizer keeps the contract.
 
+    A call with a symbolic tensor of a functional model adds a layer to that model. What the quantizer keeps belongs to this layer.
+
     A quantizer has no variables. Those that it needs belong to the layer that it is given to, so that one object serves many
     layers: `build` makes them, and every other method takes them by their names.
     """
 
     operand: str | None = None
     bits: int = FULL_PRECISION
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__call__" in vars(cls):
+            cls.__call__ = _or_layer(cls.__call__)  # type: ignore[method-assign]
+
+    @property
+    def precision(self) -> int | None:
+        """The bits, as larq calls them: its optimizer `Bop` and its summary read them."""
+        return self.bits
 
     @property
     def is_off(self) -> bool:

@@ -280,7 +280,7 @@ class _Kernel(_Operand):
         self.expect(close, f"a graph's kernel is off by {np.abs(values - expected).max():.2g}", "the values of the forward pass")
 
     def layer(self, name, **options):
-        return QuantConv2D(4, 3, kernel_quantizer=self.quantizer, name=name, **options)
+        return QuantConv2D(4, 3, kernel_quantizer=self.quantizer, kernel_constraint="weight_clip", name=name, **options)
 
     def state_in(self, layer):
         return layer._kernel_state

@@ -1,0 +1,57 @@
+"""Activation functions of networks with binary weights, and their names."""
+
+from typing import Any
+
+from tfq import quantizers, ste
+from tfq.backend.gradients import custom_gradient
+from tfq.backend.keras import Tensor, add_custom_objects, is_legacy, keras, ops
+
+
+@keras.saving.register_keras_serializable(package="tfq")
+def hard_tanh(x: Tensor) -> Tensor:
+    """Clips to [-1, 1].
+
+        y = min(max(x, -1), 1),   dy/dx = [|x| <= 1]
+
+    Arguments and values are those of `keras.activations.hard_tanh`; the gradient is 1 at both ends on every backend.
+    """
+    return ste.clip_inclusive(x)
+
+
+@keras.saving.register_keras_serializable(package="tfq")
+def leaky_tanh(x: Tensor, alpha: float = 0.2) -> Tensor:
+    """As `hard_tanh`, with a slope outside of [-1, 1].
+
+        y = clip(x) + alpha (max(x, 1) - 1) + alpha (min(x, -1) + 1),   dy/dx = 1 if |x| <= 1 else alpha
+
+    Args:
+        x: tensor.
+        alpha: the slope.
+    """
+
+    @custom_gradient
+    def call(x):
+        y = ops.clip(x, -1, 1) + (ops.maximum(x, 1) - 1) * alpha + (ops.minimum(x, -1) + 1) * alpha
+        return y, lambda upstream: ops.where(ops.abs(x) <= 1, upstream, upstream * alpha)
+
+    return call(x)
+
+
+_BY_NAME = {"leaky_tanh": leaky_tanh}
+if is_legacy:  # Keras 3 has a function of this name
+    _BY_NAME["hard_tanh"] = hard_tanh
+    # Not in place of larq's, which its layers find by these names.
+    known = keras.saving.get_custom_objects()
+    add_custom_objects({name: function for name, function in _BY_NAME.items() if name not in known})
+
+
+def get(identifier: Any) -> Any:
+    """As `keras.activations.get`, and knows `"leaky_tanh"` and the names of quantizers, such as `"ste_sign"`.
+
+    Keras 3 has a closed list of names, so these work in the layers of tfq only.
+    """
+    if not isinstance(identifier, str):
+        return identifier
+    if identifier in _BY_NAME:
+        return _BY_NAME[identifier]
+    return quantizers.get(identifier) if identifier in quantizers.NAMES else identifier

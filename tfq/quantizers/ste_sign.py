@@ -1,0 +1,42 @@
+"""The sign with a clipped straight-through estimator (Hubara et al. 2016, arXiv:1602.02830)."""
+
+from tfq import ste
+from tfq.backend.gradients import custom_gradient, promote
+from tfq.backend.keras import Tensor, ops
+from tfq.quantizers import grids
+from tfq.quantizers.base import InputQuantizer, register
+from tfq.quantizers.clipped import Clipped
+
+
+@register
+class SteSign(Clipped, InputQuantizer):
+    """The sign, with a straight-through estimator whose window has a width of its own; of inputs and kernels.
+
+        q = +1 if x >= 0 else -1,   dq/dx := [|x| <= clip_value]
+
+    Hubara et al. (BinaryNet, arXiv:1602.02830), section 1.3, equation 4. With a window of 1 it is `XnorInputs`. NaN gives -1.
+
+    Args:
+        clip_value: where the window ends, above 0; None lets every gradient pass.
+
+    Raises:
+        ValueError: `clip_value` is not above 0.
+    """
+
+    bits = 1
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Quantize `x`, of any shape."""
+        return ops.cast(_sign(promote(x, "float32"), self.clip_value), x.dtype)
+
+    def grid(self) -> grids.Grid:
+        """Signs."""
+        return grids.Sign()
+
+
+def _sign(x, clip_value):
+    @custom_gradient
+    def call(x):
+        return ste.sign(x), lambda upstream: ste.clipped(upstream, x, clip_value)
+
+    return call(x)
