@@ -38,17 +38,15 @@ def leaky_tanh(x: Tensor, alpha: float = 0.2) -> Tensor:
 
 
 _BY_NAME = {"leaky_tanh": leaky_tanh}
-if is_legacy:  # Keras 3 has a function of this name
-    _BY_NAME["hard_tanh"] = hard_tanh
-    # Not in place of larq's, which its layers find by these names.
-    known = keras.saving.get_custom_objects()
-    add_custom_objects({name: function for name, function in _BY_NAME.items() if name not in known})
+if is_legacy:
+    _BY_NAME["hard_tanh"] = hard_tanh  # of which Keras 3 has one
+    add_custom_objects(_BY_NAME)
 
 
 def get(identifier: Any) -> Any:
     """As `keras.activations.get`, and knows `"leaky_tanh"` and the names of quantizers, such as `"ste_sign"`.
 
-    Keras 3 has a closed list of names, so these work in the layers of tfq only.
+    In Keras 3 these names work in the layers of tfq only.
     """
     if not isinstance(identifier, str):
         return identifier

@@ -18,7 +18,7 @@ def total(x: Tensor, axes: Sequence[int]) -> Tensor:
     """Sum over `axes`, which stay with length 1; in float32 or wider.
 
     Args:
-        x: tensor whose shape is known along the axes.
+        x: tensor; where its shape is not known along the axes, the sum is the backend's own.
         axes: in ascending order, from 0.
     """
     x = promote(x, "float32")
@@ -43,7 +43,8 @@ def mean(x: Tensor, axes: Sequence[int]) -> Tensor:
 
 
 def _terms(x, axes):
-    return math.prod(x.shape[axis] for axis in axes)
+    """How many there are; 0 where that is not known."""
+    return math.prod(x.shape[axis] or 0 for axis in axes)
 
 
 def _parts(x, axis):

@@ -98,6 +98,7 @@ def sublayers(layer: Any) -> list:
 
 
 _own_objects: dict[str, Any] = {}
+_OF_LARQ = ("larq.activations", "larq.constraints", "larq.quantizers")
 
 
 def load_model(path: PathLike) -> Any:
@@ -120,6 +121,10 @@ def load_model(path: PathLike) -> Any:
 
 
 def add_custom_objects(objects: Mapping[str, Any]) -> None:
-    """Let the Keras in use find these classes by name when it reads a saved model."""
+    """Let the Keras in use find these classes by name when it reads a saved model.
+
+    Quantizers and functions of larq stay, which its models find by the same names, with arguments of a layer.
+    """
     _own_objects.update(objects)
-    keras.saving.get_custom_objects().update(objects)
+    known = keras.saving.get_custom_objects()
+    known.update({name: found for name, found in objects.items() if getattr(known.get(name), "__module__", "") not in _OF_LARQ})

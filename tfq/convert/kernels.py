@@ -74,10 +74,10 @@ def codes(layer: keras.layers.Layer) -> Codes | None:
 
 
 def _codes(layer, quantizer, values):
-    found = codes(layer) if isinstance(quantizer, KernelQuantizer) else None
+    found = codes(layer)
     if found is not None:
         return found
-    # Of another function nothing is known but what it gives.
+    # Of what tells no grid nothing is known but what it gives.
     found = encode(values, Ternary(), layer.channel_axis)
     if not np.array_equal(found.values(), values):
         name = type(quantizer).__name__

@@ -19,7 +19,7 @@ class QuantKernel(keras.layers.Layer):
         **kwargs: as in `keras.layers.Layer`.
 
     Raises:
-        ValueError: it is a quantizer of something else; in the first call: a size of the kernel is not known.
+        ValueError: it is a quantizer of something else.
     """
 
     def __init__(
@@ -34,8 +34,6 @@ class QuantKernel(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Add what the quantizer keeps."""
-        if None in tuple(input_shape):
-            raise ValueError(f"{self.name}: a kernel has a known size along each axis; got the shape {tuple(input_shape)}")
         self._state = state_of(self.kernel_quantizer, f"{self.name}_kernel", input_shape, self.channel_axis)
         super().build(input_shape)
 

@@ -62,7 +62,7 @@ class DoReFaWeights(KBits, KernelQuantizer):
         if self.is_off:
             return x
         w = promote(x, "float32")
-        quantized = _mean_scaled_sign(w) if self.bits == 1 else _soft_clipped_levels(w, self.bits, self.differentiate_max)
+        quantized = _mean_scaled_sign(w) if self.bits == 1 else soft_clipped_levels(w, self.bits, self.differentiate_max)
         return ops.cast(quantized, x.dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -140,7 +140,9 @@ def _mean_scaled_sign(w):
     return sums.mean(ops.abs(w), tuple(range(len(w.shape)))) * ste.sign(w), lambda upstream: upstream
 
 
-def _soft_clipped_levels(w, bits, differentiate_max):
+def soft_clipped_levels(w: Tensor, bits: int, differentiate_max: bool = False) -> Tensor:
+    """The rule of `DoReFaWeights` for more than one bit."""
+
     @custom_gradient
     def call(w):
         t = ops.tanh(w)
