@@ -62,7 +62,6 @@ def fall(model, x, y, steps=50, batch_size=16, rate=1e-3):
     per_epoch = len(y) // batch_size
     model.fit(x, y, batch_size=batch_size, epochs=-(-steps // per_epoch), verbose=0, shuffle=False, callbacks=[losses])
     assert len(losses.values) >= steps
-    if __import__("os").environ.get("SHOW"): print(np.round(losses.values,2))
     return np.mean(losses.values[:5]), np.mean(losses.values[steps - 5 : steps])
 
 

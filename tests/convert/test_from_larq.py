@@ -141,7 +141,11 @@ def test_each_quantizer_of_inputs_and_as_a_layer(number):
         (lambda: lq.layers.QuantSeparableConv1D(5, 3, input_quantizer="ste_sign", pointwise_quantizer="ste_tern"), (8, 4)),
         (
             lambda: lq.layers.QuantSeparableConv2D(
-                5, 3, depthwise_quantizer="ste_sign", pointwise_quantizer="magnitude_aware_sign", depthwise_constraint="weight_clip"
+                5,
+                3,
+                depthwise_quantizer="ste_sign",
+                pointwise_quantizer="magnitude_aware_sign",
+                depthwise_constraint="weight_clip",
             ),
             SHAPE,
         ),
@@ -162,7 +166,9 @@ def scaled(w):
 @legacy_only
 def test_functions_of_ones_own_nested_models_and_sums_stay():
     inner_inputs = keras.Input((8, 8, 8))
-    x = lq.layers.QuantConv2D(8, 3, padding="same", input_quantizer="ste_sign", kernel_quantizer=scaled, use_bias=False)(inner_inputs)
+    x = lq.layers.QuantConv2D(8, 3, padding="same", input_quantizer="ste_sign", kernel_quantizer=scaled, use_bias=False)(
+        inner_inputs
+    )
     inner = keras.Model(inner_inputs, layers.BatchNormalization()(x), name="inner")
     inputs = keras.Input(SHAPE)
     x = layers.Conv2D(8, 3, padding="same", activation=lq.activations.hard_tanh, kernel_constraint="weight_clip")(inputs)
@@ -233,8 +239,16 @@ class Subclassed(keras.Model):
             ValueError,
             "'up': larq's MagnitudeAwareSign",
         ),
-        (lambda: of_one_layer(lq.layers.QuantLocallyConnected1D(2, 3, name="local"), (8, 4)), ValueError, "'local': tfq has no Quant"),
-        (lambda: of_one_layer(lq.layers.QuantConv2D(2, 3, padding="same", pad_values=0.5)), ValueError, "pad_values must be 0, 1"),
+        (
+            lambda: of_one_layer(lq.layers.QuantLocallyConnected1D(2, 3, name="local"), (8, 4)),
+            ValueError,
+            "'local': tfq has no Quant",
+        ),
+        (
+            lambda: of_one_layer(lq.layers.QuantConv2D(2, 3, padding="same", pad_values=0.5)),
+            ValueError,
+            "pad_values must be 0, 1",
+        ),
         (lambda: of_one_layer(lq.layers.QuantDense(2, input_quantizer=lq.quantizers.DoReFa(2, "weights"))), ValueError, "inputs"),
         (lambda: of_one_layer(Holder(name="own"), (6,)), ValueError, "'own': a Holder holds a QuantDense of larq"),
         (Subclassed, ValueError, "computes in its own `call`"),

@@ -220,7 +220,7 @@ def sequential():
 
 
 def test_a_sequential_model_stays_one(tmp_path):
-    quantized, report = quantize_model(sequential(), **SIGNS)
+    quantized, _ = quantize_model(sequential(), **SIGNS)
     assert type(quantized) is keras.Sequential
     assert quantized.name == "small"
     assert [layer.name for layer in quantized.layers] == [
@@ -375,13 +375,39 @@ class SubclassedLayer(layers.Layer):
 @pytest.mark.keras3_only  # op by op tf_keras takes nine seconds, and JAX a minute: the slow tests train it there
 @pytest.mark.tensorflow_only
 def test_mobilenet_v2():
-    model = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), alpha=0.35, classes=4, classifier_activation=None)
+    model = keras.applications.MobileNetV2(
+        weights=None, input_shape=(32, 32, 3), alpha=0.35, classes=4, classifier_activation=None
+    )
     quantized, report = quantize_model(model, **SIGNS)
     assert len(report.quantized) == 51  # 17 blocks of three, but for the first, of two, and the last convolution
     assert len(report.removed) == 34  # all but the one in front of the pooling
     assert not report.added
     x, _ = images((32, 32, 3), 4)
     assert constant(quantized, x) == []
+
+
+@keras.saving.register_keras_serializable(package="test_quantize_model")
+class Trained(keras.Model):
+    """A functional model with a training step of its own."""
+
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+def test_a_training_step_of_ones_own_stays():
+    model = chain()
+    model = Trained(model.inputs, model.outputs)
+    assert type(quantize_model(model, **SIGNS).model) is Trained
+
+
+def test_operations_of_keras_stay():
+    inputs = keras.Input(SHAPE)
+    x = conv(inputs, "stem", activation=None)
+    y = conv(x, "one", activation=None) * 0.5 + x
+    quantized, report = quantize_model(head(inputs, conv(y + 3, "two")), **SIGNS)
+    assert names(report.quantized) == ["one", "two"]
+    assert names(report.added) == ["two_input_bn"]
+    assert constant(quantized, batch()[0]) == []
 
 
 def test_a_conversion_keeps_what_is_frozen():

@@ -1,7 +1,7 @@
 """A model built again, call by call, from other layers.
 
-`keras.models.clone_model` exchanges layers, but not calls: in tf_keras it has no `call_function`, and in Keras 3 it takes none for a
-Sequential model.
+`keras.models.clone_model` exchanges layers, but not calls: in tf_keras it has no `call_function`, and in Keras 3 it takes none
+for a Sequential model.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -32,14 +32,14 @@ def check_graph(model: Any, caller: str) -> None:
     name = f"{type(model).__name__} {model.name!r}"
     if isinstance(model, keras.Sequential) and not has_graph(model):
         raise ValueError(f"{caller} takes a built model; got the {name}: let it begin with keras.Input(shape)")
-    if not has_graph(model) or not has_own_call_of_keras(model):
+    if not has_graph(model) or not computes_its_graph(model):
         raise ValueError(
-            f"{caller} takes a functional or a Sequential model; got the {name}, which computes in its own `call`: write that with "
-            "tfq's layers, or give the functional models in it one by one"
+            f"{caller} takes a functional or a Sequential model; got the {name}, which computes in its own `call`: write that "
+            "with tfq's layers, or give the functional models in it one by one"
         )
 
 
-def has_own_call_of_keras(model: Any) -> bool:
+def computes_its_graph(model: Any) -> bool:
     """Whether a model with a graph of layers computes what the graph says."""
     return type(model).call.__module__.split(".")[0] == keras.__name__.split(".")[0]
 
@@ -116,7 +116,7 @@ class _Rebuilt:
     def _layer(self, layer, prefix):
         if id(layer) not in self._layers:
             path = prefix + layer.name
-            enters = has_graph(layer) and has_own_call_of_keras(layer)
+            enters = has_graph(layer) and computes_its_graph(layer)
             self._layers[id(layer)] = self.model(layer, f"{path}/") if enters else self._make(path, layer)
         return self._layers[id(layer)]
 

@@ -42,10 +42,12 @@ def from_larq(model: keras.Model) -> keras.Model:
     Raises:
         RuntimeError: tfq runs on Keras 3, where there are no models of larq.
         TypeError: `model` is no model of tf_keras.
-        ValueError: it computes in its own `call`, or is not built; a part of larq has no counterpart; the message names the layer.
+        ValueError: it computes in its own `call`, or is not built; a part of larq has no counterpart, whose layer is named.
     """
     if not is_legacy:
-        raise RuntimeError("from_larq takes a model of tf_keras, which larq needs: set TF_USE_LEGACY_KERAS=1 before tfq is imported")
+        raise RuntimeError(
+            "from_larq takes a model of tf_keras, which larq needs: set TF_USE_LEGACY_KERAS=1 before tfq is imported"
+        )
     check_graph(model, "from_larq")
     made = rebuild(model, _make)
     copy_weights(model, made)
@@ -78,8 +80,8 @@ def _without_larq(path, layer):
     inside = [each for _, each in walk.layers(made) if _is_of_larq(each)]
     if inside:
         raise ValueError(
-            f"layer {path!r}: a {type(layer).__name__} holds a {type(inside[0]).__name__} of larq, and computes in its own `call`; "
-            "from_larq enters functional and Sequential models alone"
+            f"layer {path!r}: a {type(layer).__name__} holds a {type(inside[0]).__name__} of larq, and computes in its own "
+            "`call`; from_larq enters functional and Sequential models alone"
         )
     return made
 
@@ -111,8 +113,8 @@ def _check_scales(path, layer):
         axis = getattr(layer, place.channel_axis)
         if isinstance(getattr(layer, place.quantizer), quantizers.MagnitudeAwareSign) and axis != -1:
             raise ValueError(
-                f"layer {path!r}: larq's MagnitudeAwareSign has one scale for each index of the last axis of a kernel, tfq's one for "
-                f"each filter, which axes {axis} of this one count: the outputs would differ"
+                f"layer {path!r}: larq's MagnitudeAwareSign has one scale for each index of the last axis of a kernel, tfq's one "
+                f"for each filter, which axes {axis} of this one count: the outputs would differ"
             )
 
 

@@ -11,7 +11,7 @@ from tfq.quantizers.base import registered_own
 _KERNELS = ("kernel", "embeddings")
 
 
-def quantized_classes() -> dict[type, type]:
+def quantized_classes() -> dict[type, Any]:
     """Quantized classes by the class of Keras that they quantize: those of tfq, and registered ones where tfq has none."""
     of_tfq = [getattr(layers, name) for name in layers.__all__]
     known = [*registered_own(QuantizedLayer).values(), *of_tfq]
@@ -38,7 +38,9 @@ def reason_to_leave(layer: Any) -> str | None:
     inside = sorted({type(inner).__name__ for _, inner in walk.layers(layer) if has_kernel(inner)})
     if inside:
         return f"computes in its own call, with {', '.join(inside)}"
-    return next((f"is a {cls.__name__} with a call of its own" for cls in classes if isinstance(layer, cls)), "has no quantized class")
+    return next(
+        (f"is a {cls.__name__} with a call of its own" for cls in classes if isinstance(layer, cls)), "has no quantized class"
+    )
 
 
 def _is_both(cls, *bases):

@@ -18,9 +18,7 @@ from tfq.quantizers import serialize
 class Conversion:
     """A model whose layers are converted; arguments as in `quantize_model`, the quantizers being objects."""
 
-    def __init__(
-        self, model: keras.Model, weights: Any, inputs: Any, skip: Skip, quantize_ends: bool, constraint: Any
-    ) -> None:
+    def __init__(self, model: keras.Model, weights: Any, inputs: Any, skip: Skip, quantize_ends: bool, constraint: Any) -> None:
         self._source, self._weights, self._inputs, self._constraint = model, weights, inputs, constraint
         self._steps = steps_of(model)
         self._layers = {id(step.layer): step.layer for step in self._steps if not step.is_input}
@@ -54,9 +52,7 @@ class Conversion:
         """The new class of each layer that is converted, and by what it is quantized, by the `id` of the layer."""
         names = {"weights": self._weights, "inputs": self._inputs}
         how = ", ".join(f"{operand} by {_name(quantizer)}" for operand, quantizer in names.items() if quantizer is not None)
-        return {
-            key: (self._classes[type(layer)].__name__, how) for key, layer in self._layers.items() if key not in self._kept
-        }
+        return {key: (self._classes[type(layer)].__name__, how) for key, layer in self._layers.items() if key not in self._kept}
 
     def _normalizations(self):
         """New batch normalizations, by the `id` of the layer that each stands in front of."""

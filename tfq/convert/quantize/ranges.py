@@ -37,8 +37,8 @@ class Range(enum.IntEnum):
 def needed(quantizer: Any) -> Range:
     """What values must be like so that `quantizer` makes more than one of them.
 
-    A sign needs both sides of 0, fixed levels the right size. A quantizer that learns its step needs nothing; of one that does not
-    tell its grid nothing is known.
+    A sign needs both sides of 0, fixed levels the right size. A quantizer that learns its step needs nothing; of one that does
+    not tell its grid nothing is known.
     """
     if not isinstance(quantizer, Quantizer) or quantizer.is_off:
         return Range.UNKNOWN

@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 from tfq.terminal import table
 
-
-
 NO_KERNEL = "has no kernel"
 
 

@@ -45,6 +45,8 @@ def _named(steps, skip):
     for pattern in patterns:
         layers = [step.layer for step in steps if fnmatchcase(step.path, pattern) or fnmatchcase(step.path, f"{pattern}/*")]
         if not layers:
-            raise ValueError(f"skip={pattern!r} names no layer; there are {', '.join(dict.fromkeys(step.path for step in steps))}")
+            raise ValueError(
+                f"skip={pattern!r} names no layer; there are {', '.join(dict.fromkeys(step.path for step in steps))}"
+            )
         found.update({id(layer): f"skip names it: {pattern!r}" for layer in layers})
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfq.backend.keras import keras
-from tfq.convert.rebuild import has_own_call_of_keras
+from tfq.convert.rebuild import computes_its_graph
 from tfq.keras_graph import has_graph, inputs_of, layer_of, nodes, outputs_of
 
 
@@ -48,7 +48,7 @@ def steps_of(model: keras.Model) -> list[Step]:
 
 def enters(layer: Any) -> bool:
     """Whether the steps of a model are those of the layers in `layer`."""
-    return has_graph(layer) and has_own_call_of_keras(layer)
+    return has_graph(layer) and computes_its_graph(layer)
 
 
 def nearest(steps: list[Step], start: int, layers: Collection[int], backward: bool = False) -> Iterator[Step]:
