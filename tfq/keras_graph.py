@@ -131,6 +131,13 @@ def options_of(node: Any) -> dict[str, Any]:
     return node.arguments.kwargs if hasattr(node, "arguments") else node.call_kwargs
 
 
+def arguments_of(node: Any) -> tuple[Any, dict[str, Any]]:
+    """All arguments of the call, with symbolic tensors in them: positional ones, and those by keyword."""
+    if hasattr(node, "arguments"):
+        return node.arguments.args, node.arguments.kwargs
+    return node.call_args, node.call_kwargs
+
+
 def outputs_of(node: Any) -> Sequence[Any]:
     """The symbolic tensors that a node gives."""
     return node.outputs if isinstance(node.outputs, list | tuple) else [node.outputs]
