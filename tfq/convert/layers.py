@@ -47,7 +47,7 @@ class Call(NamedTuple):
         """
         rule = _input_rule(self, getattr(self.layer, "input_quantizer", None))
         product = (operation, {**_product(self, rule.quantizer, shape), **attributes})
-        return [*_with_scaled_inputs(self, product, rule.factor), *_activation(self)]
+        return [*_with_scaled_inputs(self, product, rule), *_activation(self)]
 
 
 # What `register` keeps.
@@ -55,22 +55,43 @@ Converter: TypeAlias = Callable[[Call], Operations]
 
 
 class InputRule(NamedTuple):
-    """What a quantizer of inputs is in a graph: x -> factor * quantizer(x / factor), None for a quantizer that does nothing."""
+    """What a quantizer of inputs is in a graph: x -> factor * quantizer(scale x + shift); None for one that does nothing.
+
+    Scale and shift are numbers, or one a channel.
+    """
 
     quantizer: g.Sign | g.Levels | None
     factor: float = 1.0
+    scale: Any = 1.0
+    shift: Any = 0.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the graph's quantizer takes the inputs as they are."""
+        return bool(np.all(self.scale == 1) and not np.any(self.shift))
+
+    def brought(self, x: Any) -> Any:
+        """The inputs that the graph's quantizer takes, in their own type."""
+        return x if self.is_plain else x * _like(self.scale) + _like(self.shift)
 
 
-def _with_scaled_inputs(call, product, factor):
-    """A product on inputs that are levels up to `factor`: a scale in front brings them to 1, the kernel's makes up for it."""
-    if factor == 1:
+def _like(value):
+    return np.float32(value) if np.ndim(value) else float(value)
+
+
+def _with_scaled_inputs(call, product, rule):
+    """A product on inputs that are scaled and shifted in front of it; the scale of the kernel makes up for their levels."""
+    if rule.is_plain:
         return [product]
     operation, attributes = product
-    if attributes.get("pad_value") or attributes.get("kmap"):
+    if rule.factor != 1 and (attributes.get("pad_value") or attributes.get("kmap")):
         raise call.refuse(
-            f"{call.layer.input_quantizer!r} ends on levels up to {factor:.3g}: pad_values must be 0, and kmap False"
+            f"{call.layer.input_quantizer!r} ends on levels up to {rule.factor:.3g}: pad_values must be 0, and kmap False"
         )
-    return [_scale_by(call, 1 / factor), (operation, {**attributes, "kernel": kernels.scaled(attributes["kernel"], factor)})]
+    if attributes.get("kmap"):
+        raise call.refuse(f"{call.layer.input_quantizer!r} scales or shifts its inputs: kmap must be False")
+    kernel = attributes["kernel"] if rule.factor == 1 else kernels.scaled(attributes["kernel"], rule.factor)
+    return [_in_front(call, rule), (operation, {**attributes, "kernel": kernel})]
 
 
 def _conv(call):
@@ -133,11 +154,12 @@ def input_rule(quantizer: Callable[..., Tensor] | None, **state: Tensor) -> Inpu
     """
     if quantizer is None or getattr(quantizer, "is_off", False):
         return InputRule(None)
+    scale, shift = (isinstance(quantizer, Quantizer) and quantizer.affine(**state)) or (1.0, 0.0)
     match quantizer.grid(**state) if isinstance(quantizer, Quantizer) else None:
         case Sign():
-            return InputRule(g.Sign())
+            return InputRule(g.Sign(), 1.0, scale, shift)
         case Levels(bits, low, high) if low == 0 and high != 0:
-            return InputRule(g.Levels(bits), float(high))
+            return InputRule(g.Levels(bits), float(high), scale / high, shift / high)
         case _:
             name = type(quantizer).__name__
             raise TypeError(
@@ -152,7 +174,7 @@ def of_inputs(quantizer: Callable[..., Tensor] | None) -> g.Sign | g.Levels | No
         TypeError: it has no form there.
     """
     rule = input_rule(quantizer)
-    if rule.factor != 1:
+    if rule.factor != 1 or not rule.is_plain:
         raise TypeError(f"its inputs are quantized by {quantizer!r}, whose levels end at {rule.factor:.3g}; supported is 1")
     return rule.quantizer
 
@@ -188,16 +210,19 @@ def _quantize(call, quantizer):
     rule = _input_rule(call, quantizer)
     if rule.quantizer is None:
         return []
-    quantize = (g.Quantize, {"quantizer": rule.quantizer})
-    if rule.factor == 1:
-        return [quantize]
-    return [_scale_by(call, 1 / rule.factor), quantize, _scale_by(call, rule.factor)]
+    front = [] if rule.is_plain else [_in_front(call, rule)]
+    behind = [] if rule.factor == 1 else [_affine(call, rule.factor, 0.0)]
+    return [*front, (g.Quantize, {"quantizer": rule.quantizer}), *behind]
 
 
-def _scale_by(call, factor):
-    """A factor, as one a channel of the inputs."""
+def _in_front(call, rule):
+    return _affine(call, rule.scale, rule.shift)
+
+
+def _affine(call, scale, shift):
+    """A scale and a shift, as one a channel of the inputs each."""
     channels = call.input_shapes[0][-1]
-    return _scale_shift(np.full(channels, factor), np.zeros(channels))
+    return _scale_shift(*(np.broadcast_to(np.asarray(value, np.float64), (channels,)) for value in (scale, shift)))
 
 
 def _quant_activation(call):
