@@ -10,6 +10,7 @@ from tfq.layers.convolution import QuantizedConvolution
 from tfq.layers.dense import QuantDense
 from tfq.layers.depthwise import QuantDepthwiseConv2D
 from tfq.layers.gradient import QuantGradient
+from tfq.layers.rprelu import RPReLU
 from tfq.quantizers.base import register_own
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "QuantGradient",
     "QuantizedConvolution",
     "QuantizedLayer",
+    "RPReLU",
     "register_layer",
 ]
 

@@ -54,9 +54,9 @@ class EWGSWeights(_Bounded, KernelQuantizer):
         W~ = 2 q - 1
         dC/dv_i := h_i (1 + delta sign(h_i) (v_i - q_i)),   h = dC/dq = 2 g,   and through v exactly
 
-    EWGS, section 3.1, equations 1 to 3, and section 3.2, equation 4. The bounds start from -3 and 3 deviations of the weights in
+    EWGS, section 3. The bounds start from -3 and 3 deviations of the weights in
     the first step of the training; until then they follow the kernel. delta stays as it is: the paper also sets it by the trace
-    of the Hessian, section 3.3, which is left out here. So is the trained scale of a layer's results, which batch normalization
+    of the Hessian, which is left out here. So is the trained scale of a layer's results, which batch normalization
     makes up for. Ties round to even. Half-precision kernels are quantized in float32 and cast back.
 
     Args:
@@ -106,7 +106,7 @@ class EWGSInputs(_Bounded, InputQuantizer):
         v = clip((x - l) / (u - l), 0, 1),   q = round((2^k - 1) v) / (2^k - 1)
         dC/dv_i := g_i (1 + delta sign(g_i) (v_i - q_i)),   and through v exactly
 
-    EWGS, section 3.1, equations 1 and 2, and section 3.2, equation 4. The bounds start in the first batch of the training, as in
+    EWGS, section 3. The bounds start in the first batch of the training, as in
     the authors' code: l from the smallest value, u from 3 deviations over sqrt(1 - 2 / pi), which is 3 for |x| of a standard
     normal x. Until then they are 0 and 3. Ties round to even. Half-precision inputs are quantized in float32 and cast back.
 

@@ -24,8 +24,9 @@ class IRNetWeights(Scheduled, KernelQuantizer):
         dC/du_i := g_i 2^s k t (1 - tanh(t u_i)^2),   and through u exactly
         t = T_min (T_max / T_min)^p,   k = max(1 / t, 1),   T_min = 0.1,   T_max = 10
 
-    IR-Net, section 3.2, equations 7 to 10, and section 3.3, equations 11 to 13 (EDE); p is the share of the training that is
-    over: `tfq.callbacks.QuantizerProgress` sets it, and without that it stays 0. std divides by n - 1, as in the authors' code.
+    IR-Net, section 3.2 (Libra parameter binarization) and section 3.3 (error decay estimator); p is the share of the training
+    that is over: `tfq.callbacks.QuantizerProgress` sets it, and without that it stays 0. std divides by n - 1, as in the authors'
+    code.
     The scale counts as a constant in the backward pass. A filter of equal weights gives zeros, without a gradient.
     Half-precision kernels are quantized in float32 and cast back.
     """
@@ -49,7 +50,7 @@ class IRNetInputs(Scheduled, InputQuantizer):
 
         q = +1 if x >= 0 else -1,   dq/dx := k t (1 - tanh(t x)^2)
 
-    IR-Net, section 3.3, equations 11 to 13 (EDE); k, t and progress as in `IRNetWeights`. Half-precision inputs are compared in
+    IR-Net, section 3.3 (error decay estimator); k, t and progress as in `IRNetWeights`. Half-precision inputs are compared in
     float32. NaN gives -1.
     """
 

@@ -20,7 +20,7 @@ class RSignInputs(InputQuantizer):
         dC/dx_i     := g_i p(x_i - alpha_c),   p(u) = max(2 - 2 |u|, 0)
         dC/dalpha_c := -sum of g_i p(x_i - alpha_c) over the channel
 
-    RSign of ReActNet, section 4.2, equation 4. p is the derivative of Bi-Real Net's polynomial (arXiv:1808.00278), as in the
+    RSign of ReActNet, section 4.2. p is the derivative of Bi-Real Net's polynomial (arXiv:1808.00278), as in the
     authors' code. The thresholds start from 0. `tfq.layers.RPReLU` is the other half of the method. Its kernels are
     `XnorWeights(gradient=ClippedGradient())`. Half-precision inputs are compared in float32. NaN gives -1.
 

@@ -47,7 +47,7 @@ class ReSTEWeights(_PowerFunction, KernelQuantizer):
         f'(x) = |x|^(1/o - 1) / o for m < |x| <= t,   m^(1/o - 1) for |x| <= m,   else 0
         o = 1 + (o_end - 1) (1 - cos(p pi / 2))
 
-    ReSTE, section 4: f(x) = sign(x) |x|^(1/o), with the gradient cut at t and taken from the secant below m; the scale, its exact
+    ReSTE: f(x) = sign(x) |x|^(1/o), with the gradient cut at t and taken from the secant below m; the scale, its exact
     gradient and the growth of o are those of the authors' code. p is the share of the training that is over:
     `tfq.callbacks.QuantizerProgress` sets it, and without that it stays 0, where f is the identity. Half-precision kernels are
     quantized in float32 and cast back.
@@ -84,7 +84,7 @@ class ReSTEInputs(_PowerFunction, InputQuantizer):
 
         q = +1 if x >= 0 else -1,   dq/dx := f'(x)
 
-    ReSTE, section 4; f', o and the arguments as in `ReSTEWeights`. Half-precision inputs are compared in float32. NaN gives -1.
+    ReSTE; f', o and the arguments as in `ReSTEWeights`. Half-precision inputs are compared in float32. NaN gives -1.
 
     Args:
         o_end: o at the end of the training, at least 1.

@@ -21,7 +21,7 @@ class TTQWeights(KernelQuantizer):
         dC/dW_i := g_i W_p,   g_i W_n,   g_i   in these three regions
         dC/dW_p := sum of g_i over the first,   dC/dW_n := -sum of g_i over the second
 
-    TTQ, section 3.1, equations 6 to 9. Equation 7 has no minus in front of the sum for W_n, whose weights are -W_n; the authors'
+    TTQ, section 4, equations 6 to 9. Equation 7 has no minus in front of the sum for W_n, whose weights are -W_n; the authors'
     code has it. Both scales start from 1, as there. They are not kept positive. The comparisons are strict. A packed network
     has one scale for both signs, so that no `.tfq` file holds these kernels. Half-precision kernels are quantized in float32 and
     cast back.
