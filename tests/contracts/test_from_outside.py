@@ -126,7 +126,9 @@ def test_a_part_without_a_form_is_said_by_its_name(model, own, tmp_path, monkeyp
     with pytest.raises(TypeError, match=r"'front' is a MovedPReLU, of which no layer of Keras is known: see tfq\.convert\."):
         tfq.load_packed(tmp_path / "mine.tfq")
     monkeypatch.delitem(converters.CONVERTERS, own.CentredPReLU)
-    with pytest.raises(tfq.export.Unsupported, match=r"a CentredPReLU, .*of your own layers tell the form, tfq\.convert\.register"):
+    with pytest.raises(
+        tfq.export.Unsupported, match=r"a CentredPReLU, .*of your own layers tell the form, tfq\.convert\.register"
+    ):
         tfq.export.check_model(model, ["tfq"])
 
 

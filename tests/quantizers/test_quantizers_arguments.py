@@ -33,7 +33,10 @@ REFUSED = [
     (TTQWeights, {"threshold": -0.1}, "TTQWeights: threshold must be a number from 0 to 1; got threshold=-0.1"),
     (TTQWeights, {"threshold": True}, "TTQWeights: threshold must be a number from 0 to 1; got threshold=True"),
     (TTQWeights, {"threshold": np.nan}, "TTQWeights: threshold must be a number from 0 to 1; got threshold=nan"),
-    *[(kind, {"delta": -1, "bits": 2}, f"{kind.__name__}: delta must be a number of at least 0") for kind in (EWGSWeights, EWGSInputs)],
+    *[
+        (kind, {"delta": -1, "bits": 2}, f"{kind.__name__}: delta must be a number of at least 0")
+        for kind in (EWGSWeights, EWGSInputs)
+    ],
     *[(RSignInputs, {"axis": axis}, "RSignInputs: axis must be an integer; got axis=") for axis in (None, 1.0, "last", True)],
     *[(RPReLU, {"axis": axis}, "RPReLU: axis must be an integer; got axis=") for axis in (None, 1.5, False)],
     (ReCUWeights, {"tau_min": 0.4}, "ReCUWeights: tau_min must be a number from 0.5 to 0.9999; got tau_min=0.4"),
@@ -72,7 +75,9 @@ def test_a_quantizer_of_inputs_that_keeps_something_is_none_for_kernels(quantize
 def test_names(quantizer):
     name = next(name for name, kind in quantizers._BY_NAME.items() if kind is type(quantizer))
     if hasattr(quantizer, "delta") or isinstance(quantizer, PACTInputs):
-        with pytest.raises(ValueError, match=rf"quantizer '{name}' needs its number of bits: give an object such as .*\(bits=2\)"):
+        with pytest.raises(
+            ValueError, match=rf"quantizer '{name}' needs its number of bits: give an object such as .*\(bits=2\)"
+        ):
             quantizers.get(name)
     else:
         assert quantizers.get(name) == quantizer == quantizers.get(type(quantizer).__name__)

@@ -42,4 +42,6 @@ def test_inputs(shape):
 
 
 def test_a_token_by_itself():
-    np.testing.assert_allclose(array(BitNetInputs()(tensor([[127.0, 63.4, -1.6], [0, 0, 0]]))), [[127, 63, -2], [0, 0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(
+        array(BitNetInputs()(tensor([[127.0, 63.4, -1.6], [0, 0, 0]]))), [[127, 63, -2], [0, 0, 0]], rtol=1e-6
+    )

@@ -17,7 +17,11 @@ def test_values_and_gradients(bits):
     n = 2**bits - 1
     # Away from the boundaries, where float32 and float64 may differ; the ends of the clip, and beyond.
     places = np.concatenate([(RNG.integers(0, n, 300) + RNG.uniform(-0.4, 0.4, 300)) / n * ALPHA, -RNG.uniform(0, 2, 50)])
-    x = np.concatenate([places, [0, ALPHA, np.nextafter(ALPHA, np.float32(0)), 9, np.inf, -np.inf]]).astype("float32").reshape(4, -1)
+    x = (
+        np.concatenate([places, [0, ALPHA, np.nextafter(ALPHA, np.float32(0)), 9, np.inf, -np.inf]])
+        .astype("float32")
+        .reshape(4, -1)
+    )
     g = RNG.normal(size=x.shape).astype("float32")
     value, gradients = vjp(lambda x, alpha: PACTInputs(bits)(x, alpha=alpha), [tensor(x), tensor(ALPHA)], tensor(g))
     expected = np.rint(np.clip(x.astype("float64"), 0, ALPHA) * n / ALPHA) * ALPHA / n

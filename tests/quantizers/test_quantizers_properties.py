@@ -29,7 +29,6 @@ from tfq.quantizers.grids import Levels, Sign, Ternary, filter_axes
 
 KERNELS = [quantizer for quantizer in ALL if isinstance(quantizer, KernelQuantizer) and not quantizer.is_off]
 INPUTS = [quantizer for quantizer in ALL if isinstance(quantizer, InputQuantizer) and not quantizer.is_off]
-PER_FILTER = (XnorWeights, IRNetWeights, ReCUWeights)
 
 # Of convolutions in one to three dimensions, depthwise, transposed and dense ones: shape, axes that count the filters.
 SHAPES = {
@@ -66,17 +65,21 @@ def name(quantizer):
     return repr(quantizer)[:60]
 
 
+def scales_filters(quantizer):
+    return isinstance(quantizer, XnorWeights | IRNetWeights | ReCUWeights) or getattr(quantizer, "per_filter", False)
+
+
+def shapes_for(quantizer):
+    """With one scale for the layer they differ in nothing; with `center` kernels of one input channel are refused."""
+    if not scales_filters(quantizer):
+        return ["conv2d", "dense"]
+    return [shape for shape in SHAPES if not (getattr(quantizer, "center", False) and shape == "depthwise")]
+
+
 def pairs(quantizers):
-    """Each quantizer with each shape of kernel that it takes: with `center` it refuses those of one input channel."""
-    return pytest.mark.parametrize(
-        ("quantizer", "shape"),
-        [
-            pytest.param(quantizer, shape, id=f"{name(quantizer)}-{shape}")
-            for quantizer in quantizers
-            for shape in SHAPES
-            if not (getattr(quantizer, "center", False) and shape == "depthwise")
-        ],
-    )
+    """Each quantizer with each shape of kernel."""
+    found = [(quantizer, shape) for quantizer in quantizers for shape in shapes_for(quantizer)]
+    return pytest.mark.parametrize(("quantizer", "shape"), found, ids=[f"{name(each)}-{shape}" for each, shape in found])
 
 
 def each(quantizers):
@@ -102,7 +105,7 @@ def test_a_kernel_lies_on_its_grid_of_2_to_the_bits_values(quantizer, shape):
                 assert low <= values.min() <= values.max() <= high
 
 
-@pairs([quantizer for quantizer in KERNELS if isinstance(quantizer, PER_FILTER) or getattr(quantizer, "per_filter", False)])
+@pairs(list(filter(scales_filters, KERNELS)))
 def test_a_filter_has_a_scale_that_no_other_filter_changes(quantizer, shape):
     size, axes = SHAPES[shape]
     w = kernels(size)[0]
@@ -119,7 +122,7 @@ def test_a_filter_has_a_scale_that_no_other_filter_changes(quantizer, shape):
     assert not changed.any()
 
 
-@each([one for one in KERNELS if not (isinstance(one, PER_FILTER) or getattr(one, "per_filter", False))])
+@each([one for one in KERNELS if not scales_filters(one)])
 def test_one_scale_for_the_layer_does_not_ask_for_filters(quantizer):
     w = kernels((3, 3, 4, 2))[0]
     values = quantized(quantizer, w, -1)
@@ -127,8 +130,8 @@ def test_one_scale_for_the_layer_does_not_ask_for_filters(quantizer):
         np.testing.assert_array_equal(quantized(quantizer, w, axes), values)
 
 
-# A mean size is that of its own signs. Of the others it is another: of kernels with zeros, of levels behind a tanh, and of filters
-# that are centred, a mean that their signs do not have.
+# The mean size of scaled signs is their scale. Of the others it is another: where there are zeros, where levels lie behind a tanh,
+# and where filters are centred.
 IDEMPOTENT = [one for one in KERNELS if isinstance(one, XnorWeights | ReSTEWeights) and not getattr(one, "center", False)]
 
 

@@ -7,8 +7,8 @@ from conftest import array, gradient, tensor
 from tfq.quantizers import ReSTEInputs, ReSTEWeights
 
 RNG = np.random.default_rng(0)
-# 0, both ends, and next to them.
-ENDS = [end for at in (0.1, 1.5) for end in (at, np.nextafter(np.float32(at), np.float32(0)), np.nextafter(np.float32(at), np.float32(2)))]
+# Both ends, and next to them.
+ENDS = [np.nextafter(np.float32(end), np.float32(to)) for end in (0.1, 1.5) for to in (0, end, 2)]
 X = np.concatenate([1.5 * RNG.normal(size=93), [0], ENDS]).astype("float32")
 X = np.concatenate([X, -X])
 

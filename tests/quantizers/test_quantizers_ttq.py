@@ -47,5 +47,5 @@ def test_codes_are_the_regions(negative):
 
 
 def test_without_a_layer_there_are_no_scales():
-    with pytest.raises(ValueError, match=r"TTQWeights\(threshold=0.05\) keeps two scales for each layer: give it to a layer of tfq"):
+    with pytest.raises(ValueError, match=r"TTQWeights\(threshold=0.05\) keeps two scales for each layer: give it to a layer"):
         TTQWeights()(tensor([1.0]))

@@ -180,7 +180,8 @@ class Quantizer(Configured):
         if value is None:
             example = "kernel_quantizer" if self.operand == "kernel" else "input_quantizer"
             raise ValueError(
-                f"{self!r} keeps {keeps} for each layer: give it to a layer of tfq as its {example}, not as an activation function"
+                f"{self!r} keeps {keeps} for each layer: give it to a layer of tfq as its {example}, "
+                "not as an activation function"
             )
 
 

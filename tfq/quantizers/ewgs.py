@@ -18,7 +18,7 @@ _NAMES = ("lower", "upper")
 
 
 class _Bounded(KBits):
-    """A quantizer that keeps a lower and an upper bound for each layer, each as the value it started from and its change since."""
+    """A quantizer that keeps two bounds for each layer, each as the value that it started from and its change since."""
 
     def __init__(self, bits: int, delta: float = 1e-3) -> None:
         super().__init__(bits)
@@ -130,12 +130,15 @@ class EWGSInputs(_Bounded, InputQuantizer):
         if self.is_off:
             return x
         self.check_state(lower_change, "bounds")
-        bounds = self._bounds(lower_start, upper_start, lower_change, upper_change)
-        return ops.cast(_levels(promote(x, "float32"), *bounds, self.bits, self.delta), x.dtype)
+        lower, upper = self._bounds(lower_start, upper_start, lower_change, upper_change)
+        return ops.cast(_levels(promote(x, "float32"), lower, upper, self.bits, self.delta), x.dtype)
 
     def window(self, **state: Tensor) -> tuple[float, float] | None:
         """From the lower to the upper bound."""
-        return tuple(map(_number, self._bounds(**state))) if state else None  # type: ignore[return-value]
+        if not state:
+            return None
+        lower, upper = self._bounds(**state)
+        return _number(lower), _number(upper)
 
     def grid(self, **state: Tensor) -> grids.Grid | None:
         """Levels of [0, 1]."""

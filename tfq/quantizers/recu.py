@@ -27,8 +27,8 @@ class ReCUWeights(Scheduled, KernelQuantizer):
         dC/dv_i   := alpha g_i [|v_i| <= Q],   and through v exactly
         dC/dalpha := sum of g_i sign(v_i) over the filter
 
-    ReCU, section 3: the rectified clamp unit, at the quantile tau of a Laplace distribution, Q; the standardization; and tau, which
-    grows with the progress p of the training:
+    ReCU, section 3: the rectified clamp unit, where Q is the quantile tau of a Laplace distribution; the standardization; and
+    tau, which grows with the progress p of the training:
 
         tau = a e^p + b,   from tau_min at p = 0 to tau_max at p = 1
 

@@ -52,8 +52,8 @@ class TTQWeights(KernelQuantizer):
         """Quantize the kernel `x`."""
         self.check_state(positive, "two scales")
         w = promote(x, "float32")
-        scales = (ops.cast(scale, w.dtype) for scale in (positive, negative))
-        return ops.cast(_ternarize(w, *scales, self.threshold), x.dtype)
+        positive, negative = ops.cast(positive, w.dtype), ops.cast(negative, w.dtype)
+        return ops.cast(_ternarize(w, positive, negative, self.threshold), x.dtype)
 
     def grid(self, positive: Tensor | float = 1.0, negative: Tensor | float = 1.0) -> grids.Grid:
         """-W_n, 0 and W_p."""
