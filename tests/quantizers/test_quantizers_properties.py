@@ -130,8 +130,8 @@ def test_one_scale_for_the_layer_does_not_ask_for_filters(quantizer):
         np.testing.assert_array_equal(quantized(quantizer, w, axes), values)
 
 
-# The mean size of scaled signs is their scale. Of the others it is another: where there are zeros, where levels lie behind a tanh,
-# and where filters are centred.
+# The mean size of scaled signs is their scale. Of the others it is another: where there are zeros, where levels lie behind a
+# tanh, and where filters are centred.
 IDEMPOTENT = [one for one in KERNELS if isinstance(one, XnorWeights | ReSTEWeights) and not getattr(one, "center", False)]
 
 
