@@ -144,8 +144,11 @@ class EWGSInputs(_Bounded, InputQuantizer):
         """Levels of [0, 1]."""
         return None if self.is_off else grids.Levels(self.bits, 0.0, 1.0)
 
-    def affine(self, **state: Tensor) -> tuple[float, float]:
+    def affine(self, **state: Tensor) -> tuple[float, float] | None:
         """The bounds go to 0 and 1."""
+        if self.is_off:
+            return None
+        self.check_state(state.get("lower_change"), "bounds")
         lower, upper = map(_number, self._bounds(**state))
         width = max(upper - lower, _SMALLEST)
         return 1 / width, -lower / width

@@ -61,6 +61,7 @@ class RSignInputs(InputQuantizer):
         Raises:
             TypeError: the channels are not the last axis.
         """
+        self.check_state(threshold, "thresholds")
         shift = -np.asarray(ops.convert_to_numpy(threshold))
         if shift.shape[-1] != shift.size:
             raise TypeError(f"its inputs are quantized by {self!r}; supported are thresholds of the last axis")
