@@ -81,8 +81,8 @@ def pointwise(call):
 
 
 @register_layer
-class RPReLU(keras.layers.Layer):
-    """y = x - c where that is above 0, else b (x - c), with b and c a channel (ReActNet, arXiv:2003.03488)."""
+class CentredPReLU(keras.layers.Layer):
+    """y = x - c where that is above 0, else b (x - c), with b and c a channel (part of ReActNet's RPReLU, arXiv:2003.03488)."""
 
     def build(self, input_shape):
         self.center = self.add_weight(name="center", shape=(input_shape[-1],), initializer="zeros")
@@ -116,7 +116,7 @@ class MovedPReLU(Node):
         return np.where(moved > 0, moved, self.slope * moved)
 
 
-@register_from_keras(RPReLU)
+@register_from_keras(CentredPReLU)
 def moved_prelu(call):
     center, slope = call.layer.get_weights()
     return [(MovedPReLU, {"center": center, "slope": slope})]
@@ -124,7 +124,7 @@ def moved_prelu(call):
 
 @register_to_keras(MovedPReLU)
 def rprelu(node, name):
-    return RPReLU(name=name), [node.center, node.slope]
+    return CentredPReLU(name=name), [node.center, node.slope]
 
 
 @register_format

@@ -41,7 +41,7 @@ def own():
 
 def network(own, with_operation=True):
     """The operation stands in front of, between and behind packed layers, by each of which it is quantized."""
-    moved = own.RPReLU if with_operation else keras.layers.ReLU
+    moved = own.CentredPReLU if with_operation else keras.layers.ReLU
     bits = {"input_quantizer": own.PACT(2), "kernel_quantizer": "PowerOfTwoSigns", "use_bias": False}
     x = keras.Input(IMAGE)
     y = moved(name="front")(BatchNormalization()(keras.layers.Conv2D(8, 3, strides=2)(x)))
@@ -77,7 +77,7 @@ def test_the_summary_shows_their_bits(model):
     rows = {line.split()[0]: line.split()[1:5] for line in table.splitlines() if line}
     assert rows["conv"] == ["QuantConv2D", "2x2x8", "2", "1"]
     assert rows["pointwise"] == ["QuantPointwise", "2x2x6", "2", "1"]
-    assert rows["between"][:2] == ["RPReLU", "2x2x8"]
+    assert rows["between"][:2] == ["CentredPReLU", "2x2x8"]
 
 
 def test_a_saved_model_comes_back(model, own, tmp_path):
@@ -103,7 +103,7 @@ def test_they_go_into_every_format(model, own, tmp_path):
     np.testing.assert_allclose(engine.predict(IMAGES), expected, atol=1e-4 * np.abs(expected).max())
     again = tfq.load_packed(tmp_path / "model.tfq")
     np.testing.assert_allclose(array(again(IMAGES)), expected, atol=1e-4 * np.abs(expected).max())
-    assert [type(layer) for layer in again.layers if "front" in layer.name] == [own.RPReLU]
+    assert [type(layer) for layer in again.layers if "front" in layer.name] == [own.CentredPReLU]
     # The ceiling of the inputs is in the scale of the kernel now.
     kernels = [array(each.get_layer("pointwise").quantized_kernel).reshape(8, 6) for each in (again, model)]
     (ceiling,) = (array(weight) for weight in model.get_layer("pointwise").weights if "ceiling" in weight.name)
@@ -125,8 +125,10 @@ def test_a_part_without_a_form_is_said_by_its_name(model, own, tmp_path, monkeyp
     monkeypatch.delitem(to_keras._LAYERS, own.MovedPReLU)
     with pytest.raises(TypeError, match=r"'front' is a MovedPReLU, of which no layer of Keras is known: see tfq\.convert\."):
         tfq.load_packed(tmp_path / "mine.tfq")
-    monkeypatch.delitem(converters.CONVERTERS, own.RPReLU)
-    with pytest.raises(tfq.export.Unsupported, match=r"a RPReLU, .*of your own layers tell the form, tfq\.convert\.register"):
+    monkeypatch.delitem(converters.CONVERTERS, own.CentredPReLU)
+    with pytest.raises(
+        tfq.export.Unsupported, match=r"a CentredPReLU, .*of your own layers tell the form, tfq\.convert\.register"
+    ):
         tfq.export.check_model(model, ["tfq"])
 
 
@@ -134,7 +136,7 @@ def test_each_keeps_its_contract(own):
     testing.check_quantizer(own.PowerOfTwoSigns())
     testing.check_quantizer(own.PACT(3))
     testing.check_layer(partial(own.QuantPointwise, 4), (3, 4, 2))
-    testing.check_conversion(own.RPReLU(), (3, 4, 2))
+    testing.check_conversion(own.CentredPReLU(), (3, 4, 2))
     testing.check_operation(own.MovedPReLU("x", ("input",), np.ones(2, "float32"), np.ones(2, "float32")), (3, 4, 2))
     testing.check_format(own.Arrays)
 
@@ -175,10 +177,10 @@ def test_names_are_known_and_not_taken_twice(own):
 
 
 def test_converters_are_not_replaced_but_by_their_own_new_version(own):
-    own.register_from_keras(own.RPReLU)(own.moved_prelu)
+    own.register_from_keras(own.CentredPReLU)(own.moved_prelu)
     own.register_to_keras(own.MovedPReLU)(own.rprelu)
-    with pytest.raises(ValueError, match="RPReLU has a converter already"):
-        own.register_from_keras(own.RPReLU)(own.rprelu)
+    with pytest.raises(ValueError, match="CentredPReLU has a converter already"):
+        own.register_from_keras(own.CentredPReLU)(own.rprelu)
     with pytest.raises(ValueError, match="MovedPReLU has a layer already"):
         own.register_to_keras(own.MovedPReLU)(own.moved_prelu)
 
@@ -201,19 +203,19 @@ def of_the_slope_of_one(call):
 def without_its_center(node, name):
     import own_parts
 
-    return own_parts.RPReLU(name=name), [0 * node.center, node.slope]
+    return own_parts.CentredPReLU(name=name), [0 * node.center, node.slope]
 
 
 @pytest.mark.parametrize("way", ["there", "back", "none"])
 def test_a_wrong_conversion_is_found(way, own, monkeypatch):
     if way == "there":
-        monkeypatch.setitem(converters.CONVERTERS, own.RPReLU, of_the_slope_of_one)
-        said = "RPReLU: its operations compute something else than the layer: off by"
+        monkeypatch.setitem(converters.CONVERTERS, own.CentredPReLU, of_the_slope_of_one)
+        said = "CentredPReLU: its operations compute something else than the layer: off by"
     elif way == "back":
         monkeypatch.setitem(to_keras._LAYERS, own.MovedPReLU, without_its_center)
-        said = "RPReLU: the layers made of its operations compute something else: off by"
+        said = "CentredPReLU: the layers made of its operations compute something else: off by"
     else:
-        monkeypatch.delitem(converters.CONVERTERS, own.RPReLU)
-        said = "RPReLU has no operations: "
+        monkeypatch.delitem(converters.CONVERTERS, own.CentredPReLU)
+        said = "CentredPReLU has no operations: "
     with pytest.raises(testing.ContractError, match=said):
-        testing.check_conversion(own.RPReLU(), (3, 4, 2))
+        testing.check_conversion(own.CentredPReLU(), (3, 4, 2))

@@ -6,6 +6,7 @@ from tfq.callbacks.data_epoch import DataEpoch
 from tfq.callbacks.diagnosis import Diagnosis
 from tfq.callbacks.flip_ratio import FlipRatio
 from tfq.callbacks.progress import Progress
+from tfq.callbacks.quantizer_progress import QuantizerProgress
 from tfq.callbacks.record import Record
 from tfq.callbacks.report import Report
 from tfq.callbacks.speed import Speed
@@ -18,6 +19,7 @@ __all__ = [
     "Diagnosis",
     "FlipRatio",
     "Progress",
+    "QuantizerProgress",
     "Record",
     "Report",
     "Speed",

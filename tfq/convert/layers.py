@@ -57,23 +57,50 @@ Converter: TypeAlias = Callable[[Call], Operations]
 
 
 class InputRule(NamedTuple):
-    """What a quantizer of inputs is in a graph: x -> factor * quantizer(x / factor), None for a quantizer that does nothing."""
+    """What a quantizer of inputs is in a graph: x -> factor * quantizer(scale x + shift); None for one that does nothing.
+
+    Scale and shift are numbers, or one a channel.
+    """
 
     quantizer: g.Sign | g.Levels | None
     factor: float = 1.0
+    scale: Any = 1.0
+    shift: Any = 0.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the graph's quantizer takes the inputs as they are."""
+        return bool(np.all(self.scale == 1) and not np.any(self.shift))
+
+    def brought(self, x: Any) -> Any:
+        """The inputs that the graph's quantizer takes, in their own type."""
+        return x if self.is_plain else x * _like(self.scale) + _like(self.shift)
 
 
 def _on_quantized(call, operation, attributes):
-    """An operation on quantized inputs; levels up to a factor are brought to 1 by a scale in front, and back by the kernel's."""
+    """An operation on quantized inputs."""
     rule = _input_rule(call, getattr(call.layer, "input_quantizer", None))
-    factor, attributes = rule.factor, {**attributes, "quantizer": rule.quantizer}
-    if factor == 1:
-        return [(operation, attributes)]
-    if attributes.get("pad_value") or attributes.get("kmap"):
+    return _with_scaled_inputs(call, (operation, {**attributes, "quantizer": rule.quantizer}), rule)
+
+
+def _like(value):
+    return np.float32(value) if np.ndim(value) else float(value)
+
+
+def _with_scaled_inputs(call, product, rule):
+    """A product on inputs that are scaled and shifted in front of it; the scale of the kernel makes up for their levels."""
+    if rule.is_plain and rule.factor == 1:
+        return [product]
+    operation, attributes = product
+    if rule.factor != 1 and (attributes.get("pad_value") or attributes.get("kmap")):
         raise call.refuse(
-            f"{call.layer.input_quantizer!r} ends on levels up to {factor:.3g}: pad_values must be 0, and kmap False"
+            f"{call.layer.input_quantizer!r} ends on levels up to {rule.factor:.3g}: pad_values must be 0, and kmap False"
         )
-    return [_scale_by(call, 1 / factor), (operation, {**attributes, "kernel": kernels.scaled(attributes["kernel"], factor)})]
+    if attributes.get("kmap"):
+        raise call.refuse(f"{call.layer.input_quantizer!r} scales or shifts its inputs: kmap must be False")
+    kernel = attributes["kernel"] if rule.factor == 1 else kernels.scaled(attributes["kernel"], rule.factor)
+    front = [] if rule.is_plain else [_in_front(call, rule)]
+    return [*front, (operation, {**attributes, "kernel": kernel})]
 
 
 # Convolutions by the axes that their windows move along.
@@ -176,11 +203,12 @@ def input_rule(quantizer: Callable[..., Tensor] | None, **state: Tensor) -> Inpu
     """
     if quantizer is None or getattr(quantizer, "is_off", False):
         return InputRule(None)
+    scale, shift = (isinstance(quantizer, Quantizer) and quantizer.affine(**state)) or (1.0, 0.0)
     match quantizer.grid(**state) if isinstance(quantizer, Quantizer) else None:
         case Sign():
-            return InputRule(g.Sign())
+            return InputRule(g.Sign(), 1.0, scale, shift)
         case Levels(bits, low, high) if low == 0 and high != 0:
-            return InputRule(g.Levels(bits), float(high))
+            return InputRule(g.Levels(bits), float(high), scale / high, shift / high)
         case _:
             name = type(quantizer).__name__
             raise TypeError(
@@ -195,7 +223,7 @@ def of_inputs(quantizer: Callable[..., Tensor] | None) -> g.Sign | g.Levels | No
         TypeError: it has no form there.
     """
     rule = input_rule(quantizer)
-    if rule.factor != 1:
+    if rule.factor != 1 or not rule.is_plain:
         raise TypeError(f"its inputs are quantized by {quantizer!r}, whose levels end at {rule.factor:.3g}; supported is 1")
     return rule.quantizer
 
@@ -231,16 +259,19 @@ def _quantize(call, quantizer):
     rule = _input_rule(call, quantizer)
     if rule.quantizer is None:
         return []
-    quantize = (g.Quantize, {"quantizer": rule.quantizer})
-    if rule.factor == 1:
-        return [quantize]
-    return [_scale_by(call, 1 / rule.factor), quantize, _scale_by(call, rule.factor)]
+    front = [] if rule.is_plain else [_in_front(call, rule)]
+    behind = [] if rule.factor == 1 else [_affine(call, rule.factor, 0.0)]
+    return [*front, (g.Quantize, {"quantizer": rule.quantizer}), *behind]
 
 
-def _scale_by(call, factor):
-    """A factor, as one a channel of the inputs."""
+def _in_front(call, rule):
+    return _affine(call, rule.scale, rule.shift)
+
+
+def _affine(call, scale, shift):
+    """A scale and a shift, as one a channel of the inputs each."""
     channels = call.input_shapes[0][-1]
-    return _scale_shift(np.full(channels, factor), np.zeros(channels))
+    return _scale_shift(*(np.broadcast_to(np.asarray(value, np.float64), (channels,)) for value in (scale, shift)))
 
 
 def _quant_activation(call):

@@ -60,7 +60,8 @@ def _byte_grid(layer, name):
     quantizer = getattr(layer, name, None)
     state = getattr(layer, "input_arguments", {}) if name == "input_quantizer" else {}
     grid = quantizer.grid(**state) if isinstance(quantizer, Quantizer) else None
-    return grid if isinstance(grid, Levels) and (grid.bits, grid.low) == (_BYTE, 0) and grid.high > 0 else None
+    is_byte = isinstance(grid, Levels) and (grid.bits, grid.low) == (_BYTE, 0) and grid.high > 0
+    return grid if is_byte and quantizer.affine(**state) is None else None  # type: ignore[union-attr]
 
 
 def _on(grid):

@@ -277,14 +277,14 @@ class _Watching:
 
     def _nearest(self, values, state):
         try:
-            rule, factor = layers.input_rule(self._quantizer, **state)
+            rule = layers.input_rule(self._quantizer, **state)
         except TypeError:  # nobody knows where the boundaries of another quantizer are
             return 0.0
-        if rule is None:
+        if rule.quantizer is None:
             return np.inf
-        values = values / np.float32(factor)
+        values = rule.brought(values)
         deviation = values.std(axis=tuple(range(values.ndim - 1)), dtype=np.float64)
-        return relative_distance(values, rule, deviation).reshape(len(values), -1).min(axis=1)
+        return relative_distance(values, rule.quantizer, deviation).reshape(len(values), -1).min(axis=1)
 
 
 def keras_logits(model: keras.Model, images: np.ndarray) -> np.ndarray:

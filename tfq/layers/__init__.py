@@ -19,6 +19,7 @@ from tfq.layers.depthwise_conv2d import QuantDepthwiseConv2D
 from tfq.layers.einsum_dense import QuantEinsumDense
 from tfq.layers.gradient import QuantGradient
 from tfq.layers.quant_kernel import QuantKernel
+from tfq.layers.rprelu import RPReLU
 from tfq.layers.separable_conv1d import QuantSeparableConv1D
 from tfq.layers.separable_conv2d import QuantSeparableConv2D
 from tfq.layers.symbolic import as_layer
@@ -44,9 +45,9 @@ __all__ = [
     "QuantSeparableConv2D",
     "QuantizedConvolution",
     "QuantizedLayer",
+    "RPReLU",
     "register_layer",
 ]
-
 
 
 def register_layer(cls: type) -> type:

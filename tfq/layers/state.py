@@ -32,12 +32,19 @@ class QuantizerState(keras.layers.Layer):
         """Show the quantizer, in training, what it will quantize."""
         self._quantizer.observe(x, **self.variables_by_name)
 
-    def _add(self, name, shape=(), initializer="zeros", trainable=True):
+    def _add(self, name, shape=(), initializer="zeros", trainable=True, regularizer=None):
         shared = {} if trainable else SHARED_STATE
         # An .h5 file of tf_keras keeps a layer's weights by these names alone, those of its kernel and of its inputs together.
         unique = f"{self.name}/{name}" if is_legacy else name
         return self.add_weight(
-            name=unique, shape=shape, initializer=initializer, trainable=trainable, dtype="float32", **shared, **UNCAST
+            name=unique,
+            shape=shape,
+            initializer=initializer,
+            trainable=trainable,
+            regularizer=regularizer,
+            dtype="float32",
+            **shared,
+            **UNCAST,
         )
 
 

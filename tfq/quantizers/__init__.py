@@ -18,37 +18,59 @@ from tfq.quantizers.base import (
     registered_own,
 )
 from tfq.quantizers.bi_real import ApproxSign, MagnitudeAwareSign
+from tfq.quantizers.bitnet import BitNetInputs, BitNetWeights
 from tfq.quantizers.dorefa import DoReFaGradients, DoReFaInputs, DoReFaWeights
+from tfq.quantizers.ewgs import EWGSInputs, EWGSWeights
 from tfq.quantizers.grids import filter_axes
 from tfq.quantizers.heaviside import SteHeaviside
+from tfq.quantizers.irnet import IRNetInputs, IRNetWeights
+from tfq.quantizers.keras_ternary import KerasTernaryWeights
 from tfq.quantizers.lsq import LSQInputs, LSQWeights
+from tfq.quantizers.pact import PACTInputs
+from tfq.quantizers.reactnet import RSignInputs
+from tfq.quantizers.recu import ReCUWeights
+from tfq.quantizers.reste import ReSTEInputs, ReSTEWeights
 from tfq.quantizers.ste_sign import SteSign
 from tfq.quantizers.ste_tern import SteTern
 from tfq.quantizers.swish_sign import SwishSign
 from tfq.quantizers.ternary import TernaryWeights
+from tfq.quantizers.ttq import TTQWeights
 from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights
 from tfq.ste import straight_through
 from tfq.terminal import one_line
 
 __all__ = [
     "ApproxSign",
+    "BitNetInputs",
+    "BitNetWeights",
     "ClippedGradient",
     "DoReFaGradients",
     "DoReFaInputs",
     "DoReFaWeights",
+    "EWGSInputs",
+    "EWGSWeights",
     "ExactGradient",
     "GradientQuantizer",
+    "IRNetInputs",
+    "IRNetWeights",
     "InputQuantizer",
+    "KerasTernaryWeights",
     "KernelQuantizer",
     "LSQInputs",
     "LSQWeights",
     "MagnitudeAwareSign",
+    "PACTInputs",
     "PaperGradient",
     "Quantizer",
+    "RSignInputs",
+    "ReCUWeights",
+    "ReSTEInputs",
+    "ReSTEWeights",
     "SteHeaviside",
     "SteSign",
     "SteTern",
     "SwishSign",
+    "TTQWeights",
     "TernaryWeights",
     "XnorInputs",
     "XnorWeights",
@@ -78,6 +100,19 @@ _BY_NAME = {
     "swish_sign": SwishSign,
     "ste_heaviside": SteHeaviside,
     "ste_tern": SteTern,
+    "ttq_weights": TTQWeights,
+    "pact_inputs": PACTInputs,
+    "rsign_inputs": RSignInputs,
+    "irnet_weights": IRNetWeights,
+    "irnet_inputs": IRNetInputs,
+    "recu_weights": ReCUWeights,
+    "ewgs_weights": EWGSWeights,
+    "ewgs_inputs": EWGSInputs,
+    "reste_weights": ReSTEWeights,
+    "reste_inputs": ReSTEInputs,
+    "bitnet_weights": BitNetWeights,
+    "bitnet_inputs": BitNetInputs,
+    "keras_ternary_weights": KerasTernaryWeights,
 }
 # Other names that larq gives to quantizers, and what stands for them.
 _OF_LARQ = {name: functools.partial(DoReFaInputs, 2) for name in ("dorefa_quantizer", "DoReFa")}

@@ -78,6 +78,22 @@ def check_flag(value: Any, owner: str, name: str) -> bool:
     return bool(value)
 
 
+def check_number(value: Any, owner: str, name: str, low: float, high: float = float("inf")) -> float:
+    """`value` as a float of Python if it is a number from `low` to `high`; raise ValueError otherwise."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        bounds = f"from {low:g} to {high:g}" if high < float("inf") else f"of at least {low:g}"
+        raise ValueError(f"{owner}: {name} must be a number {bounds}; got {name}={value!r}")
+    return float(value)
+
+
+def check_axis(axis: Any, owner: str) -> int:
+    """`axis` as an integer of Python; raise ValueError if it is none."""
+    if not _is_integer(axis):
+        raise ValueError(f"{owner}: axis must be an integer; got axis={axis!r}")
+    return int(axis)
+
+
 def _is_integer(value):
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
@@ -166,7 +182,7 @@ class Quantizer(Configured):
         They are saved with the layer, and stay float32 under a mixed-precision policy.
 
         Args:
-            add_weight: `add_weight(name, shape, initializer, trainable=True)` of the layer.
+            add_weight: `add_weight(name, shape, initializer, trainable=True, regularizer=None)` of the layer.
             shape: of the kernel, or of the inputs, where the batch and other sizes may be None.
         """
         return {}
@@ -185,6 +201,22 @@ class Quantizer(Configured):
     def grid(self, **state: Tensor) -> Grid | None:
         """The values that it ends on, of a kernel but for a scale; None where it is off, or that is not known."""
         return None
+
+    def affine(self, **state: Tensor) -> tuple[Any, Any] | None:
+        """Scale and shift, numbers or one a channel, of inputs x that go to the value of the grid next to scale x + shift.
+
+        None where they go to the value next to x itself.
+        """
+        return None
+
+    def check_state(self, value: Any, keeps: str) -> None:
+        """Raise ValueError where a call has nothing of what `build` made: `keeps`, for each layer."""
+        if value is None:
+            example = "kernel_quantizer" if self.operand == "kernel" else "input_quantizer"
+            raise ValueError(
+                f"{self!r} keeps {keeps} for each layer: give it to a layer of tfq as its {example}, "
+                "not as an activation function"
+            )
 
 
 # What the layers of tfq take for a quantizer; see `tfq.quantizers.get`.

@@ -55,7 +55,19 @@ class Integers:
         return codes
 
 
-Grid = Sign | Ternary | Levels | Integers
+@dataclass(frozen=True)
+class UnevenTernary:
+    """-negative, 0 and positive: a scale for each sign."""
+
+    positive: float
+    negative: float
+
+    def values(self, codes: np.ndarray) -> np.ndarray:
+        """What codes -1, 0 and 1 stand for."""
+        return np.where(codes > 0, self.positive, np.where(codes < 0, -self.negative, 0.0))
+
+
+Grid = Sign | Ternary | Levels | Integers | UnevenTernary
 
 
 @dataclass(frozen=True)

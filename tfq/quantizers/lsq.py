@@ -45,13 +45,6 @@ class _Learned(KBits):
     def _from_mean(self, size):
         return ops.maximum(2.0 * size / math.sqrt(self._limits()[1]), _SMALLEST)
 
-    def _check_state(self, step_change):
-        if step_change is None:
-            example = "kernel_quantizer" if self.operand == "kernel" else "input_quantizer"
-            raise ValueError(
-                f"{self!r} keeps a step for each layer: give it to a layer of tfq as its {example}, not as an activation function"
-            )
-
     def _limits(self) -> tuple[int, int]:
         """-Q_n and Q_p."""
         raise NotImplementedError
@@ -95,7 +88,7 @@ class LSQWeights(_Learned, KernelQuantizer):
         """Quantize the kernel `x`, with one step for the whole layer."""
         if self.is_off:
             return x
-        self._check_state(step_change)
+        self.check_state(step_change, "a step")
         w = promote(x, "float32")
         quantized = _quantize(w, self._step(w, step_start, step_change), self._limits(), math.prod(w.shape))
         return ops.cast(quantized, x.dtype)
@@ -154,7 +147,7 @@ class LSQInputs(_Learned, InputQuantizer):
         """Quantize `x`, (batch, ...)."""
         if self.is_off:
             return x
-        self._check_state(step_change)
+        self.check_state(step_change, "a step")
         full = promote(x, "float32")
         features = math.prod(ops.shape(x)[1:])
         quantized = _quantize(full, ops.cast(self._step(step_start, step_change), full.dtype), self._limits(), features)

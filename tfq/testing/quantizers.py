@@ -310,7 +310,7 @@ class _Inputs(_Operand):
         except TypeError:
             return  # a graph does not have it
         values = _array(self.quantizer(ops.convert_to_tensor(self.x), **self.given))
-        scaled = self.x / rule.factor
+        scaled = rule.brought(self.x)
         expected = rule.factor * quantize(rule.quantizer, scaled)
         clear = np.ones(self.shape, bool) if rule.quantizer is None else distance(scaled, rule.quantizer) > _CLEAR
         off = np.abs(values - expected)[clear].max()
@@ -321,7 +321,8 @@ class _Inputs(_Operand):
         )
 
     def check_grid(self, values):
-        count, most = len(np.unique(values)), 2**self.quantizer.bits
+        # Of one image, since each may have scales of its own.
+        count, most = max(len(np.unique(image)) for image in values), 2**self.quantizer.bits
         self.expect(count <= most, f"it gives {count} values", f"at most {most}, of {self.quantizer.bits} bits")
         grid = self.quantizer.grid(**self.given)
         if isinstance(grid, Levels):
