@@ -5,21 +5,39 @@ from tfq.layers.activation import QuantActivation
 from tfq.layers.average_pooling import AveragePooling2D
 from tfq.layers.base import QuantizedLayer
 from tfq.layers.batch_normalization import BatchNormalization
-from tfq.layers.conv import QuantConv2D
+from tfq.layers.conv1d import QuantConv1D
+from tfq.layers.conv1d_transpose import QuantConv1DTranspose
+from tfq.layers.conv2d import QuantConv2D
+from tfq.layers.conv2d_transpose import QuantConv2DTranspose
+from tfq.layers.conv3d import QuantConv3D
+from tfq.layers.conv3d_transpose import QuantConv3DTranspose
 from tfq.layers.convolution import QuantizedConvolution
 from tfq.layers.dense import QuantDense
-from tfq.layers.depthwise import QuantDepthwiseConv2D
+from tfq.layers.depthwise_conv1d import QuantDepthwiseConv1D
+from tfq.layers.depthwise_conv2d import QuantDepthwiseConv2D
+from tfq.layers.einsum_dense import QuantEinsumDense
 from tfq.layers.gradient import QuantGradient
+from tfq.layers.separable_conv1d import QuantSeparableConv1D
+from tfq.layers.separable_conv2d import QuantSeparableConv2D
 from tfq.quantizers.base import register_own
 
 __all__ = [
     "AveragePooling2D",
     "BatchNormalization",
     "QuantActivation",
+    "QuantConv1D",
+    "QuantConv1DTranspose",
     "QuantConv2D",
+    "QuantConv2DTranspose",
+    "QuantConv3D",
+    "QuantConv3DTranspose",
     "QuantDense",
+    "QuantDepthwiseConv1D",
     "QuantDepthwiseConv2D",
+    "QuantEinsumDense",
     "QuantGradient",
+    "QuantSeparableConv1D",
+    "QuantSeparableConv2D",
     "QuantizedConvolution",
     "QuantizedLayer",
     "register_layer",

@@ -7,6 +7,7 @@ from tfq import constraints, quantizers
 from tfq.backend.gradients import promote, read
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
 from tfq.layers.gradient import QuantGradient
+from tfq.layers.kernel import Kernel, KernelPlace, QuantizedKernel
 from tfq.layers.parameters import uses
 from tfq.layers.signature import ConstructorSignature
 from tfq.layers.state import QuantizerState, arguments, state_of
@@ -28,6 +29,8 @@ class QuantizedLayer(LayerMixin):
     A class that computes all of its `call` itself takes its kernel from `quantized_kernel`; a layer whose kernel has not passed
     through its quantizer when its first call ends raises. Checkpoints hold the latent kernel, `latent_kernel`. Without quantizers
     the layer is Keras' own, bit for bit.
+
+    A layer with several kernels names them in `kernel_places`; its `quantized_op` takes them one after the other.
 
     Attributes:
         channel_axis: the axis, or the axes, of the kernel that count its filters, from behind: -1; (-2, -1) where the kernel is
@@ -54,28 +57,31 @@ class QuantizedLayer(LayerMixin):
 
     __signature__ = ConstructorSignature()
     _calls_running = 0
-    _kernel_has_passed = False
+    _kernels_passed: frozenset[str] = frozenset()
 
     def __init__(
         self,
         *args: Any,
         input_quantizer: QuantizerLike = None,
-        kernel_quantizer: QuantizerLike = None,
         gradient_quantizer: QuantizerLike = None,
         **kwargs: Any,
     ) -> None:
+        places = self.kernel_places()
+        given = {place: kwargs.pop(place.quantizer, None) for place in places}
         # Set before Keras' constructor runs, which may already add weights.
-        self._kernel_is_quantized = kernel_quantizer is not None
-        if self.constraint_argument in kwargs:
-            kwargs[self.constraint_argument] = constraints.get(kwargs[self.constraint_argument])
+        self._uncast_weights = frozenset(place.weight for place in places if given[place] is not None)
+        for place in places:
+            if place.constraint in kwargs:
+                kwargs[place.constraint] = constraints.get(kwargs[place.constraint])
         super().__init__(*args, **kwargs)
         if self._is_of_contract() and type(self).quantized_op is QuantizedLayer.quantized_op:
             raise TypeError(f"layer {self.name!r}: {type(self).__name__} has no quantized_op(inputs, kernel)")
         self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
-        self.kernel_quantizer = quantizers.get_for_kernel(kernel_quantizer)
+        for place in places:
+            setattr(self, place.quantizer, quantizers.get_for_kernel(given[place], place.quantizer))
+            setattr(self, place.state, None)
         self.gradient_quantizer = quantizers.get_for_gradients(gradient_quantizer)
         self._quantize_gradient: QuantGradient | None = None
-        self._kernel_state: QuantizerState | None = None
         self._input_state: QuantizerState | None = None
         if self.gradient_quantizer is not None and not getattr(self.gradient_quantizer, "is_off", False):
             # It must not cast to a policy of its own, the global one, what this layer gives.
@@ -94,24 +100,35 @@ class QuantizedLayer(LayerMixin):
         """What `quantized_op` gave, scaled by what is known of the `inputs` before their quantizer: here, as it is."""
         return outputs
 
+    @classmethod
+    def kernel_places(cls) -> tuple[KernelPlace, ...]:
+        """Where the kernels of this layer are, in the order in which `quantized_op` takes them."""
+        return (KernelPlace(cls.kernel_name, "kernel_quantizer", cls.constraint_argument, "channel_axis"),)
+
+    @property
+    def kernels(self) -> tuple[QuantizedKernel, ...]:
+        """The kernels of this layer, in the order in which `quantized_op` takes them."""
+        return tuple(QuantizedKernel(self, place) for place in self.kernel_places())
+
     @property
     def latent_kernel(self) -> Any:
-        """The weight that is trained and saved."""
-        return getattr(self, self.kernel_name)
+        """The weight that is trained and saved, of a layer with one kernel."""
+        return self._only_kernel().latent
 
     @property
     def quantized_kernel(self) -> Tensor:
-        """The kernel as the forward pass uses it."""
-        if self._calls_running:
-            self._kernel_has_passed = True
-        if self.kernel_quantizer is None:
-            return self.latent_kernel
-        return self.kernel_quantizer(self.latent_kernel, **self.kernel_arguments)
+        """The kernel as the forward pass uses it, of a layer with one."""
+        return self._only_kernel().quantized
 
     @property
     def kernel_arguments(self) -> dict[str, Any]:
         """What `kernel_quantizer` takes next to the kernel: the axes of its filters, and what it keeps in this layer."""
-        return arguments(self.kernel_quantizer, self._kernel_state, self.channel_axis)
+        return self._only_kernel().arguments
+
+    def note_quantized(self, kernel: QuantizedKernel) -> None:
+        """Remember that a kernel passes through its quantizer in a call."""
+        if self._calls_running:
+            self._kernels_passed = self._kernels_passed | {kernel.name}
 
     @property
     def input_arguments(self) -> dict[str, Any]:
@@ -136,15 +153,16 @@ class QuantizedLayer(LayerMixin):
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras, but a mixed-precision policy does not cast a kernel that has yet to be quantized."""
         name = kwargs.get("name") or (args[0] if args else None)
-        if name == self.kernel_name and self._kernel_is_quantized:
+        if name in self._uncast_weights:
             kwargs = {**kwargs, **UNCAST}
         return super().add_weight(*args, **kwargs)
 
     def build(self, input_shape: Shape) -> None:
         """Add the weights of the Keras layer, what its quantizers keep, and the key of the gradient noise."""
         super().build(input_shape)
-        name, shape = f"{self.name}_kernel", self.latent_kernel.shape
-        self._kernel_state = state_of(self.kernel_quantizer, name, shape, self.channel_axis)
+        for kernel in self.kernels:
+            name = f"{self.name}_{kernel.place.operand}"
+            setattr(self, kernel.place.state, state_of(kernel.quantizer, name, kernel.latent.shape, kernel.channel_axis))
         self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
         if self._quantize_gradient is not None:
             self._quantize_gradient.build(self.compute_output_shape(input_shape))
@@ -164,22 +182,24 @@ class QuantizedLayer(LayerMixin):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; the first call sees to it that the kernel is quantized."""
-        if self._kernel_has_passed or self.kernel_quantizer is None:
+        unseen = self._unseen_kernels()
+        if not unseen:
             return super().__call__(*args, **kwargs)
-        if not uses(type(self).quantized_op, 2):  # self, inputs, kernel
-            raise self._kernel_is_latent()
+        for position, kernel in enumerate(self.kernels, start=2):  # behind self and inputs
+            if kernel.name in unseen and not uses(type(self).quantized_op, position):
+                raise self._kernel_is_latent(kernel.name)
         with self._watching():
             outputs = super().__call__(*args, **kwargs)
         if not _is_symbolic(outputs):
-            self._check_kernel_has_passed()
+            self._check_kernels_have_passed()
         return outputs
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras 3, which does not run `call` for it where a shape is enough; one of a subclass runs once, to be checked."""
-        if not (self._kernel_has_passed or self.kernel_quantizer is None or self._is_of_contract()):
+        if self._unseen_kernels() and not self._is_of_contract():
             with self._watching():
                 keras.Operation.compute_output_spec(self, *args, **kwargs)
-            self._check_kernel_has_passed()
+            self._check_kernels_have_passed()
         return super().compute_output_spec(*args, **kwargs)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
@@ -193,13 +213,14 @@ class QuantizedLayer(LayerMixin):
         return {
             **super().get_config(),
             "input_quantizer": quantizers.serialize(self.input_quantizer),
-            "kernel_quantizer": quantizers.serialize(self.kernel_quantizer),
+            **{place.quantizer: quantizers.serialize(getattr(self, place.quantizer)) for place in self.kernel_places()},
             "gradient_quantizer": quantizers.serialize(self.gradient_quantizer),
         }
 
     def _is_stock(self):
         """Whether it computes what the layer of Keras does."""
-        return self.input_quantizer is None and self.kernel_quantizer is None and self.stock_class() is not None
+        quantized = self.input_quantizer is not None or any(kernel.quantizer is not None for kernel in self.kernels)
+        return not quantized and self.stock_class() is not None
 
     def _is_of_contract(self):
         """Whether `call` is the one here, in which every kernel passes through its quantizer."""
@@ -208,12 +229,13 @@ class QuantizedLayer(LayerMixin):
     def _on_quantized_operands(self, inputs, training):
         if training:
             self._observe(inputs)
-        quantized, kernel = inputs, self.quantized_kernel
+        quantized = inputs
         if self.input_quantizer is not None:
             quantized = ops.cast(self.input_quantizer(inputs, **self.input_arguments), inputs.dtype)
-        if self.kernel_quantizer is not None:
-            kernel = ops.cast(kernel, inputs.dtype)
-        outputs = self._with_bias(self.scale_outputs(self.quantized_op(quantized, kernel), inputs))
+        kernels = [
+            kernel.quantized if kernel.quantizer is None else ops.cast(kernel.quantized, inputs.dtype) for kernel in self.kernels
+        ]
+        outputs = self._with_bias(self.scale_outputs(self.quantized_op(quantized, *kernels), inputs))
         activation = getattr(self, "activation", None)
         return outputs if activation is None else activation(outputs)
 
@@ -221,8 +243,9 @@ class QuantizedLayer(LayerMixin):
         """Show quantizers that keep something what they will quantize in this step of the training."""
         if self._input_state is not None:
             self._input_state.observe(inputs)
-        if self._kernel_state is not None:
-            self._kernel_state.observe(self.latent_kernel)
+        for kernel in self.kernels:
+            if kernel.state is not None:
+                kernel.state.observe(kernel.latent)
 
     def _with_bias(self, outputs):
         bias = getattr(self, "bias", None)
@@ -241,14 +264,32 @@ class QuantizedLayer(LayerMixin):
         finally:
             self._calls_running -= 1
 
-    def _check_kernel_has_passed(self):
-        if not self._kernel_has_passed:
-            raise self._kernel_is_latent()
+    def _only_kernel(self):
+        kernels = self.kernels
+        if len(kernels) > 1:
+            names = ", ".join(kernel.name for kernel in kernels)
+            raise AttributeError(f"layer {self.name!r} ({type(self).__name__}) has several kernels, {names}; `kernels` has each")
+        return kernels[0]
 
-    def _kernel_is_latent(self):
+    def _unseen_kernels(self):
+        """Names of the kernels that no call has quantized yet."""
+        return [
+            kernel.name for kernel in self.kernels if kernel.quantizer is not None and kernel.name not in self._kernels_passed
+        ]
+
+    def _check_kernels_have_passed(self):
+        for name in self._unseen_kernels():
+            raise self._kernel_is_latent(name)
+
+    def _kernel_is_latent(self, name):
+        place = next(place for place in self.kernel_places() if place.weight == name)
+        if len(self.kernels) == 1:
+            whose, remedy = "kernel", "the one that quantized_op(inputs, kernel) is given, or quantized_kernel in call"
+        else:
+            whose, remedy = name, "those that quantized_op is given, or `quantized` of each of `kernels` in call"
         return RuntimeError(
-            f"layer {self.name!r} ({type(self).__name__}): its kernel did not pass through kernel_quantizer="
-            f"{self.kernel_quantizer!r}; take the one that quantized_op(inputs, kernel) is given, or quantized_kernel in call"
+            f"layer {self.name!r} ({type(self).__name__}): its {whose} did not pass through {place.quantizer}="
+            f"{getattr(self, place.quantizer)!r}; take {remedy}"
         )
 
 
@@ -264,6 +305,14 @@ def latent_kernel(layer: keras.layers.Layer) -> Any:
         if kernel is not None:
             return kernel
     return None
+
+
+def kernels_of(layer: keras.layers.Layer) -> tuple[Kernel, ...]:
+    """The kernels of any built layer, Keras' own and larq's too: as they are trained, and as the forward pass uses them."""
+    if isinstance(layer, QuantizedLayer):
+        return layer.kernels
+    places = {"kernel": "kernel_quantizer", "depthwise_kernel": "depthwise_quantizer", "pointwise_kernel": "pointwise_quantizer"}
+    return tuple(Kernel(layer, *place) for place in places.items() if getattr(layer, place[0], None) is not None)
 
 
 def quantized_kernel(layer: keras.layers.Layer) -> Tensor:

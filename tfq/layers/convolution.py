@@ -15,7 +15,7 @@ class QuantizedConvolution(QuantizedLayer):
 
     Args:
         *args: as in the Keras layer.
-        pad_values: what `padding="same"` pads the quantized inputs with: 0, 1 or -1.
+        pad_values: what `padding="same"` or `"causal"` pads the quantized inputs with: 0, 1 or -1.
         **kwargs: as in `QuantizedLayer`.
 
     Raises:
@@ -27,7 +27,7 @@ class QuantizedConvolution(QuantizedLayer):
         number = isinstance(pad_values, numbers.Real) and not isinstance(pad_values, bool)
         if not number or pad_values not in (0, 1, -1):
             raise ValueError(f"{self.name}: pad_values must be 0, 1 or -1; got pad_values={pad_values!r}")
-        if pad_values and self.padding != "same":
+        if pad_values and self.padding not in ("same", "causal"):
             raise ValueError(f"{self.name}: pad_values={pad_values} needs padding='same'; got padding={self.padding!r}")
         self.pad_values = int(pad_values)
 
@@ -35,7 +35,7 @@ class QuantizedConvolution(QuantizedLayer):
         """Add the weights; the size of a padding that is ours to make must be known."""
         super().build(input_shape)
         strides_one = all(stride == 1 for stride in self.strides)
-        if self.pad_values and not strides_one and None in self._spatial(input_shape):
+        if self.pad_values and self.padding == "same" and not strides_one and None in self._spatial(input_shape):
             raise ValueError(
                 f"{self.name}: pad_values={self.pad_values} with strides={self.strides} needs inputs of known "
                 f"{'height and width' if self.rank == 2 else 'size'}; got input_shape={tuple(input_shape)}"
@@ -49,7 +49,7 @@ class QuantizedConvolution(QuantizedLayer):
             value: what to pad with; `pad_values` by default.
         """
         value = self.pad_values if value is None else value
-        if not value:
+        if not value and self.padding != "causal":
             return inputs, self.padding
         return ops.pad(inputs, self._pad_widths(inputs.shape), constant_values=value), "valid"
 
@@ -64,8 +64,8 @@ class QuantizedConvolution(QuantizedLayer):
         return tuple(shape[1:-1] if self.data_format == "channels_last" else shape[2:])
 
     def _pad_widths(self, shape):
+        of = padding.causal if self.padding == "causal" else padding.same
         spatial = [
-            padding.same(*sizes)
-            for sizes in zip(self._spatial(shape), self.kernel_size, self.strides, self.dilation_rate, strict=True)
+            of(*sizes) for sizes in zip(self._spatial(shape), self.kernel_size, self.strides, self.dilation_rate, strict=True)
         ]
         return [(0, 0), *spatial, (0, 0)] if self.data_format == "channels_last" else [(0, 0), (0, 0), *spatial]

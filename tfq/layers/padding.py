@@ -1,4 +1,4 @@
-"""What "same" padding adds to an axis."""
+"""What "same" and "causal" padding add to an axis."""
 
 from typing import Any
 
@@ -15,3 +15,8 @@ def same(length: Any, window: int, stride: int, dilation: int = 1) -> tuple[int,
     reach = (window - 1) * dilation + 1
     total = reach - 1 if stride == 1 else max(0, (-(-length // stride) - 1) * stride + reach - length)
     return total // 2, total - total // 2
+
+
+def causal(length: Any, window: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+    """Widths that "causal" pads one axis with: all in front, so that no output sees a cell behind it. Arguments as in `same`."""
+    return (window - 1) * dilation, 0

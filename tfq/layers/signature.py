@@ -26,6 +26,8 @@ class ConstructorSignature:
                 if [parameter.kind for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY] != _PASSED_ON:
                     raise AttributeError("__signature__")
                 named = {parameter.name: parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+                if "input_quantizer" in named:
+                    named = _with_kernels(named, cls)
                 own = {**named, **own}
         theirs = [parameter for parameter in _parameters(of_keras) if parameter.name not in own]
         others = [theirs.pop()] if theirs[-1].kind is inspect.Parameter.VAR_KEYWORD else []
@@ -33,6 +35,13 @@ class ConstructorSignature:
         return inspect.Signature(
             [*theirs, *(parameter.replace(annotation=parameter.empty) for parameter in own.values()), *others]
         )
+
+
+def _with_kernels(named, cls):
+    """The arguments of `QuantizedLayer`; those for its kernels, which each class names, stand behind the one for its inputs."""
+    places = [place.quantizer for place in cls.kernel_places()]
+    first = {name: named["input_quantizer"].replace(name=name) for name in ["input_quantizer", *places]}
+    return {**first, **named}
 
 
 def _is_of_keras(base):

@@ -127,8 +127,12 @@ def get_for_gradients(identifier: QuantizerLike) -> Callable[..., Tensor] | None
     return _of(("gradient",), quantizer, rule)
 
 
-def get_for_kernel(identifier: QuantizerLike) -> Callable[..., Tensor] | None:
-    """As `get`, for the kernel of a layer; quantizers of inputs that keep nothing serve too.
+def get_for_kernel(identifier: QuantizerLike, argument: str = "kernel_quantizer") -> Callable[..., Tensor] | None:
+    """As `get`, for a kernel of a layer; quantizers of inputs that keep nothing serve too.
+
+    Args:
+        identifier: as in `get`.
+        argument: what the layer calls it, for errors.
 
     Raises:
         ValueError: as `get`; or it quantizes gradients, or keeps what it learns of inputs.
@@ -138,7 +142,7 @@ def get_for_kernel(identifier: QuantizerLike) -> Callable[..., Tensor] | None:
     return _of(
         ("kernel", "inputs") if keeps_nothing else ("kernel",),
         quantizer,
-        "kernel_quantizer must quantize kernels, such as XnorWeights() or DoReFaWeights(2)",
+        f"{argument} must quantize kernels, such as XnorWeights() or DoReFaWeights(2)",
     )
 
 

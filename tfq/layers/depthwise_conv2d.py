@@ -2,26 +2,26 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tfq.backend.keras import Tensor, is_legacy, keras, ops
-from tfq.layers.convolution import QuantizedConvolution
+from tfq.backend.keras import keras
+from tfq.layers.depthwise_convolution import QuantizedDepthwiseConvolution
 from tfq.quantizers.base import QuantizerLike, register
 
 
 @register
-class QuantDepthwiseConv2D(QuantizedConvolution, keras.layers.DepthwiseConv2D):
+class QuantDepthwiseConv2D(QuantizedDepthwiseConvolution, keras.layers.DepthwiseConv2D):
     """`keras.layers.DepthwiseConv2D` whose input, kernel and output gradient pass through quantizers.
 
         y[.., c m + j] = conv(input_quantizer(x)[.., c], kernel_quantizer(W)[.., c, j]) + b,   m = depth_multiplier
 
     The kernel is (height, width, in, depth_multiplier). A filter is one (height, width) of it: a quantizer with one scale a
-    filter has in x depth_multiplier of them. Without quantizers the layer is Keras' own, bit for bit. Input and output shapes
-    are those of `keras.layers.DepthwiseConv2D`.
+    filter has in x depth_multiplier of them. Without quantizers the layer is Keras' own, bit for bit. Input and output shapes are
+    those of `keras.layers.DepthwiseConv2D`.
 
     Args:
         *args: as in `keras.layers.DepthwiseConv2D`.
         input_quantizer: quantizer of the inputs, or None.
         kernel_quantizer: quantizer of the kernel, or None.
-        gradient_quantizer: quantizer of the gradient that arrives at the output, such as `DoReFaGradients(6)`, or None.
+        gradient_quantizer: quantizer of the gradient that arrives at the output, or None.
         pad_values: what `padding="same"` pads the quantized inputs with: 0, 1 or -1. Zero is not a value of a binary input.
         **kwargs: as in `keras.layers.DepthwiseConv2D`; `depthwise_constraint` may also be `"weight_clip"`.
 
@@ -41,12 +41,3 @@ class QuantDepthwiseConv2D(QuantizedConvolution, keras.layers.DepthwiseConv2D):
             pad_values: int = 0,
             **kwargs: Any,
         ) -> None: ...
-
-    channel_axis = (-2, -1)
-    kernel_name = "depthwise_kernel" if is_legacy else "kernel"
-    constraint_argument = "depthwise_constraint"
-
-    def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
-        """The convolution of each channel with its own filters."""
-        inputs, padding = self.padded(inputs)
-        return ops.depthwise_conv(inputs, kernel, self.strides, padding, self.data_format, self.dilation_rate)

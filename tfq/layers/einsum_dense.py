@@ -1,0 +1,54 @@
+"""Dense layer over any axes, by an einsum equation, with quantized operands."""
+
+from typing import TYPE_CHECKING, Any
+
+from tfq.backend.keras import Tensor, keras, ops
+from tfq.layers.base import QuantizedLayer
+from tfq.quantizers.base import QuantizerLike, register
+
+
+@register
+class QuantEinsumDense(QuantizedLayer, keras.layers.EinsumDense):
+    """`keras.layers.EinsumDense` whose input, kernel and output gradient pass through quantizers.
+
+        y = einsum(equation, input_quantizer(x), kernel_quantizer(W)) + b
+
+    The axes of the kernel that the equation keeps in the output count its filters: in `"abc,cde->abde"` they are d and e, and a
+    quantizer with one scale a filter has one for each (d, e). Without quantizers the layer is Keras' own, bit for bit. Input and
+    output shapes are those of `keras.layers.EinsumDense`.
+
+    Args:
+        *args: as in `keras.layers.EinsumDense`.
+        input_quantizer: quantizer of the inputs, or None.
+        kernel_quantizer: quantizer of the kernel, or None.
+        gradient_quantizer: quantizer of the gradient that arrives at the output, or None.
+        **kwargs: as in `keras.layers.EinsumDense`; `kernel_constraint` may also be `"weight_clip"`.
+
+    Raises:
+        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs.
+    """
+
+    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
+
+        def __init__(
+            self,
+            *args: Any,
+            input_quantizer: QuantizerLike = None,
+            kernel_quantizer: QuantizerLike = None,
+            gradient_quantizer: QuantizerLike = None,
+            **kwargs: Any,
+        ) -> None: ...
+
+    @property
+    def channel_axis(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The axes of the kernel that the equation keeps, from behind."""
+        operands, kept = self.equation.split("->")
+        of_kernel = operands.split(",")[1]
+        return tuple(axis - len(of_kernel) for axis, letter in enumerate(of_kernel) if letter in kept)
+
+    def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
+        """The sum of products."""
+        return ops.einsum(self.equation, inputs, kernel)
+
+    def _with_bias(self, outputs):
+        return outputs if self.bias is None else ops.add(outputs, self.bias)  # its shape is made to fit

@@ -1,0 +1,45 @@
+"""One-dimensional separable convolution with quantized operands."""
+
+from typing import TYPE_CHECKING, Any
+
+from tfq.backend.keras import keras
+from tfq.layers.separable_convolution import QuantizedSeparableConvolution
+from tfq.quantizers.base import QuantizerLike, register
+
+
+@register
+class QuantSeparableConv1D(QuantizedSeparableConvolution, keras.layers.SeparableConv1D):
+    """`keras.layers.SeparableConv1D` whose input, kernels and output gradient pass through quantizers.
+
+        y = conv(depthwise_conv(input_quantizer(x), depthwise_quantizer(W)), pointwise_quantizer(V)) + b
+
+    What the depthwise convolution gives is not quantized. A depthwise filter is one (length) of its kernel (length, in,
+    depth_multiplier); the pointwise kernel has `filters` of them. Without quantizers the layer is Keras' own, bit for bit. Input
+    and output shapes are those of `keras.layers.SeparableConv1D`.
+
+    Args:
+        *args: as in `keras.layers.SeparableConv1D`.
+        input_quantizer: quantizer of the inputs, or None.
+        depthwise_quantizer: quantizer of the depthwise kernel, or None.
+        pointwise_quantizer: quantizer of the pointwise kernel, or None.
+        gradient_quantizer: quantizer of the gradient that arrives at the output, or None.
+        pad_values: what `padding="same"` pads the quantized inputs with: 0, 1 or -1. Zero is not a value of a binary input.
+        **kwargs: as in `keras.layers.SeparableConv1D`; `depthwise_constraint` and `pointwise_constraint` may also be `"weight_clip"`.
+
+    Raises:
+        ValueError: `pad_values` is not 0, 1 or -1, or does not fit `padding`; a quantizer of another operand, such as
+            `XnorWeights()` for the inputs.
+    """
+
+    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
+
+        def __init__(
+            self,
+            *args: Any,
+            input_quantizer: QuantizerLike = None,
+            depthwise_quantizer: QuantizerLike = None,
+            pointwise_quantizer: QuantizerLike = None,
+            gradient_quantizer: QuantizerLike = None,
+            pad_values: int = 0,
+            **kwargs: Any,
+        ) -> None: ...
