@@ -8,6 +8,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 import numpy as np
 
 from tfq.backend.keras import Tensor, add_custom_objects, is_legacy, keras
+from tfq.quantizers import half
 from tfq.quantizers.grids import Codes, Grid, encode
 
 FULL_PRECISION = 32
@@ -151,6 +152,11 @@ class Quantizer(Configured):
     def grid(self, **state: Tensor) -> Grid | None:
         """The values that it ends on, of a kernel but for a scale; None where it is off, or that is not known."""
         return None
+
+    def fits(self, dtype: str) -> bool:
+        """Whether its values are still apart when they are cast to `dtype`; True where its grid is not known before training."""
+        keeps_something = type(self).build not in (Quantizer.build, KernelQuantizer.build)
+        return keeps_something or half.fits(self.grid(), dtype)
 
 
 # What the layers of tfq take for a quantizer; see `tfq.quantizers.get`.
