@@ -4,12 +4,11 @@ import contextlib
 import functools
 from typing import Any
 
-from tfq import constraints, quantizers
-from tfq.backend.gradients import read
+from tfq import constraints, quantizers, walk
 from tfq.backend.inputs import Float32Inputs
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
-from tfq.layers.gradient import QuantGradient
 from tfq.layers import low_rank
+from tfq.layers.gradient import QuantGradient
 from tfq.layers.keras_quantization import RefusesKerasQuantization
 from tfq.layers.kernel import Kernel, KernelPlace, QuantizedKernel
 from tfq.layers.parameters import uses
@@ -337,6 +336,10 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
         )
 
 
+# What kernels are called where a layer of Keras or larq has one, and their quantizers.
+_PLACES = {"kernel": "kernel_quantizer", "depthwise_kernel": "depthwise_quantizer", "pointwise_kernel": "pointwise_quantizer"}
+
+
 def _is_symbolic(outputs):
     """Whether a call in Keras 3 gave shapes alone; tf_keras has run `call` for them too."""
     return not is_legacy and any(isinstance(output, keras.KerasTensor) for output in keras.tree.flatten(outputs))
@@ -352,11 +355,23 @@ def latent_kernel(layer: keras.layers.Layer) -> Any:
 
 
 def kernels_of(layer: keras.layers.Layer) -> tuple[Kernel, ...]:
-    """The kernels of any built layer, Keras' own and larq's too: as they are trained, and as the forward pass uses them."""
+    """The kernels of any layer, Keras' own and larq's too, as they are trained, and as the forward pass uses them.
+
+    A layer that is not built has those that it has a quantizer for.
+    """
     if isinstance(layer, QuantizedLayer):
         return layer.kernels
-    places = {"kernel": "kernel_quantizer", "depthwise_kernel": "depthwise_quantizer", "pointwise_kernel": "pointwise_quantizer"}
-    return tuple(Kernel(layer, *place) for place in places.items() if getattr(layer, place[0], None) is not None)
+    kernels = (Kernel(layer, weight, quantizer) for weight, quantizer in _PLACES.items())
+    return tuple(kernel for kernel in kernels if kernel.is_built or kernel.quantizer is not None)
+
+
+def kernels_in(model: keras.Model) -> dict[str, Kernel]:
+    """The kernels of all layers in a model, by the path of the layer in `tfq.walk`; `path/weight` where it has several."""
+    found = {}
+    for path, layer in walk.layers(model):
+        kernels = kernels_of(layer)
+        found.update({path if len(kernels) == 1 else f"{path}/{kernel.name}": kernel for kernel in kernels})
+    return found
 
 
 def quantized_kernel(layer: keras.layers.Layer) -> Tensor:
