@@ -19,10 +19,10 @@ if is_legacy:
     from tfq.interop.tfmot import TfqQuantizeConfig, TfqQuantizer, TfqQuantizeScheme
 
 PAIRS = [
-    (keras.layers.Conv2D, layers.QuantConv2D, (4, 3)),
-    (keras.layers.DepthwiseConv2D, layers.QuantDepthwiseConv2D, (3,)),
-    (keras.layers.Conv2DTranspose, layers.QuantConv2DTranspose, (4, 2)),
-    (keras.layers.SeparableConv2D, layers.QuantSeparableConv2D, (4, 3)),
+    (keras.layers.Conv2D, layers.QuantConv2D, (4, 3), LSQWeights(3)),
+    (keras.layers.DepthwiseConv2D, layers.QuantDepthwiseConv2D, (3,), XnorWeights()),
+    (keras.layers.Conv2DTranspose, layers.QuantConv2DTranspose, (4, 2), XnorWeights()),
+    (keras.layers.SeparableConv2D, layers.QuantSeparableConv2D, (4, 3), LSQWeights(3)),
 ]
 
 
@@ -59,8 +59,7 @@ def stepped(model):
 
 
 @pytest.mark.legacy_only
-@pytest.mark.parametrize(("stock", "ours", "args"), PAIRS, ids=lambda x: getattr(x, "__name__", ""))
-@pytest.mark.parametrize("quantizer", [XnorWeights(), LSQWeights(3)], ids=lambda quantizer: type(quantizer).__name__)
+@pytest.mark.parametrize(("stock", "ours", "args", "quantizer"), PAIRS, ids=lambda x: getattr(x, "__name__", ""))
 def test_a_step_is_that_of_our_own_layer(stock, ours, args, quantizer):
     kernels = {place.quantizer: quantizer for place in ours.kernel_places()}
 
