@@ -1,7 +1,7 @@
 # make demo: all set-up, then train the embedded default.   make test: all set-up, then the tests.
 # Assumes make and Python 3.11 to 3.13 with venv; everything else goes into .venv and .venv-jax, in locked versions.
 
-.PHONY: demo setup setup-jax test test-all test-313 lint docs notebooks format lock wheel clean
+.PHONY: demo setup setup-jax setup-torch test test-all test-313 test-torch test-nightly lint docs notebooks format lock wheel clean
 .DELETE_ON_ERROR:
 
 # The first of these that really is Python 3.11 to 3.13 with venv; `make PYTHON=...` names another. 3.13 comes after the two that
@@ -17,23 +17,38 @@ VENV = .venv/bin/python
 VENV_JAX = .venv-jax/bin/python
 EXTRAS = --extra tensorflow --extra larq --extra tfmot --extra export --extra runtime --extra train --extra test --extra dev
 EXTRAS_JAX = --extra jax --extra runtime --extra train --extra test
+EXTRAS_TORCH = --extra runtime --extra train --extra test
+
+# PyTorch for processors alone. That of PyPI brings CUDA on Linux; PyTorch's own index has it without. Options of pip that name another
+# place: make TORCH_FROM="--find-links FOLDER" setup-torch
+TORCH = 2.13.0
+TORCH_FROM = --extra-index-url https://download.pytorch.org/whl/cpu
+# What it imports. The lock has these, and not torch itself: its files differ from index to index.
+TORCH_NEEDS = filelock fsspec jinja2 networkx setuptools sympy typing-extensions
 
 demo: setup
 	$(VENV) train.py --flagfile=configs/demo.cfg
 
 setup: .venv/.complete
 setup-jax: .venv-jax/.complete
+setup-torch: .venv-torch/.complete
 
 # `.complete` comes last: a set-up that was interrupted is done again from the start.
 .venv/.complete: locks/tensorflow.txt pyproject.toml
 .venv-jax/.complete: locks/jax.txt pyproject.toml
 .venv-313/.complete: locks/tensorflow.txt pyproject.toml
 .venv-jax-313/.complete: locks/jax.txt pyproject.toml
+.venv-torch/.complete: locks/torch.txt pyproject.toml Makefile
+.venv-nightly/.complete: locks/tensorflow.txt pyproject.toml
+.venv-jax-nightly/.complete: locks/jax.txt pyproject.toml
 .venv-313/.complete .venv-jax-313/.complete: PYTHON = python3.13
-.venv/.complete .venv-jax/.complete .venv-313/.complete .venv-jax-313/.complete:
+.venv-torch/.complete: BESIDE = $(TORCH_FROM) torch==$(TORCH)
+ENVIRONMENTS = $(addsuffix /.complete,.venv .venv-jax .venv-313 .venv-jax-313 .venv-torch .venv-nightly .venv-jax-nightly)
+$(ENVIRONMENTS):
 	$(REQUIRE_PYTHON)
 	"$(PYTHON)" -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(if $(BESIDE),$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(BESIDE))
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -44,12 +59,26 @@ test: setup setup-jax
 	$(MAKE) --no-print-directory suites $(FAST)
 
 # Everything, also what takes minutes: each config on both networks, kills at any moment, the real data.
-test-all: setup setup-jax
+test-all: setup setup-jax setup-torch
 	$(MAKE) --no-print-directory suites SELECT='slow or not slow'
+	$(MAKE) --no-print-directory test-torch
 
 # The fast ones on Python 3.13, for which there are neither larq nor tfmot nor larq-compute-engine; what needs them is skipped.
 test-313: .venv-313/.complete .venv-jax-313/.complete
 	$(MAKE) --no-print-directory suites $(FAST) VENV=.venv-313/bin/python VENV_JAX=.venv-jax-313/bin/python
+
+# The fast ones on the Keras of last night, in environments of their own. `make --ignore-errors test-nightly` runs on where a suite fails.
+test-nightly: .venv-nightly/.complete .venv-jax-nightly/.complete
+	@for environment in $(^D); do \
+		$$environment/bin/python -m pip uninstall --quiet --yes keras && \
+		$$environment/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --pre keras-nightly || exit 1; \
+	done
+	$(MAKE) --no-print-directory suites $(FAST) VENV=.venv-nightly/bin/python VENV_JAX=.venv-jax-nightly/bin/python
+
+# Quantizers, layers and training on PyTorch: what computes. The rest does not ask for the backend.
+test-torch: SELECT = not slow
+test-torch: setup-torch
+	@echo "== Keras 3 on PyTorch" && KERAS_BACKEND=torch .venv-torch/bin/python $(PYTEST) $(ON_TORCH)
 
 # Test processes at once. Each starts with a half of the tests, so that what a module shares is made once, and helps the other at the end.
 WORKERS = 2
@@ -59,6 +88,7 @@ PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 WITHOUT_KERAS = tests/cli tests/graph tests/runtime
 FILES = tests/convert tests/export
 PROGRAMS = tests/lab tests/training
+ON_TORCH = $(addprefix tests/,backend contracts interop layers quantizers training/test_flip_ratio.py training/test_weights.py)
 REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS) $(FILES) $(PROGRAMS))
 
 .PHONY: suites
@@ -99,10 +129,11 @@ LOCK = -m uv pip compile --quiet pyproject.toml --universal --python-version 3.1
 lock: setup
 	$(VENV) $(LOCK) $(EXTRAS) -o locks/tensorflow.txt
 	$(VENV) $(LOCK) $(EXTRAS_JAX) -o locks/jax.txt
+	printf '%s\n' $(TORCH_NEEDS) | $(VENV) $(LOCK) - $(EXTRAS_TORCH) -o locks/torch.txt
 
 # Two from one tree, with no file in both: tfq-runtime, which installs no Keras, and tfq, which requires it.
 wheel: setup
 	$(VENV) tools/wheels.py
 
 clean:
-	rm -rf .venv .venv-jax .venv-313 .venv-jax-313 build dist site *.egg-info
+	rm -rf $(ENVIRONMENTS:/.complete=) build dist site *.egg-info

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tfq.backend.keras import keras, sublayers, weight_name
+from tfq.backend.keras import keras, own_attributes, sublayers, weight_name
 
 # Where Keras itself keeps layers, or what it can make them of again; those of a class are in its other attributes.
 _OF_KERAS = ("_self_", "_auto_config", "_layers", "_tracke", "_inbound", "_outbound")
@@ -79,7 +79,7 @@ def _named(parent):
     children = sublayers(parent)
     by_name = isinstance(parent, keras.Sequential) or hasattr(parent, "_nodes_by_depth")
     attributes = {}
-    for name, value in {} if by_name else vars(parent).items():
+    for name, value in {} if by_name else own_attributes(parent).items():
         if not name.startswith(_OF_KERAS):
             for path, layer in _held(name.strip("_"), value):
                 attributes.setdefault(id(layer), path)

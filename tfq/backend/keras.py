@@ -31,6 +31,7 @@ __all__ = [
     "keras_3",
     "load_model",
     "ops",
+    "own_attributes",
     "sublayers",
     "weight_name",
 ]
@@ -95,6 +96,12 @@ def weight_name(variable: Any) -> str:
 def sublayers(layer: Any) -> list:
     """The layers that a layer or model holds directly, in any attribute; `tfq.walk` goes through all of them."""
     return list(layer._flatten_layers(include_self=False, recursive=False))  # neither Keras has a public name for it
+
+
+def own_attributes(layer: Any) -> dict[str, Any]:
+    """The attributes of a layer by their names; PyTorch keeps those that are layers apart."""
+    attributes = vars(layer)
+    return {**attributes, **attributes["_modules"], "_modules": None} if backend == "torch" else attributes
 
 
 _own_objects: dict[str, Any] = {}

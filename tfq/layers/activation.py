@@ -3,14 +3,15 @@
 from typing import Any
 
 from tfq import quantizers
-from tfq.backend.gradients import promote
+from tfq.backend.inputs import Float32Inputs
 from tfq.backend.keras import Shape, Tensor, keras, ops
 from tfq.layers.state import QuantizerState, arguments, state_of
+from tfq.quantizers import half
 from tfq.quantizers.base import QuantizerLike, register
 
 
 @register
-class QuantActivation(keras.layers.Layer):
+class QuantActivation(Float32Inputs, keras.layers.Layer):
     """Applies a quantizer to its inputs; the shape stays.
 
     Args:
@@ -18,7 +19,7 @@ class QuantActivation(keras.layers.Layer):
         **kwargs: as in `keras.layers.Layer`.
 
     Raises:
-        ValueError: it is a quantizer of kernels or gradients.
+        ValueError: it is a quantizer of kernels or gradients; or its values are not apart in the type that the layer computes in.
     """
 
     def __init__(self, input_quantizer: QuantizerLike, **kwargs: Any) -> None:
@@ -29,6 +30,7 @@ class QuantActivation(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Add what the quantizer keeps."""
+        half.check_fits(self.input_quantizer, self.compute_dtype, self.name, "input_quantizer")
         self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
         super().build(input_shape)
 
@@ -36,10 +38,10 @@ class QuantActivation(keras.layers.Layer):
         """Quantize `inputs`."""
         if self.input_quantizer is None:
             return inputs
-        inputs = promote(inputs, self.compute_dtype)
+        inputs = self.operand(inputs)
         if training and self._input_state is not None:
             self._input_state.observe(inputs)
-        return ops.cast(self.input_quantizer(inputs, **self.input_arguments), inputs.dtype)
+        return ops.cast(self.input_quantizer(inputs, **self.input_arguments), self.operand_dtype(inputs))
 
     @property
     def input_arguments(self) -> dict[str, Any]:

@@ -1,23 +1,42 @@
 """The contract of the quantized layers: what an operation on quantized operands states, and what is then done for it."""
 
 import contextlib
+import functools
 from collections.abc import Iterable
 from typing import Any
 
 from tfq import activations, constraints, quantizers, walk
-from tfq.backend.gradients import promote, read
+from tfq.backend.inputs import Float32Inputs
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
-from tfq.layers import built
+from tfq.layers import built, low_rank
 from tfq.layers.gradient import QuantGradient
+from tfq.layers.keras_quantization import RefusesKerasQuantization
 from tfq.layers.kernel import Kernel, KernelPlace, QuantizedKernel
 from tfq.layers.kernel_precision import mark, warn_of_starved_weights
 from tfq.layers.parameters import uses
 from tfq.layers.signature import ConstructorSignature
 from tfq.layers.state import QuantizerState, arguments, state_of
+from tfq.quantizers import half
 from tfq.quantizers.base import QuantizerLike
 
 
-class QuantizedLayer(LayerMixin):
+def _watched(call):
+    """A `call` that sees to it that the kernel is quantized, also where it is not Keras' `__call__` that calls it."""
+
+    @functools.wraps(call)
+    def watched(self, *args, **kwargs):
+        if self._calls_running or not self._unseen_kernels():
+            return call(self, *args, **kwargs)
+        self._check_operation()
+        with self._watching():
+            outputs = call(self, *args, **kwargs)
+        self._check_kernels_have_passed()
+        return outputs
+
+    return watched
+
+
+class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
     """Mixin, in front of a Keras layer, that quantizes its input, kernel and output gradient.
 
         y = activation(quantized_op(input_quantizer(x), kernel_quantizer(W)) + b)
@@ -52,7 +71,8 @@ class QuantizedLayer(LayerMixin):
 
     Raises:
         TypeError: the class has no `quantized_op`.
-        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs; one of a kernel of integers.
+        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs; one of a kernel of integers; a policy by
+            which Keras quantizes; when it is built: a quantizer whose values are not apart in the type that the layer computes in.
         RuntimeError: in the first call: the kernel did not pass through its quantizer.
     """
 
@@ -75,13 +95,15 @@ class QuantizedLayer(LayerMixin):
         places = self.kernel_places()
         given = {place: kwargs.pop(place.quantizer, None) for place in places}
         # Set before Keras' constructor runs, which may already add weights.
-        self._uncast_weights = frozenset(place.weight for place in places if given[place] is not None)
+        quantized = {place.weight for place in places if given[place] is not None}
+        self._uncast_weights = quantized.union(low_rank.FACTORS) if quantized else quantized
         for place in places:
             if place.constraint in kwargs:
                 kwargs[place.constraint] = constraints.get(kwargs[place.constraint])
         if "activation" in kwargs:
             kwargs["activation"] = activations.get(kwargs["activation"])
         super().__init__(*args, **kwargs)
+        self.check_policy()
         if self._is_of_contract() and type(self).quantized_op is QuantizedLayer.quantized_op:
             raise TypeError(f"layer {self.name!r}: {type(self).__name__} has no quantized_op(inputs, kernel)")
         if self._uncast_weights and "float" not in str(self.dtype):
@@ -97,7 +119,14 @@ class QuantizedLayer(LayerMixin):
         self._input_state: QuantizerState | None = None
         if self.gradient_quantizer is not None and not getattr(self.gradient_quantizer, "is_off", False):
             # It must not cast to a policy of its own, the global one, what this layer gives.
-            self._quantize_gradient = QuantGradient(self.gradient_quantizer, name=f"{self.name}_gradient", autocast=False)
+            self._quantize_gradient = QuantGradient(
+                self.gradient_quantizer, name=f"{self.name}_gradient", dtype=self.dtype_policy, autocast=False
+            )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "call" in vars(cls):  # which Keras' `TimeDistributed` calls itself
+            cls.call = _watched(cls.call)  # type: ignore[method-assign]
 
     def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The operation of this layer, without bias and activation.
@@ -171,15 +200,18 @@ class QuantizedLayer(LayerMixin):
 
     def build(self, input_shape: Shape) -> None:
         """Add the weights of the Keras layer, what its quantizers keep, and the key of the gradient noise."""
-        super().build(input_shape)
-        for kernel in self.kernels:
-            mark(kernel.latent, kernel.quantizer)
-            name = f"{self.name}_{kernel.place.operand}"
-            setattr(self, kernel.place.state, state_of(kernel.quantizer, name, kernel.latent.shape, kernel.channel_axis))
-        self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
-        if self._quantize_gradient is not None:
-            self._quantize_gradient.build(self.compute_output_shape(input_shape))
-        self._flip_counters = built.begin(self, self._kernel_metrics)
+        self.check_policy()
+        self._check_levels()
+        with low_rank.enabled_last(self):
+            super().build(input_shape)
+            for kernel in self.kernels:
+                mark(kernel.latent, kernel.quantizer)
+                name = f"{self.name}_{kernel.place.operand}"
+                setattr(self, kernel.place.state, state_of(kernel.quantizer, name, kernel.latent.shape, kernel.channel_axis))
+            self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
+            if self._quantize_gradient is not None:
+                self._quantize_gradient.build(self.compute_output_shape(input_shape))
+            self._flip_counters = built.begin(self, self._kernel_metrics)
 
     def load_own_variables(self, store: Any) -> None:
         """As in Keras; where a file of weights alone has none for this layer, say how those of Keras' own layer come in.
@@ -196,12 +228,9 @@ class QuantizedLayer(LayerMixin):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; the first call sees to it that the kernel is quantized."""
-        unseen = self._unseen_kernels()
-        if not unseen:
+        if not self._unseen_kernels():
             return super().__call__(*args, **kwargs)
-        for position, kernel in enumerate(self.kernels, start=2):  # behind self and inputs
-            if kernel.name in unseen and not uses(type(self).quantized_op, position):
-                raise self._kernel_is_latent(kernel.name)
+        self._check_operation()
         with self._watching():
             outputs = super().__call__(*args, **kwargs)
         if not _is_symbolic(outputs):
@@ -216,9 +245,10 @@ class QuantizedLayer(LayerMixin):
             self._check_kernels_have_passed()
         return super().compute_output_spec(*args, **kwargs)
 
+    @_watched
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """The operation on quantized operands, bias and activation; in training the output gradient is quantized too."""
-        inputs = promote(inputs, self.compute_dtype)  # Keras leaves integers as they are
+        inputs = self.operand(inputs)
         outputs = super().call(inputs) if self._is_stock() else self._on_quantized_operands(inputs, training)
         return outputs if self._quantize_gradient is None else self._quantize_gradient(outputs, training=training)
 
@@ -244,12 +274,11 @@ class QuantizedLayer(LayerMixin):
     def _on_quantized_operands(self, inputs, training):
         if training:
             self._observe(inputs)
-        quantized = inputs
+        quantized, dtype = inputs, self.operand_dtype(inputs)
         if self.input_quantizer is not None:
-            quantized = ops.cast(self.input_quantizer(inputs, **self.input_arguments), inputs.dtype)
-        kernels = [
-            kernel.quantized if kernel.quantizer is None else ops.cast(kernel.quantized, inputs.dtype) for kernel in self.kernels
-        ]
+            quantized = self.input_quantizer(inputs, **self.input_arguments)
+        inputs, quantized = ops.cast(inputs, dtype), ops.cast(quantized, dtype)
+        kernels = [kernel.quantized if kernel.quantizer is None else ops.cast(kernel.quantized, dtype) for kernel in self.kernels]
         outputs = self._with_bias(self.scale_outputs(self.quantized_op(quantized, *kernels), inputs))
         activation = getattr(self, "activation", None)
         return outputs if activation is None else activation(outputs)
@@ -274,6 +303,12 @@ class QuantizedLayer(LayerMixin):
             return outputs + ops.reshape(bias, (1, -1, *ones))
         return ops.add(outputs, ops.reshape(bias, (1, *ones, -1)))
 
+    def _check_levels(self):
+        half.check_fits(self.input_quantizer, self.compute_dtype, self.name, "input_quantizer")
+        half.check_fits(self.gradient_quantizer, self.compute_dtype, self.name, "gradient_quantizer")
+        for kernel in self.kernels:
+            half.check_fits(kernel.quantizer, self.compute_dtype, self.name, kernel.place.quantizer)
+
     @contextlib.contextmanager
     def _watching(self):
         # Counted, and never reset to "not passed": replicas of a distribution strategy take turns within a call.
@@ -295,6 +330,13 @@ class QuantizedLayer(LayerMixin):
         return [
             kernel.name for kernel in self.kernels if kernel.quantizer is not None and kernel.name not in self._kernels_passed
         ]
+
+    def _check_operation(self):
+        """Raise RuntimeError where the code of `quantized_op` does not read a kernel that no call has quantized yet."""
+        unseen = self._unseen_kernels()
+        for position, kernel in enumerate(self.kernels, start=2):  # behind self and inputs
+            if kernel.name in unseen and not uses(type(self).quantized_op, position):
+                raise self._kernel_is_latent(kernel.name)
 
     def _check_kernels_have_passed(self):
         for name in self._unseen_kernels():

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from tfq.backend.gradients import read
 from tfq.backend.keras import Tensor, keras
+from tfq.layers import low_rank
 from tfq.layers.state import QuantizerState, arguments
 from tfq.quantizers.base import KernelQuantizer, Quantizer
 from tfq.quantizers.grids import Codes, encode
@@ -58,8 +59,8 @@ class Kernel:
 
     @property
     def latent(self) -> Any:
-        """The weight that is trained and saved."""
-        return getattr(self.layer, self.name)
+        """The weight that is trained and saved; with Keras' LoRA the sum that stands in its place."""
+        return low_rank.latent(self.layer, self.name)
 
     @property
     def quantizer(self) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from tfq import sums
 from tfq.backend.gradients import custom_gradient, promote, read
 from tfq.backend.keras import Tensor, ops
-from tfq.quantizers import grids
+from tfq.quantizers import grids, half
 from tfq.quantizers.base import InputQuantizer, KernelQuantizer, register
 from tfq.quantizers.dorefa import KBits
 
@@ -35,6 +35,10 @@ class _Learned(KBits):
         """Start the step from what comes first: 2 mean |x| / sqrt(Q_p)."""
         started = ops.cond(step_start > 0, lambda: read(step_start), lambda: self._first(x))
         step_start.assign(ops.stop_gradient(started))
+
+    def fits(self, dtype: str) -> bool:
+        """Whether the multiples of any step are still apart when they are cast to `dtype`."""
+        return self.is_off or half.fits(grids.Integers(*self._limits()), dtype)
 
     def _first(self, x: Tensor) -> Tensor:
         x = promote(x, "float32")
