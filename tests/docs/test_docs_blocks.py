@@ -24,6 +24,7 @@ MARKS = {
     # JAX compiles for ten seconds what test_from_outside.py runs there too.
     "extending.md": [pytest.mark.tensorflow_only],
     "gallery": [pytest.mark.tensorflow_only, pytest.mark.keras3_only],  # networks that are trained, once is enough
+    "mobilenet.md": [pytest.mark.slow],
 }
 PARAMETERS = [pytest.param(page, marks=[mark for part in page.parts for mark in MARKS.get(part, [])]) for page in PAGES]
 
