@@ -26,6 +26,7 @@ MARKS = {
     "gallery": [pytest.mark.tensorflow_only, pytest.mark.keras3_only],  # networks that are trained, once is enough
     # And half a minute to build MobileNetV2, whose conversion the slow tests try there.
     "convert.md": [pytest.mark.tensorflow_only],
+    "mobilenet.md": [pytest.mark.slow],
 }
 PARAMETERS = [pytest.param(page, marks=[mark for part in page.parts for mark in MARKS.get(part, [])]) for page in PAGES]
 
