@@ -167,9 +167,10 @@ INVARIANT = (IRNetWeights, ReCUWeights, EWGSWeights, TTQWeights)
 
 
 @each(KERNELS)
-def test_a_kernel_of_another_scale(quantizer, factor=8.0):
+def test_a_kernel_of_another_scale(quantizer):
     w = np.random.default_rng(2).normal(size=(3, 3, 4, 5)).astype("float32")
-    values, scaled = quantized(quantizer, w), quantized(quantizer, np.float32(factor) * w)
+    factor = np.float32(8)
+    values, scaled = quantized(quantizer, w), quantized(quantizer, factor * w)
     is_equivariant = isinstance(quantizer, EQUIVARIANT) or quantizer == DoReFaWeights(1)
     if is_equivariant and not getattr(quantizer, "clip", False):
         np.testing.assert_allclose(scaled, factor * values, rtol=1e-6)
