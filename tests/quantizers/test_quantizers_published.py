@@ -15,6 +15,7 @@ from tfq.quantizers import (
     BitNetInputs,
     BitNetWeights,
     ClippedGradient,
+    DoReFaWeights,
     EWGSInputs,
     EWGSWeights,
     IRNetInputs,
@@ -124,6 +125,22 @@ def test_their_kernels_are_packed_by_their_codes_and_come_back(packed):
     }
     again = to_keras(graph)
     verify.compare("graph", packed, lambda x: again.predict(x, verbose=0), IMAGES)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow_only
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+@pytest.mark.parametrize("inputs", [EWGSInputs(8), PACTInputs(8, alpha=3.0)], ids=repr)
+def test_tflite_takes_levels_of_8_bits_over(inputs, tmp_path):
+    """Without that it measures ranges of its own: half of the logits of EWGS were off then."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((6, 6, 3))
+    y = keras.layers.Conv2D(6, 3, padding="same", name="first")(x)
+    for name in ("one", "two"):
+        y = block(y, name, DoReFaWeights(4), inputs)
+    model = fitted(keras.Model(x, keras.layers.Dense(4)(keras.layers.Flatten()(y))))
+    (report,) = export_model(model, tmp_path, ["tflite_int8"], images=IMAGES)
+    assert report.agreement.median_difference < 0.05
 
 
 # --- what no graph holds

@@ -50,22 +50,23 @@ def byte_inputs(model: keras.Model) -> Iterator[None]:
     The converter to integers takes that grid over instead of measuring one.
     """
     places = [(layer, name) for _, layer in walk.layers(model) for name in ("input_quantizer", "activation")]
-    grids = [(layer, name, _byte_grid(layer, name)) for layer, name in places]
-    with walk.standing_in([(layer, name, _on(grid)) for layer, name, grid in grids if grid is not None]):
+    rules = [(layer, name, _byte_rule(layer, name)) for layer, name in places]
+    with walk.standing_in([(layer, name, _on(*rule)) for layer, name, rule in rules if rule is not None]):
         yield
 
 
-def _byte_grid(layer, name):
-    """The 256 levels from 0 on that a quantizer gives; None where it is another."""
+def _byte_rule(layer, name):
+    """The highest of 256 levels from 0 on that a quantizer gives, and what is in front of them; None where it is another."""
     quantizer = getattr(layer, name, None)
     state = getattr(layer, "input_arguments", {}) if name == "input_quantizer" else {}
     grid = quantizer.grid(**state) if isinstance(quantizer, Quantizer) else None
     is_byte = isinstance(grid, Levels) and (grid.bits, grid.low) == (_BYTE, 0) and grid.high > 0
-    return grid if is_byte and quantizer.affine(**state) is None else None  # type: ignore[union-attr]
+    return (grid.high, quantizer.affine(**state)) if is_byte else None  # type: ignore[union-attr]
 
 
-def _on(grid):
+def _on(highest, affine):
     def quantize(x, **_):
-        return require("tensorflow").quantization.fake_quant_with_min_max_args(x, min=0.0, max=grid.high, num_bits=_BYTE)
+        x = x if affine is None else affine[0] * x + affine[1]
+        return require("tensorflow").quantization.fake_quant_with_min_max_args(x, min=0.0, max=highest, num_bits=_BYTE)
 
     return quantize
