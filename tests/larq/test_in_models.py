@@ -198,7 +198,16 @@ def test_a_binary_kernel_without_a_constraint_is_warned_of(cls, size, options, a
 
 @pytest.mark.parametrize(
     "quantizer",
-    [None, "xnor_weights", "swish_sign", "ste_tern", quantizers.SteSign(None), LSQWeights(2), lq.quantizers.NoOp(1), lq.math.sign],
+    [
+        None,
+        "xnor_weights",
+        "swish_sign",
+        "ste_tern",
+        quantizers.SteSign(None),
+        LSQWeights(2),
+        lq.quantizers.NoOp(1),
+        lq.math.sign,
+    ],
     ids=str,
 )
 def test_other_kernels_are_not(quantizer):
@@ -264,6 +273,8 @@ def test_a_model_loads_in_a_process_that_imports_tfq_alone(tmp_path):
     layer = lq.layers.QuantDepthwiseConv2D(3, depthwise_quantizer=quantizer, depthwise_constraint="weight_clip")
     keras.Sequential([keras.Input((8, 8, 3)), layer]).save(tmp_path / "model.keras")
     name = "tf_keras" if is_legacy else "keras"
-    program = f"import {name}, tfq; print({name}.models.load_model({str(tmp_path / 'model.keras')!r}).layers[-1].depthwise_quantizer)"
+    program = (
+        f"import {name}, tfq; print({name}.models.load_model({str(tmp_path / 'model.keras')!r}).layers[-1].depthwise_quantizer)"
+    )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert "SteSign(clip_value=1.0, metrics=['flip_ratio'])" in found.stdout

@@ -22,7 +22,7 @@ class Quantizer(base.Quantizer):
         precision: bits of the output; None where it is not known.
     """
 
-    precision: int | None = None  # type: ignore[assignment]
+    precision: int | None = None
 
     @property
     def bits(self) -> int:  # type: ignore[override]
