@@ -18,7 +18,7 @@ class Case(NamedTuple):
         arguments: of its constructor.
         value: of x.
         gradient: of x and the upstream gradient.
-        boundaries: where the value or the gradient jumps; None where that depends on x.
+        boundaries: where the value or the gradient jumps.
     """
 
     name: str

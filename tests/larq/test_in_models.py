@@ -151,7 +151,7 @@ def test_a_kernel_that_is_computed(quantizer, tmp_path):
 
 def test_a_size_that_is_not_known():
     x = keras.Input((None,))
-    model = keras.Model(x, [q(x) for q in (lq.quantizers.MagnitudeAwareSign(), lq.quantizers.SteTern(0, True))])
+    model = keras.Model(x, [quantizer(x) for quantizer in (lq.quantizers.MagnitudeAwareSign(), lq.quantizers.SteTern(0, True))])
     scaled, states = model(tensor([[1, -2], [3, 0.1]]))
     np.testing.assert_allclose(array(scaled), [[2, -1.05], [2, 1.05]], rtol=1e-6)
     np.testing.assert_array_equal(array(states), [[0, -1], [1, 0]])
@@ -208,7 +208,6 @@ def test_a_binary_kernel_without_a_constraint_is_warned_of(cls, size, options, a
         lq.quantizers.NoOp(1),
         lq.math.sign,
     ],
-    ids=str,
 )
 def test_other_kernels_are_not(quantizer):
     with warnings.catch_warnings():

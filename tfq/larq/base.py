@@ -25,7 +25,7 @@ class Quantizer(base.Quantizer):
     precision: int | None = None
 
     @property
-    def bits(self) -> int:  # type: ignore[override]
+    def bits(self) -> int:
         """The precision; 32 where it is not known."""
         return FULL_PRECISION if self.precision is None else self.precision
 

@@ -22,7 +22,7 @@ class Clipped(Quantizer):
         return {"clip_value": self.clip_value}
 
 
-def _check(clip_value, owner):
+def _check(clip_value: float | None, owner: str) -> float | None:
     if clip_value is None:
         return None
     if isinstance(clip_value, bool) or not isinstance(clip_value, numbers.Real) or not clip_value > 0:
