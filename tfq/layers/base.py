@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 from tfq import constraints, quantizers, walk
-from tfq.backend.gradients import promote, read
+from tfq.backend.gradients import promote
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
 from tfq.layers.gradient import QuantGradient
 from tfq.layers.kernel import Kernel, KernelPlace, QuantizedKernel
@@ -333,10 +333,3 @@ def kernels_in(model: keras.Model) -> dict[str, Kernel]:
         kernels = kernels_of(layer)
         found.update({path if len(kernels) == 1 else f"{path}/{kernel.name}": kernel for kernel in kernels})
     return found
-
-
-def quantized_kernel(layer: keras.layers.Layer) -> Tensor:
-    """Likewise, as the forward pass uses it; of a built layer that has a `kernel_quantizer`."""
-    if isinstance(layer, QuantizedLayer):
-        return layer.quantized_kernel
-    return layer.kernel_quantizer(read(latent_kernel(layer)))  # larq's gradients refuse a variable
