@@ -628,6 +628,6 @@ def test_a_quantizer_of_gradients_in_the_place_of_the_kernel_is_said():
 
 
 def test_a_quantizer_of_inputs_serves_for_the_kernel_too():
-    layer = QuantDense(3, kernel_quantizer=XnorInputs())
+    layer = QuantDense(3, kernel_quantizer=XnorInputs(), kernel_constraint="weight_clip")
     layer.build((None, 4))
     assert set(np.unique(array(layer.quantized_kernel))) <= {-1, 1}

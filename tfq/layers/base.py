@@ -390,10 +390,3 @@ def kernels_in(model: keras.Model) -> dict[str, Kernel]:
         kernels = kernels_of(layer)
         found.update({path if len(kernels) == 1 else f"{path}/{kernel.name}": kernel for kernel in kernels})
     return found
-
-
-def quantized_kernel(layer: keras.layers.Layer) -> Tensor:
-    """Likewise, as the forward pass uses it; of a built layer that has a `kernel_quantizer`."""
-    if isinstance(layer, QuantizedLayer):
-        return layer.quantized_kernel
-    return layer.kernel_quantizer(read(latent_kernel(layer)))  # larq's gradients refuse a variable

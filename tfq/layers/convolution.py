@@ -28,7 +28,9 @@ class QuantizedConvolution(QuantizedLayer):
         if not number or pad_values not in (0, 1, -1):
             raise ValueError(f"{self.name}: pad_values must be 0, 1 or -1; got pad_values={pad_values!r}")
         if pad_values and self.padding not in ("same", "causal"):
-            raise ValueError(f"{self.name}: pad_values={pad_values} needs padding='same' or 'causal'; got padding={self.padding!r}")
+            raise ValueError(
+                f"{self.name}: pad_values={pad_values} needs padding='same' or 'causal'; got padding={self.padding!r}"
+            )
         self.pad_values = int(pad_values)
 
     def build(self, input_shape: Shape) -> None:
