@@ -83,6 +83,14 @@ def test_tfq_alone_loads_neither_keras_nor_any_other_package():
 
 @pytest.mark.keras3_only
 @pytest.mark.tensorflow_only
+def test_what_the_layers_stand_on_may_be_imported_first():
+    """It brings Keras, at which all classes are registered, in the middle of its own import."""
+    (loaded,) = packages_after("import tfq.ste, sys; assert 'tfq.layers' in sys.modules")
+    assert "keras" in loaded
+
+
+@pytest.mark.keras3_only
+@pytest.mark.tensorflow_only
 def test_dir_and_editors_see_what_tfq_has():
     import tfq
 

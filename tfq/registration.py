@@ -6,8 +6,8 @@ import importlib.util
 import sys
 
 _KERAS = ("keras", "tf_keras")
-# Where tfq itself imports Keras, its classes can be made once this package is complete, and no sooner.
-_OURS = "tfq.backend"
+# Where a module of tfq imports Keras, the classes can be made once that module is complete, and no sooner.
+_OURS = "tfq."
 # Their classes stand in saved models too, but they are above the layers, on which they are built.
 _ABOVE_LAYERS = ("tfq.larq.layers", "tfq.larq.quantizers")
 
@@ -33,10 +33,13 @@ def _register():
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Finds Keras as the other finders do, and registers when its import is complete."""
+    """Finds Keras and modules of tfq as the other finders do, and registers when the import that brought Keras is complete."""
+
+    def __init__(self) -> None:
+        self._running = 0  # imports within each other
 
     def find_spec(self, name, path=None, target=None):
-        if name not in (*_KERAS, _OURS) or self not in sys.meta_path:
+        if not (name in _KERAS or name.startswith(_OURS)) or self not in sys.meta_path:
             return None
         # The others are asked without this one. It stays for later: who asks may only want to know whether Keras is installed.
         place = sys.meta_path.index(self)
@@ -51,8 +54,12 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
 
     def _and_register(self, execute):
         def execute_and_register(module):
-            execute(module)
-            if module.__name__ != _OURS and _OURS in sys.modules:
+            self._running += 1
+            try:
+                execute(module)
+            finally:
+                self._running -= 1
+            if self._running or not any(name in sys.modules for name in _KERAS):
                 return
             if self in sys.meta_path:
                 sys.meta_path.remove(self)

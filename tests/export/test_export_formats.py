@@ -25,7 +25,18 @@ from tfq.export.formats import FORMATS
 from tfq.export.formats.lce import binary_convolutions
 from tfq.graph import file
 from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense
-from tfq.quantizers import DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
+from tfq.quantizers import (
+    ApproxSign,
+    DoReFaInputs,
+    DoReFaWeights,
+    IRNetInputs,
+    ReSTEInputs,
+    SteSign,
+    SwishSign,
+    TernaryWeights,
+    XnorInputs,
+    XnorWeights,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 tensorflow_only = pytest.mark.tensorflow_only
@@ -282,6 +293,13 @@ def one_convolution(**options):
     y = keras.layers.Conv2D(64, 1)(x)
     y = QuantConv2D(64, 3, name="inner", **{"input_quantizer": XnorInputs(), "kernel_quantizer": XnorWeights(), **options})(y)
     return keras.Model(x, BatchNormalization()(y))
+
+
+@needs_lce
+@pytest.mark.parametrize("quantizer", [ApproxSign(), SteSign(None), SwishSign(), IRNetInputs(), ReSTEInputs()], ids=repr)
+def test_lce_takes_every_sign_for_bits(quantizer, data, tmp_path):
+    (report,) = saved(one_convolution(input_quantizer=quantizer), tmp_path, ["lce"], data[0][:16, :8, :8])
+    assert binary_convolutions(report.path.read_bytes()) == 1
 
 
 def quantized_apart(quantizer):

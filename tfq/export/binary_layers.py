@@ -8,8 +8,8 @@ from tfq.convert.layers import Unsupported
 from tfq.export import low_bit
 from tfq.keras_graph import calls, inputs_of, layer_of, nodes, outputs_of
 from tfq.layers import QuantConv2D, QuantizedLayer
-from tfq.quantizers import XnorInputs
-from tfq.quantizers.base import FULL_PRECISION
+from tfq.quantizers.base import FULL_PRECISION, Quantizer
+from tfq.quantizers.grids import Sign
 
 # The converter's own: weights of a filter may differ by so much.
 _TOLERANCE = 0.005
@@ -83,15 +83,21 @@ def _is_quantized(layer):
     return layer.input_quantizer is not None or any(kernel.quantizer is not None for kernel in layer.kernels)
 
 
+def _is_plain_sign(layer):
+    """Whether its inputs are signs, of nothing but the inputs: a threshold of RSign stands in front of the sign."""
+    quantizer, state = layer.input_quantizer, layer.input_arguments
+    return isinstance(quantizer, Quantizer) and quantizer.grid(**state) == Sign() and quantizer.affine(**state) is None
+
+
 def _why_float(layer, input_bits):
     """Why the converter would leave a convolution in float, or make one that cannot be run; None if neither."""
     if not isinstance(layer, QuantConv2D):
         return f"it has no binary {type(layer).__name__}"
     if layer.input_quantizer is None and input_bits < FULL_PRECISION:
         return "its inputs are quantized by a layer of their own; give it input_quantizer=XnorInputs() instead"
-    if type(layer.input_quantizer) is not XnorInputs:
+    if not _is_plain_sign(layer):
         name = "not quantized" if layer.input_quantizer is None else f"quantized by {type(layer.input_quantizer).__name__}"
-        return f"its inputs are {name}, and only signs (XnorInputs) become bits"
+        return f"its inputs are {name}, and only signs of the inputs themselves, such as XnorInputs, become bits"
     if layer.pad_values == -1:
         return "pad_values=-1, and it pads bits with 0 or 1 alone"
     if layer.groups > 1:  # the converter takes some of them, and its interpreter refuses these
