@@ -69,6 +69,14 @@ def test_a_layer_keeps_the_contract(case):
     check_layer(lambda **options: case.cls(*case.arguments, **case.options, **options), case.shape)
 
 
+@pytest.mark.tensorflow_only
+@pytest.mark.keras3_only
+@pytest.mark.parametrize("name", ["QuantConv2D", "QuantSeparableConv2D"])
+def test_a_layer_with_the_channels_first_keeps_the_contract(name):
+    options = {"data_format": "channels_first"}
+    check_layer(lambda **more: getattr(layers, name)(2, 3, **options, **more), (4, 6, 7))
+
+
 @pytest.mark.slow
 @pytest.mark.jax_only
 @every_class
