@@ -62,7 +62,7 @@ def assign(source: keras.layers.Layer, values: Mapping[str, np.ndarray | Codes])
                 kernels.encoded(name, named[name], array)
     except ValueError:
         for name, (latent, quantizer) in before.items():
-            _put_back(named[name], quantizer)
+            named[name].set_quantizer(quantizer)
             named[name].latent.assign(latent)
         raise
     _forget_traces(source)
@@ -72,8 +72,8 @@ def assign(source: keras.layers.Layer, values: Mapping[str, np.ndarray | Codes])
 def stored(source: keras.layers.Layer) -> Iterator[None]:
     """As long as the context lasts, a layer or model holds its quantized kernels in the place of the latent ones.
 
-    `model.get_weights()` and `model.save_weights(path)` give them then. What is compiled or traced in the context must not be
-    used outside of it.
+    `model.get_weights()` and `model.save_weights(path)` give them then; the latter are known in the file, so that a model that
+    loads them takes them as they are. What is compiled or traced in the context must not be used outside of it.
 
     Args:
         source: built layer or model.
@@ -92,7 +92,7 @@ def stored(source: keras.layers.Layer) -> Iterator[None]:
         yield
     finally:
         for kernel, quantizer in zip(named.values(), quantizers, strict=True):
-            _put_back(kernel, quantizer)
+            kernel.set_quantizer(quantizer)
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
 
@@ -111,12 +111,8 @@ def _start(kernel: QuantizedKernel) -> None:
 
 def _store(kernel, values):
     if not isinstance(kernel.quantizer, Stored):
-        _put_back(kernel, Stored(kernel.quantizer))
+        kernel.set_quantizer(Stored(kernel.quantizer))
     kernel.latent.assign(values)
-
-
-def _put_back(kernel, quantizer):
-    setattr(kernel.layer, kernel.place.quantizer, quantizer)
 
 
 def _forget_traces(source):
