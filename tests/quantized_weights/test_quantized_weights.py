@@ -176,7 +176,6 @@ def test_a_subclassed_model_whose_steps_have_not_started(tmp_path):
     outputs = model.predict(IMAGES, verbose=0)
     save(model, tmp_path / "quantized.keras")
     again = keras.models.load_model(tmp_path / "quantized.keras")
-    print("DBG", [np.abs(u-v).max() for u,v in zip(arrays(model).values(),arrays(again).values())], [np.unique(np.abs(u)) for u in arrays(model).values()], np.abs(model.predict(IMAGES,verbose=0)-outputs).max(), [np.abs(u-v).max() for u,v in zip(model.get_weights(),again.get_weights())], [w.name for w in model.weights])
     np.testing.assert_array_equal(again.predict(IMAGES, verbose=0), outputs)
     assert list(arrays(again)) == ["first/kernel", "head/kernel"]
     assert isinstance(again.first.kernel_quantizer, Stored)

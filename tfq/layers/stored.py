@@ -23,10 +23,11 @@ def mark(kernels: Sequence[QuantizedKernel], store: Any) -> None:
 
 def follow(kernels: Sequence[QuantizedKernel], store: Any) -> Any:
     """Let the quantizers be those of what a file holds; returns it without the mark."""
-    flags = np.asarray(store[_MARK]) if _MARK in store.keys() else np.zeros(len(kernels))  # noqa: SIM118: not every store is a mapping
+    names = list(store.keys())
+    flags = np.asarray(store[_MARK]) if _MARK in names else np.zeros(len(kernels))
     for kernel, is_stored in zip(kernels, flags, strict=True):
         if is_stored and not isinstance(kernel.quantizer, Stored):
             kernel.set_quantizer(Stored(kernel.quantizer))
         elif not is_stored and isinstance(kernel.quantizer, Stored):
             kernel.set_quantizer(kernel.quantizer.quantizer)
-    return {name: store[name] for name in store.keys() if name != _MARK}  # noqa: SIM118
+    return {name: store[name] for name in names if name != _MARK}

@@ -10,7 +10,7 @@ from tfq.backend.compiled import compiled
 from tfq.backend.keras import keras, ops
 from tfq.layers.base import QuantizedLayer
 from tfq.layers.kernel import QuantizedKernel
-from tfq.quantizers import KernelQuantizer, Quantizer, Stored, grids
+from tfq.quantizers import KernelQuantizer, Quantizer, grids
 from tfq.quantizers.grids import Codes, Integers, Levels
 
 # Over the largest value. Levels are computed in float32 by the quantizer, and in float64 of codes; the step of LSQ, before a
@@ -69,8 +69,7 @@ def encoded(name: str, kernel: QuantizedKernel, found: np.ndarray) -> Codes:
     """
     grid = grid_of(kernel) or grids.Ternary()
     if isinstance(grid, Integers):  # the quantizer alone knows their step
-        latent = ops.convert_to_tensor(found) if isinstance(kernel.quantizer, Stored) else kernel.latent
-        codes = kernel.quantizer.encode(latent, **kernel.arguments)
+        codes = kernel.quantizer.encode(kernel.latent, **kernel.arguments)
     else:
         codes = grids.encode(ops.convert_to_tensor(found), grid, kernel.channel_axis)
     deviation = np.abs(codes.values() - found).max(initial=0)
