@@ -19,6 +19,7 @@ from tfq.quantizers.base import (
 from tfq.quantizers.dorefa import DoReFaGradients, DoReFaInputs, DoReFaWeights
 from tfq.quantizers.grids import filter_axes
 from tfq.quantizers.lsq import LSQInputs, LSQWeights
+from tfq.quantizers.stored import Stored
 from tfq.quantizers.ternary import TernaryWeights
 from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights
 from tfq.ste import straight_through
@@ -37,6 +38,7 @@ __all__ = [
     "LSQWeights",
     "PaperGradient",
     "Quantizer",
+    "Stored",
     "TernaryWeights",
     "XnorInputs",
     "XnorWeights",
