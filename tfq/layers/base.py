@@ -8,7 +8,7 @@ from typing import Any
 from tfq import activations, constraints, quantizers, walk
 from tfq.backend.inputs import Float32Inputs
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
-from tfq.layers import built, low_rank
+from tfq.layers import built, low_rank, stored
 from tfq.layers.gradient import QuantGradient
 from tfq.layers.keras_quantization import RefusesKerasQuantization
 from tfq.layers.kernel import Kernel, KernelPlace, QuantizedKernel
@@ -213,6 +213,11 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
                 self._quantize_gradient.build(self.compute_output_shape(input_shape))
             self._flip_counters = built.begin(self, self._kernel_metrics)
 
+    def save_own_variables(self, store: Any) -> None:
+        """As in Keras, and whether the kernels are stored as they were quantized."""
+        super().save_own_variables(store)
+        stored.mark(self.kernels, store)
+
     def load_own_variables(self, store: Any) -> None:
         """As in Keras; where a file of weights alone has none for this layer, say how those of Keras' own layer come in.
 
@@ -224,7 +229,7 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
                 f"there is no {type(self).__name__} {self.name!r} in this file, in which Keras knows a layer by its class; "
                 "weights of a float network come in by tfq.training.transfer.initialize(model, file)"
             )
-        super().load_own_variables(store)
+        super().load_own_variables(stored.follow(self.kernels, store))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; the first call sees to it that the kernel is quantized."""

@@ -106,6 +106,10 @@ class QuantizedKernel(Kernel):
         """Its axes that count the filters, from behind."""
         return getattr(self.layer, self.place.channel_axis)
 
+    def set_quantizer(self, quantizer: Any) -> None:
+        """Put another quantizer in the place of its own, which keeps the same variables."""
+        setattr(self.layer, self.place.quantizer, quantizer)
+
     @property
     def state(self) -> QuantizerState | None:
         """What its quantizer keeps, or None."""

@@ -33,6 +33,7 @@ from tfq.quantizers.reste import ReSTEInputs, ReSTEWeights
 from tfq.quantizers.ste_sign import SteSign
 from tfq.quantizers.ste_tern import SteTern
 from tfq.quantizers.swish_sign import SwishSign
+from tfq.quantizers.stored import Stored
 from tfq.quantizers.ternary import TernaryWeights
 from tfq.quantizers.ttq import TTQWeights
 from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights
@@ -71,6 +72,7 @@ __all__ = [
     "SteTern",
     "SwishSign",
     "TTQWeights",
+    "Stored",
     "TernaryWeights",
     "XnorInputs",
     "XnorWeights",

@@ -93,7 +93,7 @@ class Summary:
         return table.text(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """As values that JSON has: the totals, and those of each layer under `layers`; a pair of bits is a key such as `"1x32"`."""
+        """As values of JSON: the totals, and those of each layer under `layers`. A pair of bits is a key such as `"1x32"`."""
         return records.as_dict(self)
 
     def to_csv(self, path: PathLike | None = None) -> str:
