@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 from tfq import constraints, quantizers, walk
-from tfq.backend.gradients import promote, read
+from tfq.backend.gradients import promote
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
 from tfq.layers.gradient import QuantGradient
 from tfq.layers.kernel import Kernel, KernelPlace, QuantizedKernel
@@ -47,7 +47,7 @@ class QuantizedLayer(LayerMixin):
 
     Raises:
         TypeError: the class has no `quantized_op`.
-        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs.
+        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs; one of a kernel of integers.
         RuntimeError: in the first call: the kernel did not pass through its quantizer.
     """
 
@@ -76,6 +76,8 @@ class QuantizedLayer(LayerMixin):
         super().__init__(*args, **kwargs)
         if self._is_of_contract() and type(self).quantized_op is QuantizedLayer.quantized_op:
             raise TypeError(f"layer {self.name!r}: {type(self).__name__} has no quantized_op(inputs, kernel)")
+        if self._uncast_weights and "float" not in str(self.dtype):
+            raise ValueError(f"{self.name}: a quantizer of kernels takes those of floats; got dtype={self.dtype!r}")
         self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
         for place in places:
             setattr(self, place.quantizer, quantizers.get_for_kernel(given[place], place.quantizer))
@@ -253,7 +255,9 @@ class QuantizedLayer(LayerMixin):
             return outputs
         ones = (1,) * (len(outputs.shape) - 2)
         is_first = getattr(self, "data_format", None) == "channels_first"
-        return ops.add(outputs, ops.reshape(bias, (1, -1, *ones) if is_first else (1, *ones, -1)))
+        if is_first:  # `ops.add` of Keras 3.15 takes the last axis for the channels where it is as long, on TensorFlow
+            return outputs + ops.reshape(bias, (1, -1, *ones))
+        return ops.add(outputs, ops.reshape(bias, (1, *ones, -1)))
 
     @contextlib.contextmanager
     def _watching(self):
@@ -329,10 +333,3 @@ def kernels_in(model: keras.Model) -> dict[str, Kernel]:
         kernels = kernels_of(layer)
         found.update({path if len(kernels) == 1 else f"{path}/{kernel.name}": kernel for kernel in kernels})
     return found
-
-
-def quantized_kernel(layer: keras.layers.Layer) -> Tensor:
-    """Likewise, as the forward pass uses it; of a built layer that has a `kernel_quantizer`."""
-    if isinstance(layer, QuantizedLayer):
-        return layer.quantized_kernel
-    return layer.kernel_quantizer(read(latent_kernel(layer)))  # larq's gradients refuse a variable
