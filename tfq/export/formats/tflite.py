@@ -71,7 +71,7 @@ class TFLite(Format):
         return predict
 
     def in_float(self, model: Any) -> tuple[str, ...]:
-        """Low-bit layers whose kernels do not fit into 8 bits, or are small; depthwise and transposed ones, whatever they hold."""
+        """Low-bit layers whose kernels do not fit into 8 bits, or small; depthwise and transposed ones, whatever they hold."""
         from tfq.convert.kernels import array
         from tfq.export import low_bit
 
