@@ -38,8 +38,8 @@ class Call(NamedTuple):
         """The operations of a layer with a kernel: kernel, bias and input quantizer are its own, packed; its activation follows.
 
         Args:
-            operation: `Conv1D`, `Conv2D` or `Dense` of `tfq.graph.nodes`, or one of one's own with attributes `kernel`, `bias` and
-                `quantizer`.
+            operation: `Conv1D`, `Conv2D` or `Dense` of `tfq.graph.nodes`, or one of one's own with attributes `kernel`, `bias`
+                and `quantizer`.
             shape: of the kernel with its filters in the last axis, where the layer's own is another.
             **attributes: what else the operation takes.
 

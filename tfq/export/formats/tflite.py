@@ -71,12 +71,16 @@ class TFLite(Format):
         return predict
 
     def in_float(self, model: Any) -> tuple[str, ...]:
-        """Low-bit layers whose kernels do not fit into 8 bits, or are small."""
+        """Low-bit layers whose kernels do not fit into 8 bits, or small; depthwise and transposed ones, whatever they hold."""
         from tfq.convert.kernels import array
         from tfq.export import low_bit
 
-        kernels = {name: array(kernel.quantized) for name, kernel in low_bit.quantized(model).items()}
-        return tuple(name for name in low_bit.names(model) if not _takes_bytes(kernels[name]))
+        kernels = low_bit.quantized(model)
+        # Of what is not (..., in, out), TensorFlow Lite's own operators take the kernels.
+        fits = (
+            kernels[name].channel_axis == -1 and _takes_bytes(array(kernels[name].quantized)) for name in low_bit.names(model)
+        )
+        return tuple(name for name, fit in zip(low_bit.names(model), fits, strict=True) if not fit)
 
     def sizes(self, path: Path) -> list[tuple[str, str, int, int]]:
         """(name, operator, bytes, bytes in float32) of each operator with constants."""
