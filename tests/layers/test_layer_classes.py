@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from conftest import array, tensor
-from layer_classes import CASES, CLASSES, CONVOLUTIONS, all_in_one, stock_on_quantized_operands
+from layer_classes import CASES, CLASSES, CONVOLUTIONS, DENSE, Case, all_in_one, stock_on_quantized_operands
 
 from tfq import layers
 from tfq.backend.keras import backend, is_legacy, keras, load_model
@@ -45,14 +45,21 @@ def test_with_quantizers_a_layer_is_that_of_keras_on_quantized_operands(case):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
+# Of layers with four channels, those of images, and two filters; of the equations in the order of `DENSE`.
+FILTERS = {"Depthwise": [4], "Separable": [4, 2], "Conv": [2]}
+OF_DENSE = [4, 4, 2 * 3, 3 * 2, 4 * 3, 3, 4, 3]
+KERNELS = [
+    *((case, next(FILTERS[kind] for kind in FILTERS if kind in name)) for name, case in CLASSES.items() if "Conv" in name),
+    *((case, [filters]) for case, filters in zip(DENSE, OF_DENSE, strict=True)),
+]
+
+
 @pytest.mark.parametrize("quantizer", ["xnor_weights", TernaryWeights(per_filter=True)], ids=["xnor", "ternary"])
-@every_class
-def test_each_filter_has_one_scale(case, quantizer):
+@pytest.mark.parametrize(("case", "filters"), KERNELS, ids=lambda value: str(value) if isinstance(value, Case) else "")
+def test_each_filter_has_one_scale(case, filters, quantizer):
     layer = case.build(**case.quantizers(quantizer))
-    for kernel in layer.kernels:
-        values = np.abs(array(kernel.quantized))
-        filters = math.prod(values.shape[axis] for axis in np.atleast_1d(kernel.channel_axis))
-        assert len(np.unique(values[values > 0])) == filters > 1
+    scales = [np.unique(np.abs(array(kernel.quantized))) for kernel in layer.kernels]
+    assert [np.count_nonzero(found) for found in scales] == filters
 
 
 @every_class
@@ -60,6 +67,14 @@ def test_a_layer_keeps_the_contract(case):
     if backend == "jax" and case.name not in ("QuantEinsumDense", "QuantSeparableConv2D"):
         pytest.skip("the others are compiled for seconds: test_every_layer_keeps_the_contract")
     check_layer(lambda **options: case.cls(*case.arguments, **case.options, **options), case.shape)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.keras3_only
+@pytest.mark.parametrize("name", ["QuantConv2D", "QuantSeparableConv2D"])
+def test_a_layer_with_the_channels_first_keeps_the_contract(name):
+    options = {"data_format": "channels_first"}
+    check_layer(lambda **more: getattr(layers, name)(2, 3, **options, **more), (4, 6, 7))
 
 
 @pytest.mark.slow

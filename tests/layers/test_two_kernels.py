@@ -38,6 +38,22 @@ def test_each_kernel_has_a_name_and_its_quantizer():
     assert [len(kernel.latent.shape) for kernel in kernels.values()] == [4, 4, 2]
 
 
+def test_one_kernel_that_is_not_quantized_is_said():
+    class Halfway(QuantSeparableConv2D):
+        def quantized_op(self, inputs, depthwise_kernel, pointwise_kernel):
+            return super().quantized_op(inputs, depthwise_kernel, self.pointwise_kernel)
+
+    class Careless(QuantSeparableConv2D):
+        def call(self, inputs, training=None):
+            return self.quantized_op(inputs, self.kernels[0].quantized, self.pointwise_kernel)
+
+    for cls in (Halfway, Careless):
+        options = {"depthwise_quantizer": XnorWeights(), "name": "sep"}
+        assert cls(4, 3, **options)(X).shape == (8, 3, 3, 4)
+        with pytest.raises(RuntimeError, match=r"its pointwise_kernel did not pass through pointwise_quantizer=XnorWeights\("):
+            cls(4, 3, pointwise_quantizer=XnorWeights(), **options)(X)
+
+
 def test_codes_and_scales_give_each_quantized_kernel():
     for kernel in network().get_layer("sep").kernels:
         np.testing.assert_allclose(kernel.codes.values(), array(kernel.quantized), rtol=1e-6)
