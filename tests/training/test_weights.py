@@ -78,7 +78,7 @@ def test_the_file_is_an_npz(tmp_path, capsys):
     """NumPy adds the ending, so that the file would not be where it was asked for."""
     with pytest.raises(SystemExit):
         pack.main([str(tmp_path / "last.keras"), str(tmp_path / "w.txt")])
-    assert capsys.readouterr().err.endswith("w.txt must end with .npz\n")
+    assert capsys.readouterr().err.endswith("w.txt must end with .npz or .keras\n")
 
 
 def test_the_command_says_in_one_line_what_is_not_there(tmp_path, capsys):
