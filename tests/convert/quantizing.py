@@ -54,11 +54,11 @@ class Losses(keras.callbacks.Callback):
         self._sum, self._count = total, self._count + 1
 
 
-def fall(model, x, y, steps=50, batch_size=16, rate=1e-3):
+def fall(model, x, y, optimizer, steps=50, batch_size=16):
     """Mean loss of the first and of the last five of so many steps."""
     losses = Losses()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(rate), loss, jit_compile=backend == "jax")  # XLA takes minutes for a deep network
+    model.compile(optimizer, loss, jit_compile=backend == "jax")  # XLA takes minutes for a deep network
     per_epoch = len(y) // batch_size
     model.fit(x, y, batch_size=batch_size, epochs=-(-steps // per_epoch), verbose=0, shuffle=False, callbacks=[losses])
     assert len(losses.values) >= steps
