@@ -1,6 +1,7 @@
 """Every Python block of the pages runs, those of a page one after another, as a reader would paste them."""
 
 import importlib
+from importlib.util import find_spec
 
 import docs_pages as pages
 import pytest
@@ -23,6 +24,7 @@ MARKS = {
     "research": [pytest.mark.slow],  # the whole of CIFAR-10
     # JAX compiles for ten seconds what test_from_outside.py runs there too.
     "extending.md": [pytest.mark.tensorflow_only],
+    "interop.md": [pytest.mark.legacy_only, pytest.mark.skipif(not find_spec("tensorflow_model_optimization"), reason="tfmot")],
 }
 PARAMETERS = [pytest.param(page, marks=[mark for part in page.parts for mark in MARKS.get(part, [])]) for page in PAGES]
 
