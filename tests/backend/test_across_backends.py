@@ -4,9 +4,9 @@
 
     PYTHONPATH=.:tests python tests/backend/test_across_backends.py
 
-Sums of up to some hundred products are added in another order by each backend. That is worth a few units of the last of 24 bits of
-the largest term, hence the tolerance of 1e-5 of the largest value. Levels and signs are equal otherwise: no operand lies so near to
-a boundary that rounding decides. Noise of gradients is each backend's own.
+Each backend adds sums of up to some hundred products in an order of its own. That is worth a few units of the last of 24 bits of
+the largest term, hence the tolerance of 1e-5 of the largest value. Levels and signs are equal otherwise: no operand lies so near
+to a boundary that rounding decides. Noise of gradients is each backend's own.
 """
 
 import math

@@ -25,7 +25,7 @@ from running import ROOT
 
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
 
-PYTHON = (".venv/bin/python", ".venv-jax/bin/python", "python")
+PYTHON = (".venv/bin/python", ".venv-jax/bin/python", ".venv-torch/bin/python", "python")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 _FEW = "--dataset=npz --data_dir=tests/data/cifar10_slice.npz --limit_train=64 --batch_size=32 --epochs=1"
@@ -137,7 +137,6 @@ CANNOT_RUN = {
     "make setup": _SET_UP,
     "make setup-jax": _SET_UP,
     "make setup-torch": _SET_UP,
-    'make TORCH_FROM="--find-links FOLDER" setup-torch': _SET_UP,
     "make lint": "continuous integration runs it beside the tests",
     "make docs": "make lint builds the same site",
     "make test": _ITSELF,

@@ -48,7 +48,7 @@ def test_a_quantized_policy_is_refused_by_the_constructor(policy, mode):
     ],
 )
 def test_convolutions_refuse_it_too(make):
-    with pytest.raises(ValueError, match="layer 'ours' .* is quantized by tfq"):
+    with pytest.raises(ValueError, match=r"layer 'ours' .* is quantized by tfq"):
         make(dtype="int8_from_float32")
 
 

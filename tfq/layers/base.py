@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 from tfq import constraints, quantizers, walk
+from tfq.backend.gradients import read
 from tfq.backend.inputs import Float32Inputs
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
 from tfq.layers import low_rank
@@ -67,7 +68,7 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
 
     Raises:
         TypeError: the class has no `quantized_op`.
-        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs; a policy by which Keras quantizes; when
+        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs; a policy by which Keras quantizes; as
             it is built: a quantizer whose values are not apart in the type that the layer computes in.
         RuntimeError: in the first call: the kernel did not pass through its quantizer.
     """
