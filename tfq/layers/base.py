@@ -5,7 +5,6 @@ import functools
 from typing import Any
 
 from tfq import constraints, quantizers, walk
-from tfq.backend.gradients import read
 from tfq.backend.inputs import Float32Inputs
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
 from tfq.layers import low_rank
@@ -68,8 +67,8 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
 
     Raises:
         TypeError: the class has no `quantized_op`.
-        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs; a policy by which Keras quantizes; as
-            it is built: a quantizer whose values are not apart in the type that the layer computes in.
+        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs; one of a kernel of integers; a policy
+            by which Keras quantizes; as it is built: a quantizer whose values are not apart in the type that the layer computes in.
         RuntimeError: in the first call: the kernel did not pass through its quantizer.
     """
 
@@ -100,6 +99,8 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
         self.check_policy()
         if self._is_of_contract() and type(self).quantized_op is QuantizedLayer.quantized_op:
             raise TypeError(f"layer {self.name!r}: {type(self).__name__} has no quantized_op(inputs, kernel)")
+        if self._uncast_weights and "float" not in str(self.dtype):
+            raise ValueError(f"{self.name}: a quantizer of kernels takes those of floats; got dtype={self.dtype!r}")
         self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
         for place in places:
             setattr(self, place.quantizer, quantizers.get_for_kernel(given[place], place.quantizer))
@@ -284,7 +285,9 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
             return outputs
         ones = (1,) * (len(outputs.shape) - 2)
         is_first = getattr(self, "data_format", None) == "channels_first"
-        return ops.add(outputs, ops.reshape(bias, (1, -1, *ones) if is_first else (1, *ones, -1)))
+        if is_first:  # `ops.add` of Keras 3.15 takes the last axis for the channels where it is as long, on TensorFlow
+            return outputs + ops.reshape(bias, (1, -1, *ones))
+        return ops.add(outputs, ops.reshape(bias, (1, *ones, -1)))
 
     def _check_levels(self):
         half.check_fits(self.input_quantizer, self.compute_dtype, self.name, "input_quantizer")
@@ -373,10 +376,3 @@ def kernels_in(model: keras.Model) -> dict[str, Kernel]:
         kernels = kernels_of(layer)
         found.update({path if len(kernels) == 1 else f"{path}/{kernel.name}": kernel for kernel in kernels})
     return found
-
-
-def quantized_kernel(layer: keras.layers.Layer) -> Tensor:
-    """Likewise, as the forward pass uses it; of a built layer that has a `kernel_quantizer`."""
-    if isinstance(layer, QuantizedLayer):
-        return layer.quantized_kernel
-    return layer.kernel_quantizer(read(latent_kernel(layer)))  # larq's gradients refuse a variable
