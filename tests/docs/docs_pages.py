@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "BUILD.md", *sorted(ROOT.glob("docs/**/*.md"))]
-PROGRAMS = ("make", "pip", "tfq", "python", ".venv/bin/python", ".venv-jax/bin/python")
+PROGRAMS = ("make", "pip", "tfq", "python", ".venv/bin/python", ".venv-jax/bin/python", ".venv-torch/bin/python")
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^|(?<=\n\n))(?: {4,}.*\n|\n(?= {4}))+", re.MULTILINE)

@@ -1,6 +1,7 @@
 """Every Python block of the pages runs, those of a page one after another, as a reader would paste them."""
 
 import importlib
+from importlib.util import find_spec
 
 import docs_pages as pages
 import pytest
@@ -27,6 +28,7 @@ MARKS = {
     # And half a minute to build MobileNetV2, whose conversion the slow tests try there.
     "convert.md": [pytest.mark.tensorflow_only],
     "mobilenet.md": [pytest.mark.slow],
+    "interop.md": [pytest.mark.legacy_only, pytest.mark.skipif(not find_spec("tensorflow_model_optimization"), reason="tfmot")],
 }
 PARAMETERS = [pytest.param(page, marks=[mark for part in page.parts for mark in MARKS.get(part, [])]) for page in PAGES]
 

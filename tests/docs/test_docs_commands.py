@@ -25,7 +25,7 @@ from running import ROOT
 
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
 
-PYTHON = (".venv/bin/python", ".venv-jax/bin/python", "python")
+PYTHON = (".venv/bin/python", ".venv-jax/bin/python", ".venv-torch/bin/python", "python")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 _FEW = "--dataset=npz --data_dir=tests/data/cifar10_slice.npz --limit_train=64 --batch_size=32 --epochs=1"
@@ -136,12 +136,15 @@ CANNOT_RUN = {
     "make demo": f"{_SET_UP}; test_configs.py trains its config",
     "make setup": _SET_UP,
     "make setup-jax": _SET_UP,
+    "make setup-torch": _SET_UP,
     "make lint": "continuous integration runs it beside the tests",
     "make docs": "make lint builds the same site",
     "make notebooks": "writes what test_docs_notebooks.py compares with",
     "make test": _ITSELF,
     "make test-all": _ITSELF,
     "make test-313": f"{_SET_UP} and Python 3.13",
+    "make test-torch": _ITSELF,
+    "make test-nightly": f"{_SET_UP}; the same tests",
     "make lock": "resolves against the package index",
     "make wheel": "builds in an environment of its own; the tests of the wheels do so",
     "pip install --find-links dist 'tfq[tensorflow,train,runtime]'": "downloads packages",
@@ -150,7 +153,7 @@ CANNOT_RUN = {
     ".venv/bin/python -m pytest tests/layers": _ITSELF,
     "TF_USE_LEGACY_KERAS=1 .venv/bin/python -m pytest tests/layers": _ITSELF,
     "KERAS_BACKEND=jax .venv-jax/bin/python -m pytest tests/layers": _ITSELF,
-    "KERAS_BACKEND=torch python -m pytest tests/backend/test_backends.py tests/layers": ("PyTorch is in neither environment"),
+    "KERAS_BACKEND=torch .venv-torch/bin/python -m pytest tests/layers": _ITSELF,
     "python -m lab.benchmark feed --bfloat16": "JAX on an accelerator; test_data_on_device.py runs it in small, on JAX",
     f"{_TRAIN} --evaluate --backend=tensorflow --run_dir=runs/sweep/full/resnet20_xnor_seed0": (
         "its run of 100 epochs is on another machine; that of docs/training.md is run instead"

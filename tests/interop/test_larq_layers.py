@@ -17,6 +17,10 @@ X = RNG.normal(size=(2, 6, 6, 3)).astype("float32")
 KERNELS = [XnorWeights(), TernaryWeights(per_filter=True), DoReFaWeights(1), DoReFaWeights(3)]
 
 
+def kind(x):
+    return type(x).__name__
+
+
 def pair(name, args, input_quantizer, **kernels):
     """Layers of larq and of tfq with the same weights."""
     made = []
@@ -38,13 +42,13 @@ def expect_equal(theirs, ours):
     assert np.any(gradients[1])
 
 
-@pytest.mark.parametrize("kernel_quantizer", KERNELS, ids=lambda quantizer: type(quantizer).__name__)
+@pytest.mark.parametrize("kernel_quantizer", KERNELS, ids=kind)
 @pytest.mark.parametrize(("name", "args"), [("QuantConv2D", (4, 3)), ("QuantDense", (4,))], ids=["convolution", "dense"])
 def test_values_and_gradients_are_those_of_our_layer(name, args, kernel_quantizer):
     expect_equal(*pair(name, args, XnorInputs(), kernel_quantizer=kernel_quantizer))
 
 
-@pytest.mark.parametrize("quantizer", [DoReFaWeights(1), DoReFaWeights(3), TernaryWeights()], ids=lambda quantizer: type(quantizer).__name__)
+@pytest.mark.parametrize("quantizer", [DoReFaWeights(1), DoReFaWeights(3), TernaryWeights()], ids=kind)
 def test_so_are_those_of_larqs_depthwise_convolution(quantizer):
     """Which does not tell a quantizer where its filters are: without scales a filter it is the same."""
     theirs = larq.layers.QuantDepthwiseConv2D(3, input_quantizer=DoReFaInputs(2), depthwise_quantizer=quantizer)

@@ -101,7 +101,7 @@ def test_a_step_is_the_same_eagerly(stepped):
 
 
 def dense():
-    """XLA takes long for convolutions, and has other noise. Sums of levels alone would end on boundaries, where rounding decides."""
+    """XLA takes long for convolutions, and has other noise. Sums of levels would end on boundaries, where rounding decides."""
     x = keras.Input(X.shape[1:])
     y = layers.QuantDense(8, kernel_quantizer=LSQWeights(4))(keras.layers.Flatten()(x))
     return keras.Model(x, layers.QuantDense(3, kernel_quantizer=XnorWeights(), input_quantizer=XnorInputs())(y))
@@ -144,9 +144,7 @@ def custom_step(model):
         )
         (_, state), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(trainable, state, X)
         trainable, _ = optimizer.stateless_apply(kept, gradients, trainable)
-        for variable, value in zip(
-            model.trainable_variables + model.non_trainable_variables, [*trainable, *state], strict=True
-        ):
+        for variable, value in zip(model.trainable_variables + model.non_trainable_variables, [*trainable, *state], strict=True):
             variable.assign(value)
     else:
         import torch

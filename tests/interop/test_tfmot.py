@@ -152,5 +152,5 @@ def test_wrong_arguments_are_refused():
     assert TfqQuantizer(XnorInputs(), -1).channel_axis == -1
     config = TfqQuantizeConfig(XnorWeights())
     for layer in (keras.layers.ReLU(), layers.QuantDense(2)):
-        with pytest.raises(ValueError, match="expected a layer of Keras whose kernel tfq can quantize, Conv1D, .*; got <"):
+        with pytest.raises(ValueError, match=r"expected a layer of Keras whose kernel tfq can quantize, Conv1D, .*; got <"):
             config.get_weights_and_quantizers(layer)

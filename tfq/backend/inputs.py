@@ -20,7 +20,8 @@ class Float32Inputs(LayerMixin):
         """Whether inputs stay float32 until they are quantized: under a mixed policy, where there is a quantizer that is on."""
         quantizer = getattr(self, "input_quantizer", None)
         is_on = quantizer is not None and not getattr(quantizer, "is_off", False)
-        return is_on and self.compute_dtype in ("bfloat16", "float16") and self.variable_dtype == "float32" and self._casts_inputs()
+        is_mixed = self.compute_dtype in ("bfloat16", "float16") and self.variable_dtype == "float32"
+        return is_on and is_mixed and self._casts_inputs()
 
     def operand(self, inputs: Tensor) -> Tensor:
         """`inputs` as the quantizer takes them: integers as floats."""
@@ -49,4 +50,3 @@ class Float32Inputs(LayerMixin):
         def input_dtype(self) -> Any:
             """As in Keras: the dtype that it casts inputs to."""
             return "float32" if self.sees_float32 else super().input_dtype
-

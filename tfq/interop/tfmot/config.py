@@ -11,7 +11,7 @@ from tfq.quantizers.base import QuantizerLike, register
 
 
 @register
-class TfqQuantizeConfig(tfmot.QuantizeConfig):  # type: ignore[name-defined]
+class TfqQuantizeConfig(tfmot.QuantizeConfig):
     """What of a layer of tf_keras is quantized, and by which quantizers of tfq.
 
         layer = tfmot.quantize_annotate_layer(keras.layers.Dense(10), TfqQuantizeConfig(TernaryWeights()))
@@ -19,8 +19,8 @@ class TfqQuantizeConfig(tfmot.QuantizeConfig):  # type: ignore[name-defined]
     tfmot has no quantizers of inputs: quantize what the layer before gives. Apply with `TfqQuantizeScheme()`.
 
     Args:
-        kernel_quantizer: of the kernel, or of each kernel where the layer has several, with one scale a filter as in the layers of
-            tfq; None leaves it as it is.
+        kernel_quantizer: of the kernel, or of each kernel where the layer has several; it knows the filters as in the layers of
+            tfq. None leaves kernels as they are.
         activation_quantizer: of what the layer's activation function gives, or None.
         output_quantizer: of what the layer gives, or None; for a layer without an activation.
 
@@ -85,9 +85,9 @@ class TfqQuantizeConfig(tfmot.QuantizeConfig):  # type: ignore[name-defined]
 
 def _quantized_class(layer: keras.layers.Layer) -> type[QuantizedLayer]:
     """The class of tfq that quantizes layers of this class, whose kernels it knows."""
-    named = [getattr(layers, name) for name in layers.__all__]
-    ours = [cls for cls in named if isinstance(cls, type) and issubclass(cls, QuantizedLayer) and issubclass(cls, keras.layers.Layer)]
-    by_class = {cls.stock_class(): cls for cls in ours}
+    public = [getattr(layers, name) for name in layers.__all__]
+    complete = [cls for cls in public if isinstance(cls, type) and issubclass(cls, keras.layers.Layer)]
+    by_class = {cls.stock_class(): cls for cls in complete if issubclass(cls, QuantizedLayer)}
     found = by_class.get(type(layer))
     if found is None:
         known = ", ".join(sorted(cls.__name__ for cls in by_class if cls is not None))

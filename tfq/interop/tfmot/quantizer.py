@@ -9,7 +9,7 @@ from tfq.quantizers.base import KernelQuantizer, QuantizerLike, register
 
 
 @register
-class TfqQuantizer(tfmot.quantizers.Quantizer):  # type: ignore[name-defined]
+class TfqQuantizer(tfmot.quantizers.Quantizer):
     """A quantizer of tfq, of kernels or of inputs, as one of tfmot.
 
     What it keeps are weights of tfmot's wrapper. Values and gradients are those that the quantizer has in a layer of tfq.

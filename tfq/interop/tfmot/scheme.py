@@ -6,7 +6,7 @@ from tfq.backend.keras import keras
 from tfq.interop.tfmot.installed import tfmot
 
 
-class TfqQuantizeScheme(tfmot.QuantizeScheme):  # type: ignore[name-defined]
+class TfqQuantizeScheme(tfmot.QuantizeScheme):
     """Layers with a configuration of their own are quantized by it; the model stays as it is otherwise.
 
         model = tfmot.quantize_apply(annotated, TfqQuantizeScheme())
@@ -23,12 +23,12 @@ class TfqQuantizeScheme(tfmot.QuantizeScheme):  # type: ignore[name-defined]
         return _NoDefaults()
 
 
-class _AsItIs(tfmot.QuantizeLayoutTransform):  # type: ignore[name-defined]
+class _AsItIs(tfmot.QuantizeLayoutTransform):
     def apply(self, model: keras.Model, layer_quantize_map: dict) -> tuple[keras.Model, dict]:
         return model, layer_quantize_map
 
 
-class _NoDefaults(tfmot.QuantizeRegistry):  # type: ignore[name-defined]
+class _NoDefaults(tfmot.QuantizeRegistry):
     def supports(self, layer: keras.layers.Layer) -> bool:
         return False
 
