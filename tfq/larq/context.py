@@ -72,7 +72,9 @@ def get_training_metrics() -> set[str]:
 def _switch(on):
     global _latent
     if on and _latent is None:
-        _latent = [_quantized(layer, kernel) for layer in built.layers for kernel in layer.kernels if kernel.quantizer is not None]
+        _latent = [
+            _quantized(layer, kernel) for layer in built.layers for kernel in layer.kernels if kernel.quantizer is not None
+        ]
         for variable, _, quantized in _latent:
             variable.assign(quantized)
     elif not on and _latent is not None:
