@@ -53,9 +53,7 @@ def levels(x, bits):
 
 def _clipped(name, value, boundaries, clips=(1.0, 1.3, None), **arguments):
     return [
-        Case(
-            name, {**arguments, "clip_value": c}, value, lambda x, g, c=c: window(x, g, c), (*boundaries, *((c, -c) if c else ()))
-        )
+        Case(name, {**arguments, "clip_value": c}, value, lambda x, g, c=c: window(x, g, c), (*boundaries, *((c, -c) if c else ())))
         for c in clips
     ]
 
@@ -72,7 +70,10 @@ CASES = [
         lambda x, g: np.where(np.abs(x) <= 1, (F(2) - F(2) * np.abs(x)) * g, F(0)),
         (0, 1, -1),
     ),
-    *[Case("SwishSign", {"beta": beta}, sign, lambda x, g, beta=beta: swish_gradient(x, g, beta), (0,)) for beta in (5.0, 10.0)],
+    *[
+        Case("SwishSign", {"beta": beta}, sign, lambda x, g, beta=beta: swish_gradient(x, g, beta), (0,))
+        for beta in (5.0, 10.0)
+    ],
     *[
         Case(
             "DoReFa",

@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 
+
 def register_layer(cls: type) -> type:
     """Make a layer of one's own known to Keras, which then reads it from saved models.
 
