@@ -1,8 +1,8 @@
 """larq as the judge of its own names, in the same process (tf_keras): values and gradients bit for bit, and the oracle too."""
 
 import larq
+import larq_oracle as oracle
 import numpy as np
-import oracle
 import pytest
 from conftest import array, gradient, tensor
 

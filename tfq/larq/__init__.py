@@ -5,7 +5,7 @@ What differs, and what is not here, stands in `docs/from-larq.md`.
 
 import importlib
 
-import tfq.layers  # noqa: F401: once it is complete, it imports what stands in saved models of this package
+import tfq.layers  # noqa: F401 (once complete, it imports what stands in saved models of this package)
 
 __all__ = [
     "activations",

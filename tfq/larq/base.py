@@ -22,10 +22,10 @@ class Quantizer(base.Quantizer):
         precision: bits of the output; None where it is not known.
     """
 
-    precision: int | None = None  # type: ignore[assignment]
+    precision: int | None = None
 
     @property
-    def bits(self) -> int:  # type: ignore[override]
+    def bits(self) -> int:
         """The precision; 32 where it is not known."""
         return FULL_PRECISION if self.precision is None else self.precision
 

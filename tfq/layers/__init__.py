@@ -48,7 +48,6 @@ __all__ = [
 ]
 
 
-
 def register_layer(cls: type) -> type:
     """Make a layer of one's own known to Keras, which then reads it from saved models.
 

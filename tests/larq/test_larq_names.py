@@ -30,7 +30,7 @@ def test_all_modules_are_named():
     assert set(larq.__all__) == set(tfq.larq.__all__)
 
 
-@pytest.mark.parametrize(("module", "name"), names())
+@pytest.mark.parametrize(("module", "name"), list(names()))
 def test_each_name(module, name):
     if module in TO_COME:
         pytest.skip("comes with another part")

@@ -1,7 +1,7 @@
 """larq's quantizers by their NumPy oracle, on every backend: the same bits but next to a boundary; and NaN's limits."""
 
+import larq_oracle as oracle
 import numpy as np
-import oracle
 import pytest
 from conftest import array, gradient, tensor
 

@@ -18,7 +18,7 @@ class Case(NamedTuple):
         arguments: of its constructor.
         value: of x.
         gradient: of x and the upstream gradient.
-        boundaries: where the value or the gradient jumps; None where that depends on x.
+        boundaries: where the value or the gradient jumps.
     """
 
     name: str
@@ -53,7 +53,9 @@ def levels(x, bits):
 
 def _clipped(name, value, boundaries, clips=(1.0, 1.3, None), **arguments):
     return [
-        Case(name, {**arguments, "clip_value": c}, value, lambda x, g, c=c: window(x, g, c), (*boundaries, *((c, -c) if c else ())))
+        Case(
+            name, {**arguments, "clip_value": c}, value, lambda x, g, c=c: window(x, g, c), (*boundaries, *((c, -c) if c else ()))
+        )
         for c in clips
     ]
 
@@ -70,10 +72,7 @@ CASES = [
         lambda x, g: np.where(np.abs(x) <= 1, (F(2) - F(2) * np.abs(x)) * g, F(0)),
         (0, 1, -1),
     ),
-    *[
-        Case("SwishSign", {"beta": beta}, sign, lambda x, g, beta=beta: swish_gradient(x, g, beta), (0,))
-        for beta in (5.0, 10.0)
-    ],
+    *[Case("SwishSign", {"beta": beta}, sign, lambda x, g, beta=beta: swish_gradient(x, g, beta), (0,)) for beta in (5.0, 10.0)],
     *[
         Case(
             "DoReFa",
