@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from by_larq import flat, places
 from conftest import array
-from examples import NETWORKS, SEEDS, STEPS, assign, batches, before_signs, by_tape, initial
+from larq_examples import NETWORKS, SEEDS, STEPS, assign, batches, before_signs, by_tape, initial
 
 import tfq.larq as lq
 from tfq.backend.keras import backend, keras

@@ -26,7 +26,7 @@ def quantized_scope(quantize: bool) -> Iterator[bool]:
 
     Every quantized layer that has its weights takes part. Latent weights come back at the end; a kernel that was assigned to in
     between keeps what it was given. Train, and build layers, outside of it. A quantizer that would move its own values (DoReFa's
-    of weights, above one bit) must not run within it, of which a warning tells.
+    of weights, above two bits) must not run within it, of which a warning tells.
 
     Args:
         quantize: whether it is on; False switches it off within one that is on.
