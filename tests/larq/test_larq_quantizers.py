@@ -16,17 +16,18 @@ F = np.float32
 @pytest.mark.parametrize("case", oracle.CASES, ids=lambda case: f"{case.name}{tuple(case.arguments.values())}")
 def test_values_and_gradients(case):
     quantizer = getattr(lq.quantizers, case.name)(**case.arguments)
-    clear = ~oracle.is_near(X, case.boundaries)
     values, expected = array(quantizer(tensor(X))), case.value(X)
-    # JAX and XLA multiply by 1 / n where the oracle divides by n.
-    np.testing.assert_allclose(values[clear], expected[clear], rtol=0 if case.name != "DoReFa" else 2e-7)
-    assert np.count_nonzero(np.abs(values - expected) > 1e-6) <= 4 * len(case.boundaries)
+    if case.name == "DoReFa":  # x n is rounded, and XLA and TensorFlow's graphs multiply by 1 / n where the oracle divides by n
+        near = oracle.is_near(X, case.boundaries)
+        np.testing.assert_allclose(values[~near], expected[~near], rtol=2e-7)
+        assert np.count_nonzero(np.abs(values - expected) > 1e-6) <= 2 * len(case.boundaries)
+    else:
+        np.testing.assert_array_equal(values, expected)
     found, expected = gradient(quantizer, X, G), case.gradient(X, G)
     if case.name == "SwishSign":  # libraries differ in the last bits of tanh and cosh, and two terms cancel
         np.testing.assert_allclose(found, expected, rtol=3e-5, atol=1e-5)
     else:
-        np.testing.assert_array_equal(found[clear], expected[clear])
-        assert np.count_nonzero(found != expected) <= 4 * len(case.boundaries)
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("name", ["SteSign", "ApproxSign", "SwishSign", "SteHeaviside", "SteTern"])
