@@ -58,8 +58,9 @@ def test_strings_of_quantizers(name):
         assert QuantDense(3, input_quantizer=name).input_quantizer == quantizer
 
 
-def test_strings_of_constraints():
-    layer = lq.layers.QuantDense(3, kernel_constraint="weight_clip")
+@pytest.mark.parametrize("name", ["weight_clip", "WeightClip"])
+def test_strings_of_constraints(name):
+    layer = lq.layers.QuantDense(3, kernel_constraint=name)
     assert isinstance(layer.kernel_constraint, lq.constraints.WeightClip)
     assert lq.constraints.weight_clip is lq.constraints.WeightClip is WeightClip
 
