@@ -9,7 +9,7 @@ other weights. Of the gradients it holds the largest of each weight, and values 
 import sys
 
 import numpy as np
-from examples import NETWORKS, SEEDS, STEPS, assign, batches, before_signs, by_tape, initial
+from larq_examples import NETWORKS, SEEDS, STEPS, assign, batches, before_signs, by_tape, initial
 
 PLACES = 100
 

@@ -38,7 +38,7 @@ _TO_KERAS_3 = [
     (r'\._get_hyper\("(\w+)"\)', r".\1"),
 ]
 # MNIST, which is not at hand, is noise of its shape; warnings are logged, as larq's are.
-_FOR_BOTH = '''
+_FOR_BOTH = """
 import logging
 import warnings
 
@@ -61,7 +61,7 @@ def _noise():
 
 
 tf.keras.datasets.mnist.load_data = _noise
-'''
+"""
 _KERAS_2_NAMES = '''
 import keras
 import numpy as np
@@ -115,17 +115,33 @@ def run(target: Path, selected: list[str], is_legacy: bool) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(target)]),
         "REPORT": str(report),
     }
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "record", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:warnings"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "record",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:warnings",
+    ]
     done = subprocess.run(
         [*command, "-c", os.devnull, "--rootdir", str(target), *selected],
-        cwd=target, env=environment, capture_output=True, text=True,
+        cwd=target,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     if not report.exists():
         raise RuntimeError(f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
     return json.loads(report.read_text())
 
 
-_RECORD = '''
+_RECORD = """
 import json, os
 
 results = {}
@@ -152,4 +168,4 @@ def pytest_collectreport(report):
 def pytest_sessionfinish(session):
     with open(os.environ["REPORT"], "w") as file:
         json.dump({"results": results, "why": why}, file)
-'''
+"""

@@ -1,8 +1,8 @@
 """larq's examples, imports changed, compute what larq does: the same losses and gradients from the same weights and batches.
 
 larq runs on tf_keras alone. What it gives there is in `by_larq.npz`, which `by_larq.py` makes; where larq is installed, the slow
-test makes it again and compares every gradient. At a quarter of BinaryNet's width, and where no value before a sign is within 1e-4
-of 0 in the first step: a nearer one may change its sign by rounding.
+test makes it again and compares every gradient. At a quarter of BinaryNet's width, and where no value before a sign is within
+1e-4 of 0 in the first step: a nearer one may change its sign by rounding.
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from by_larq import flat, places
 from conftest import array
-from examples import NETWORKS, SEEDS, STEPS, assign, batches, before_signs, by_tape, initial
+from larq_examples import NETWORKS, SEEDS, STEPS, assign, batches, before_signs, by_tape, initial
 
 import tfq.larq as lq
 from tfq.backend.keras import backend, keras
@@ -37,10 +37,14 @@ def by_jax(model):
     @jax.jit
     @jax.value_and_grad
     def loss(weights, others, x, y):
-        return keras.ops.mean(keras.losses.categorical_crossentropy(y, model.stateless_call(weights, others, x, training=True)[0]))
+        return keras.ops.mean(
+            keras.losses.categorical_crossentropy(y, model.stateless_call(weights, others, x, training=True)[0])
+        )
 
     def of_batch(x, y):
-        weights, others = ([v.value for v in variables] for variables in (model.trainable_variables, model.non_trainable_variables))
+        weights, others = (
+            [v.value for v in variables] for variables in (model.trainable_variables, model.non_trainable_variables)
+        )
         value, gradients = loss(weights, others, x, y)
         return float(value), [np.asarray(gradient) for gradient in gradients]
 

@@ -6,9 +6,9 @@ from conftest import tensor
 
 from tfq import larq
 from tfq.backend.keras import backend, keras, ops
-from tfq.layers import QuantDense
 from tfq.larq.context import get_training_metrics, metrics_scope
 from tfq.larq.metrics import FlipRatio
+from tfq.layers import QuantDense
 from tfq.quantizers import DoReFaWeights, LSQWeights, TernaryWeights
 
 X = np.random.default_rng(0).normal(size=(24, 5)).astype("float32")

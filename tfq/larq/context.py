@@ -26,7 +26,7 @@ def quantized_scope(quantize: bool) -> Iterator[bool]:
 
     Every quantized layer that has its weights takes part. Latent weights come back at the end; a kernel that was assigned to in
     between keeps what it was given. Train, and build layers, outside of it. A quantizer that would move its own values (DoReFa's
-    of weights, above one bit) must not run within it, of which a warning tells.
+    of weights, above two bits) must not run within it, of which a warning tells.
 
     Args:
         quantize: whether it is on; False switches it off within one that is on.
@@ -72,7 +72,9 @@ def get_training_metrics() -> set[str]:
 def _switch(on):
     global _latent
     if on and _latent is None:
-        _latent = [_quantized(layer, kernel) for layer in built.layers for kernel in layer.kernels if kernel.quantizer is not None]
+        _latent = [
+            _quantized(layer, kernel) for layer in built.layers for kernel in layer.kernels if kernel.quantizer is not None
+        ]
         for variable, _, quantized in _latent:
             variable.assign(quantized)
     elif not on and _latent is not None:

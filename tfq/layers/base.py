@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-from collections.abc import Iterable
 from typing import Any
 
 from tfq import activations, constraints, quantizers, walk
@@ -89,10 +88,9 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
         *args: Any,
         input_quantizer: QuantizerLike = None,
         gradient_quantizer: QuantizerLike = None,
-        metrics: Iterable[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        places = self.kernel_places()
+        places, asked = self.kernel_places(), kwargs.pop("metrics", None)
         given = {place: kwargs.pop(place.quantizer, None) for place in places}
         # Set before Keras' constructor runs, which may already add weights.
         quantized = {place.weight for place in places if given[place] is not None}
@@ -114,7 +112,8 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
             setattr(self, place.state, None)
             warn_of_starved_weights(self, getattr(self, place.quantizer), place.constraint)
         self.gradient_quantizer = quantizers.get_for_gradients(gradient_quantizer)
-        self._kernel_metrics = built.metrics_of(metrics, [getattr(self, place.quantizer) for place in places])
+        self._kernel_metrics = built.metrics_of(asked, [getattr(self, place.quantizer) for place in places])
+        self._flip_counters: dict[str, Any] = {}
         self._quantize_gradient: QuantGradient | None = None
         self._input_state: QuantizerState | None = None
         if self.gradient_quantizer is not None and not getattr(self.gradient_quantizer, "is_off", False):

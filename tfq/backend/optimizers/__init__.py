@@ -5,11 +5,14 @@
 
 from typing import TYPE_CHECKING
 
-from tfq.backend.keras import is_legacy
+from tfq.backend.keras import is_legacy, keras
 
 if TYPE_CHECKING or not is_legacy:
-    from tfq.backend.optimizers.keras_3 import Cases, Optimizer, Rule
+    from tfq.backend.optimizers.keras_3 import Cases, Rule
 else:
-    from tfq.backend.optimizers.tf_keras import Cases, Optimizer, Rule
+    from tfq.backend.optimizers.tf_keras import Cases, Rule
+
+# What these are of, and so the optimizers that `Cases` takes.
+Optimizer = keras.optimizers.legacy.Optimizer if is_legacy else keras.optimizers.Optimizer
 
 __all__ = ["Cases", "Optimizer", "Rule"]

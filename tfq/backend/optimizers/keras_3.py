@@ -5,15 +5,13 @@ from typing import Any, Self
 
 from tfq.backend.keras import Tensor, keras_3, ops
 
-Optimizer = keras_3.optimizers.Optimizer
-
 
 def _no_rate():
     """What stands for the learning rate of an optimizer without one; as a function it takes no variable."""
     return 1.0
 
 
-class Rule(Optimizer):
+class Rule(keras_3.optimizers.Optimizer):
     """An optimizer whose `step` takes a variable, its gradient and its state, and gives the new variable and state.
 
     Args:
@@ -74,7 +72,7 @@ class Rule(Optimizer):
         return float(value.numpy())
 
 
-class Cases(Optimizer):
+class Cases(keras_3.optimizers.Optimizer):
     """An optimizer that hands each variable to one of `optimizers`, whose states are among its own variables.
 
     Args:

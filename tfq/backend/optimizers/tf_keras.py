@@ -7,10 +7,9 @@ from tfq.backend.keras import Tensor, keras
 from tfq.optional import require
 
 tf = require("tensorflow")
-Optimizer = keras.optimizers.legacy.Optimizer
 
 
-class Rule(Optimizer):
+class Rule(keras.optimizers.legacy.Optimizer):
     """As `keras_3.Rule`."""
 
     _HAS_AGGREGATE_GRAD = True
@@ -50,7 +49,7 @@ class Rule(Optimizer):
         return tf.cast(value(tf.cast(self.iterations, dtype)), dtype) if callable(value) else value
 
 
-class Cases(Optimizer):
+class Cases(keras.optimizers.legacy.Optimizer):
     """As `keras_3.Cases`."""
 
     _HAS_AGGREGATE_GRAD = True

@@ -51,8 +51,12 @@ def initial(variables, seed):
     """Kernels of the same size on both sides of 0, and none near it; other weights small."""
     random = np.random.default_rng(seed)
     return [
-        (random.uniform(0.001, 1, v.shape) * random.choice([-1, 1], v.shape) if len(v.shape) > 1 else random.normal(0, 0.1, v.shape))
-        .astype("float32") for v in variables
+        (
+            random.uniform(0.001, 1, v.shape) * random.choice([-1, 1], v.shape)
+            if len(v.shape) > 1
+            else random.normal(0, 0.1, v.shape)
+        ).astype("float32")
+        for v in variables
     ]
 
 
