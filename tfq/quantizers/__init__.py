@@ -32,8 +32,8 @@ from tfq.quantizers.recu import ReCUWeights
 from tfq.quantizers.reste import ReSTEInputs, ReSTEWeights
 from tfq.quantizers.ste_sign import SteSign
 from tfq.quantizers.ste_tern import SteTern
-from tfq.quantizers.swish_sign import SwishSign
 from tfq.quantizers.stored import Stored
+from tfq.quantizers.swish_sign import SwishSign
 from tfq.quantizers.ternary import TernaryWeights
 from tfq.quantizers.ttq import TTQWeights
 from tfq.quantizers.xnor import ClippedGradient, ExactGradient, PaperGradient, XnorInputs, XnorWeights
@@ -70,9 +70,9 @@ __all__ = [
     "SteHeaviside",
     "SteSign",
     "SteTern",
+    "Stored",
     "SwishSign",
     "TTQWeights",
-    "Stored",
     "TernaryWeights",
     "XnorInputs",
     "XnorWeights",
