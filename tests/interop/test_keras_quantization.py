@@ -71,12 +71,16 @@ def test_a_map_may_quantize_other_layers():
     np.testing.assert_array_equal(array(outputs), array(plain(X)))
 
 
+def under(policy):
+    keras.config.set_dtype_policy(policy)
+    return dense()
+
+
 def test_the_global_policy_is_refused():
     before = keras.config.dtype_policy()
     try:
         with pytest.raises(ValueError, match=REFUSED.format("int8") + "|global dtype policy cannot be quantized"):  # Keras 3.16
-            keras.config.set_dtype_policy("int8_from_float32")
-            dense()
+            under("int8_from_float32")
     finally:
         keras.config.set_dtype_policy(before)
 

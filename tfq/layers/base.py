@@ -71,7 +71,7 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
     Raises:
         TypeError: the class has no `quantized_op`.
         ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs; one of a kernel of integers; a policy
-            by which Keras quantizes. When it is built: values of a quantizer are not apart in the type that the layer computes in.
+            by which Keras quantizes. When it is built: values of a quantizer are not apart in the type it computes in.
         RuntimeError: in the first call: the kernel did not pass through its quantizer.
     """
 
