@@ -23,12 +23,14 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
         plot,
         quantizers,
         runtime,
-        summary,
         testing,
         training,
     )
     from tfq.convert.to_keras import load_packed
     from tfq.export.exporter import export_model
+    from tfq.summary import CallablePackage
+
+    summary: CallablePackage
 
 __version__ = "0.1.0"
 

@@ -37,7 +37,7 @@ add_custom_objects({"weight_clip": WeightClip})
 
 
 def get(identifier: Any) -> keras.constraints.Constraint | None:
-    """As `keras.constraints.get`, and knows `"weight_clip"`."""
-    if isinstance(identifier, str) and identifier == "weight_clip":
+    """As `keras.constraints.get`, and knows `"weight_clip"`, or `"WeightClip"`."""
+    if isinstance(identifier, str) and identifier in ("weight_clip", "WeightClip"):
         return WeightClip()
     return keras.constraints.get(identifier)

@@ -31,12 +31,12 @@ _ACTIVATED = (
 
 
 class Call(NamedTuple):
-    """One call of a layer: shapes without the batch axis, and the bits of the values that reach it."""
+    """One call of a layer: shapes without the batch axis, None for a size that is not known, and the bits of what reaches it."""
 
     name: str
     layer: Any
-    input_shapes: list[tuple[int, ...]]
-    output_shape: tuple[int, ...]
+    input_shapes: list[tuple[int | None, ...]]
+    output_shape: tuple[int | None, ...]
     input_bits: int
 
 
@@ -55,7 +55,7 @@ def calls(model: keras.Model, prefix: str = "", bits_of_inputs: Sequence[int] = 
         List of the bits of the values of each output.
 
     Raises:
-        ValueError: the model has no graph of layers, or a shape is unknown.
+        ValueError: the model has no graph of layers.
     """
     listed = nodes(model)
     bits = {id(tensor): given for tensor, given in zip(_graph(model).inputs, bits_of_inputs, strict=False)}
@@ -67,8 +67,8 @@ def calls(model: keras.Model, prefix: str = "", bits_of_inputs: Sequence[int] = 
             bits.update((id(output), given) for output, given in zip(outputs, of_outputs, strict=False))
         elif inputs:
             bits.update((id(output), _output_bits(node, max(of_inputs))) for output in outputs)
-            shapes = [_shape(tensor, layer) for tensor in inputs]
-            yield Call(prefix + layer.name, layer, shapes, _shape(outputs[0], layer), max(of_inputs))
+            shapes = [_shape(tensor) for tensor in inputs]
+            yield Call(prefix + layer.name, layer, shapes, _shape(outputs[0]), max(of_inputs))
     return [bits.get(id(tensor), FULL_PRECISION) for tensor in _graph(model).outputs]
 
 
@@ -143,11 +143,8 @@ def outputs_of(node: Any) -> Sequence[Any]:
     return node.outputs if isinstance(node.outputs, list | tuple) else [node.outputs]
 
 
-def _shape(tensor, layer):
-    shape = tuple(tensor.shape)[1:]
-    if None in shape:
-        raise ValueError(f"layer {layer.name!r}: the cost needs a known shape; got {tuple(tensor.shape)}")
-    return shape
+def _shape(tensor):
+    return tuple(tensor.shape)[1:]
 
 
 def _output_bits(node, input_bits):

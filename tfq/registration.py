@@ -8,6 +8,8 @@ import sys
 _KERAS = ("keras", "tf_keras")
 # Where tfq itself imports Keras, its classes can be made once this package is complete, and no sooner.
 _OURS = "tfq.backend"
+# Their classes stand in saved models too, but they are above the layers, on which they are built.
+_ABOVE_LAYERS = ("tfq.larq.layers", "tfq.larq.quantizers")
 
 
 def with_keras() -> None:
@@ -16,6 +18,12 @@ def with_keras() -> None:
         _register()
     else:
         sys.meta_path.insert(0, _AfterKeras())
+
+
+def after_layers() -> None:
+    """Register what is built on the layers, which call this once they are complete."""
+    for name in _ABOVE_LAYERS:
+        importlib.import_module(name)
 
 
 def _register():

@@ -550,7 +550,7 @@ def test_mixed_precision_trains_with_quantized_gradients():
     [
         ({"pad_values": 2}, "pad_values must be 0, 1 or -1; got pad_values=2"),
         ({"pad_values": "same"}, "pad_values must be 0, 1 or -1; got pad_values='same'"),
-        ({"pad_values": 1}, "pad_values=1 needs padding='same'; got padding='valid'"),
+        ({"pad_values": 1}, "pad_values=1 needs padding='same' or 'causal'; got padding='valid'"),
         ({"kmap": True}, "kmap=True scales quantized inputs, but input_quantizer is None"),
         ({"kmap": True, "groups": 3, "input_quantizer": "xnor_inputs"}, "kmap=True needs groups=1; got groups=3"),
         ({"kernel_quantizer": "xnor"}, "unknown quantizer 'xnor'"),
@@ -628,6 +628,6 @@ def test_a_quantizer_of_gradients_in_the_place_of_the_kernel_is_said():
 
 
 def test_a_quantizer_of_inputs_serves_for_the_kernel_too():
-    layer = QuantDense(3, kernel_quantizer=XnorInputs())
+    layer = QuantDense(3, kernel_quantizer=XnorInputs(), kernel_constraint="weight_clip")
     layer.build((None, 4))
     assert set(np.unique(array(layer.quantized_kernel))) <= {-1, 1}

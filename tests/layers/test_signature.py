@@ -9,10 +9,21 @@ from tfq import layers
 from tfq.backend.keras import keras
 
 OPERANDS = ["input_quantizer", "kernel_quantizer", "gradient_quantizer"]
+PADDED = [*OPERANDS, "pad_values"]
+OF_TWO = ["input_quantizer", "depthwise_quantizer", "pointwise_quantizer", "gradient_quantizer", "pad_values"]
 OWN = {
-    "QuantConv2D": [*OPERANDS, "pad_values", "kmap"],
+    "QuantConv1D": PADDED,
+    "QuantConv1DTranspose": OPERANDS,
+    "QuantConv2D": [*PADDED, "kmap"],
+    "QuantConv2DTranspose": OPERANDS,
+    "QuantConv3D": PADDED,
+    "QuantConv3DTranspose": OPERANDS,
     "QuantDense": OPERANDS,
-    "QuantDepthwiseConv2D": [*OPERANDS, "pad_values"],
+    "QuantDepthwiseConv1D": PADDED,
+    "QuantDepthwiseConv2D": PADDED,
+    "QuantEinsumDense": OPERANDS,
+    "QuantSeparableConv1D": OF_TWO,
+    "QuantSeparableConv2D": OF_TWO,
 }
 
 

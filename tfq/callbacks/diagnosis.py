@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from tfq import walk
 from tfq.backend.keras import Logs, keras, ops
 from tfq.backend.rounding import exact_products
 from tfq.callbacks import pairs
 from tfq.callbacks.quantizer_inputs import QuantizerInputs
-from tfq.layers.base import latent_kernel, quantized_kernel
+from tfq.layers.base import kernels_in
 from tfq.terminal import Log
 from tfq.training import batch_statistics
 
@@ -23,8 +22,8 @@ class Diagnosis(keras.callbacks.Callback):
 
     - `val_top1_fresh`: validation top-1 with statistics of batch normalization taken anew from training images with the weights
       as they are. Far above `val_top1`: the moving statistics lag behind weights that flip.
-    - `kernel_change`: mean over the quantized layers of |Q(W) - Q(W before the epoch)| / |Q(W before)|, Frobenius norms.
-    - `kernel_mean`, `kernel_max`: mean of the layers' mean, and of their largest, absolute latent weight.
+    - `kernel_change`: mean over the quantized kernels of |Q(W) - Q(W before the epoch)| / |Q(W before)|, Frobenius norms.
+    - `kernel_mean`, `kernel_max`: mean of the kernels' mean, and of their largest, absolute latent weight.
     - `kernel_outside`: share of latent weights beyond ±1, where clipped straight-through estimators pass no gradient.
     - `inputs_outside`: mean over the input quantizers of the share of values where they pass no gradient: beyond ±1 for signs,
       outside [0, 1] for DoReFa. A line names those of which that is not known.
@@ -55,8 +54,9 @@ class Diagnosis(keras.callbacks.Callback):
             if images is None:
                 raise ValueError(f"Diagnosis: {name} must hold a batch; it is empty")
         self._check_logits(self.model(images[:1], training=False))  # builds the model too
-        layers = [layer for _, layer in walk.layers(self.model)]
-        self._quantized = [layer for layer in layers if getattr(layer, "kernel_quantizer", None) is not None and layer.built]
+        self._quantized = [
+            kernel for kernel in kernels_in(self.model).values() if kernel.quantizer is not None and kernel.is_built
+        ]
         self._inputs = QuantizerInputs(self.model, self.log)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -80,7 +80,7 @@ class Diagnosis(keras.callbacks.Callback):
             np.linalg.norm(now - before) / np.linalg.norm(before)
             for now, before in zip(self._quantized_kernels(), self._kernels, strict=True)
         ]
-        sizes = [np.abs(ops.convert_to_numpy(latent_kernel(layer))) for layer in self._quantized]
+        sizes = [np.abs(ops.convert_to_numpy(kernel.latent)) for kernel in self._quantized]
         return {
             "kernel_change": float(np.mean(change)),
             "kernel_mean": float(np.mean([size.mean() for size in sizes])),
@@ -89,7 +89,7 @@ class Diagnosis(keras.callbacks.Callback):
         }
 
     def _quantized_kernels(self):
-        return [ops.convert_to_numpy(quantized_kernel(layer)).ravel() for layer in self._quantized]
+        return [ops.convert_to_numpy(kernel.quantized).ravel() for kernel in self._quantized]
 
     def _val_top1(self):
         right = total = 0

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from tfq import walk
 from tfq.backend.keras import Logs, keras
-from tfq.convert import kernels
-from tfq.layers.base import latent_kernel
+from tfq.layers.base import kernels_in
 from tfq.quantizers.base import Quantizer
 from tfq.terminal import Log
 
@@ -19,7 +17,8 @@ class FlipRatio(keras.callbacks.Callback):
     layers in the model count, a shared one once. There is no figure where no kernel is quantized. Of layers that Keras builds in
     the first batch, the first epoch is counted from the end of that batch, where others follow.
 
-    `ratios` holds the shares of the last epoch layer by layer, by the paths of `tfq.walk`.
+    `ratios` holds the shares of the last epoch layer by layer, by the paths of `tfq.walk`; those of the kernels of a separable
+    convolution by `PATH/depthwise_kernel` and `PATH/pointwise_kernel`.
 
     Args:
         per_layer: add them to the logs too, as `flip_ratio/PATH`.
@@ -58,12 +57,12 @@ class FlipRatio(keras.callbacks.Callback):
             logs.update({f"flip_ratio/{path}": ratio for path, ratio in self.ratios.items()})
 
     def _all_levels(self):
-        quantized = {path: layer for path, layer in walk.layers(self.model) if _is_quantized(layer)}
-        known = {path: layer for path, layer in quantized.items() if _has_known_levels(layer.kernel_quantizer)}
+        quantized = {path: kernel for path, kernel in kernels_in(self.model).items() if _is_quantized(kernel)}
+        known = {path: kernel for path, kernel in quantized.items() if _has_known_levels(kernel.quantizer)}
         self._say(set(quantized) - set(known))
-        built = {path: layer for path, layer in known.items() if latent_kernel(layer) is not None}
+        built = {path: kernel for path, kernel in known.items() if kernel.is_built}
         self._has_unbuilt = len(built) < len(known)
-        return {path: _levels(layer) for path, layer in built.items()}
+        return {path: _levels(kernel) for path, kernel in built.items()}
 
     def _say(self, left_out):
         new = sorted(left_out - self._left_out)
@@ -74,15 +73,14 @@ class FlipRatio(keras.callbacks.Callback):
         self._left_out |= left_out
 
 
-def _is_quantized(layer):
-    quantizer = getattr(layer, "kernel_quantizer", None)
-    return quantizer is not None and not getattr(quantizer, "is_off", False)
+def _is_quantized(kernel):
+    return kernel.quantizer is not None and not getattr(kernel.quantizer, "is_off", False)
 
 
 def _has_known_levels(quantizer):
     return isinstance(quantizer, Quantizer) and quantizer.grid() is not None
 
 
-def _levels(layer):
+def _levels(kernel):
     """The level of each weight as an integer."""
-    return kernels.codes(layer).codes.astype(np.int32)  # type: ignore[union-attr]
+    return kernel.codes.codes.astype(np.int32)

@@ -6,8 +6,8 @@ import numpy as np
 
 from tfq.backend.keras import Tensor, keras, ops
 from tfq.graph.kernels import FloatKernel, PackedKernel, pack
-from tfq.layers.base import latent_kernel
-from tfq.quantizers.base import FULL_PRECISION, KernelQuantizer, Quantizer
+from tfq.layers.base import kernels_of, latent_kernel
+from tfq.quantizers.base import FULL_PRECISION
 from tfq.quantizers.grids import Codes, Integers, Levels, Sign, Ternary, encode
 
 # Of the largest value. Levels are computed as 2 round(...) / n - 1 in float32, by backends that round differently; the closest
@@ -58,23 +58,8 @@ def scaled(kernel: FloatKernel | PackedKernel, factor: float) -> FloatKernel | P
     return FloatKernel((kernel.values * factor).astype(np.float32))
 
 
-def codes(layer: keras.layers.Layer) -> Codes | None:
-    """The quantized kernel of a layer as `tfq.quantizers.grids.Codes`; None where its quantizer tells no grid.
-
-    Args:
-        layer: built layer with a `kernel_quantizer`.
-    """
-    quantizer, arguments = layer.kernel_quantizer, getattr(layer, "kernel_arguments", {})
-    grid = quantizer.grid() if isinstance(quantizer, Quantizer) else None
-    if grid is None:
-        return None
-    if isinstance(quantizer, KernelQuantizer):
-        return quantizer.encode(latent_kernel(layer), **arguments)
-    return encode(quantizer(latent_kernel(layer), **arguments), grid, getattr(layer, "channel_axis", -1))
-
-
 def _codes(layer, quantizer, values):
-    found = codes(layer)
+    found = kernels_of(layer)[0].codes
     if found is not None:
         return found
     # Of what tells no grid nothing is known but what it gives.

@@ -71,11 +71,16 @@ def _takes_floats(convolutions):
 
 
 def _is_convolution(layer):
-    return isinstance(layer, keras.layers.Conv2D) or (isinstance(layer, QuantizedLayer) and len(layer.latent_kernel.shape) > 2)
+    if isinstance(layer, keras.layers.Conv2D):
+        return True
+    is_dense = isinstance(layer, keras.layers.EinsumDense)
+    return isinstance(layer, QuantizedLayer) and not is_dense and len(layer.kernels[0].latent.shape) > 2
 
 
 def _is_quantized(layer):
-    return isinstance(layer, QuantizedLayer) and (layer.input_quantizer is not None or layer.kernel_quantizer is not None)
+    if not isinstance(layer, QuantizedLayer):
+        return False
+    return layer.input_quantizer is not None or any(kernel.quantizer is not None for kernel in layer.kernels)
 
 
 def _why_float(layer, input_bits):

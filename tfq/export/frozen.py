@@ -30,9 +30,11 @@ def frozen_kernels(model: keras.Model) -> Iterator[list[Any]]:
         The kernels, `tf.Variable`: constants would stand in the graph of each signature.
     """
     tf = require("tensorflow")
-    layers = low_bit.quantized(model)
-    kernels = [tf.Variable(array(layer.quantized_kernel), trainable=False, name=f"{name}/kernel") for name, layer in layers]
-    changes = [(layer, "kernel_quantizer", _giving(tf, kernel)) for (_, layer), kernel in zip(layers, kernels, strict=True)]
+    found = low_bit.quantized(model)
+    kernels = [tf.Variable(array(each.quantized), trainable=False, name=f"{name}/kernel") for name, each in found.items()]
+    changes = [
+        (each.layer, each.place.quantizer, _giving(tf, kernel)) for each, kernel in zip(found.values(), kernels, strict=True)
+    ]
     with walk.standing_in(changes):
         yield kernels
 

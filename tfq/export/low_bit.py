@@ -1,20 +1,17 @@
-"""The layers of a model whose operands take few bits, those of nested models too."""
+"""The kernels of a model that take few bits, those of nested models too."""
 
-from tfq import walk
 from tfq.backend.keras import keras
-from tfq.layers.base import QuantizedLayer
+from tfq.layers.base import kernels_in
+from tfq.layers.kernel import QuantizedKernel
 from tfq.quantizers.base import FULL_PRECISION
 
 
-def quantized(model: keras.Model) -> list[tuple[str, QuantizedLayer]]:
-    """(name, layer) of each convolution or dense layer of tfq whose kernel is quantized."""
-    return [(name, layer) for name, layer in walk.layers(model) if _is_quantized(layer)]
+def quantized(model: keras.Model) -> dict[str, QuantizedKernel]:
+    """The quantized kernels of the layers of tfq, by names of the layers; `name/weight` where a layer has several kernels."""
+    kernels = kernels_in(model).items()
+    return {name: kernel for name, kernel in kernels if isinstance(kernel, QuantizedKernel) and kernel.quantizer is not None}
 
 
 def names(model: keras.Model) -> tuple[str, ...]:
-    """Names of the layers whose kernel takes fewer bits than float32."""
-    return tuple(name for name, layer in quantized(model) if getattr(layer.kernel_quantizer, "bits", 0) < FULL_PRECISION)
-
-
-def _is_quantized(layer):
-    return isinstance(layer, QuantizedLayer) and layer.kernel_quantizer is not None
+    """Names of those that take fewer bits than float32."""
+    return tuple(name for name, kernel in quantized(model).items() if getattr(kernel.quantizer, "bits", 0) < FULL_PRECISION)

@@ -5,6 +5,8 @@ What differs, and what is not here, stands in `docs/from-larq.md`.
 
 import importlib
 
+import tfq.layers  # noqa: F401 (once complete, it imports what stands in saved models of this package)
+
 __all__ = [
     "activations",
     "callbacks",

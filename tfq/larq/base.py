@@ -4,15 +4,15 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-from tfq import quantizers
 from tfq.backend.keras import Shape, Tensor
+from tfq.quantizers import base
 from tfq.quantizers.base import FULL_PRECISION, check_bits, register
 
 # Saved models tell larq's classes from those of the same name in `tfq.quantizers` by this.
 register_larq = functools.partial(register, package="larq")
 
 
-class Quantizer(quantizers.Quantizer):
+class Quantizer(base.Quantizer):
     """The base of quantizers of one's own: a subclass has a `precision`, in bits, and a `call(inputs)`.
 
     Keras must know the class to read saved models: `tfq.larq.utils.register_keras_custom_object`. A quantizer of larq is a layer,
@@ -22,10 +22,10 @@ class Quantizer(quantizers.Quantizer):
         precision: bits of the output; None where it is not known.
     """
 
-    precision: int | None = None  # type: ignore[assignment]
+    precision: int | None = None
 
     @property
-    def bits(self) -> int:  # type: ignore[override]
+    def bits(self) -> int:
         """The precision; 32 where it is not known."""
         return FULL_PRECISION if self.precision is None else self.precision
 
@@ -42,7 +42,7 @@ class Quantizer(quantizers.Quantizer):
         return input_shape
 
 
-class WithMetrics(quantizers.Quantizer):
+class WithMetrics(base.Quantizer):
     """A quantizer that asks the layer whose kernel it quantizes for metrics.
 
     Args:

@@ -6,9 +6,9 @@ from typing import Any
 from tfq.backend.gradients import promote
 from tfq.backend.keras import Tensor, ops
 from tfq.larq.base import WithMetrics, register_larq
-from tfq.quantizers import DoReFaInputs, grids
+from tfq.quantizers import grids
 from tfq.quantizers.base import FULL_PRECISION, check_bits
-from tfq.quantizers.dorefa import soft_clipped_levels
+from tfq.quantizers.dorefa import DoReFaInputs, soft_clipped_levels
 
 _OPERANDS = {"activations": "inputs", "weights": "kernel"}
 

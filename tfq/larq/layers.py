@@ -3,6 +3,7 @@
 from typing import Any
 
 from tfq import layers
+from tfq.larq.base import register_larq
 from tfq.layers import (
     QuantConv1D,
     QuantConv2D,
@@ -13,7 +14,6 @@ from tfq.layers import (
     QuantSeparableConv1D,
     QuantSeparableConv2D,
 )
-from tfq.larq.base import register_larq
 from tfq.quantizers.base import QuantizerLike
 
 __all__ = [

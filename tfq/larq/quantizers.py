@@ -5,10 +5,10 @@ from typing import Any
 
 from tfq import quantizers
 from tfq.backend.keras import Tensor, keras
-from tfq.larq.base import NoOp, Quantizer, WithMetrics, register_larq
+from tfq.larq.base import NoOp, Quantizer
 from tfq.larq.dorefa import DoReFa
+from tfq.larq.signs import ApproxSign, MagnitudeAwareSign, SteHeaviside, SteSign, SwishSign
 from tfq.larq.ternary import SteTern
-from tfq.quantizers import get_for_kernel, serialize
 from tfq.quantizers.base import QuantizerLike
 
 __all__ = [
@@ -33,31 +33,6 @@ __all__ = [
     "ste_tern",
     "swish_sign",
 ]
-
-
-@register_larq
-class SteSign(WithMetrics, quantizers.SteSign):
-    """`tfq.quantizers.SteSign`."""
-
-
-@register_larq
-class ApproxSign(WithMetrics, quantizers.ApproxSign):
-    """`tfq.quantizers.ApproxSign`."""
-
-
-@register_larq
-class SwishSign(WithMetrics, quantizers.SwishSign):
-    """`tfq.quantizers.SwishSign`."""
-
-
-@register_larq
-class MagnitudeAwareSign(WithMetrics, quantizers.MagnitudeAwareSign):
-    """`tfq.quantizers.MagnitudeAwareSign`."""
-
-
-@register_larq
-class SteHeaviside(WithMetrics, quantizers.SteHeaviside):
-    """`tfq.quantizers.SteHeaviside`."""
 
 
 # Names of earlier versions of larq.
@@ -96,7 +71,12 @@ def get_kernel_quantizer(identifier: QuantizerLike) -> Callable[..., Tensor] | N
     Raises:
         ValueError: as `tfq.quantizers.get_for_kernel`.
     """
-    return get_for_kernel(get(identifier))
+    return quantizers.get_for_kernel(get(identifier))
+
+
+def serialize(quantizer: Callable[..., Tensor] | None) -> dict[str, Any] | None:
+    """As `tfq.quantizers.serialize`."""
+    return quantizers.serialize(quantizer)
 
 
 def deserialize(name: QuantizerLike, custom_objects: dict[str, Any] | None = None) -> Callable[..., Tensor] | None:
@@ -115,22 +95,22 @@ def deserialize(name: QuantizerLike, custom_objects: dict[str, Any] | None = Non
 
 def ste_sign(x: Tensor, clip_value: float | None = 1.0) -> Tensor:
     """`SteSign(clip_value)` of `x`."""
-    return quantizers.SteSign(clip_value)(x)
+    return SteSign(clip_value)(x)
 
 
 def approx_sign(x: Tensor) -> Tensor:
     """`ApproxSign()` of `x`."""
-    return quantizers.ApproxSign()(x)
+    return ApproxSign()(x)
 
 
 def swish_sign(x: Tensor, beta: float = 5.0) -> Tensor:
     """`SwishSign(beta)` of `x`."""
-    return quantizers.SwishSign(beta)(x)
+    return SwishSign(beta)(x)
 
 
 def ste_heaviside(x: Tensor, clip_value: float | None = 1.0) -> Tensor:
     """`SteHeaviside(clip_value)` of `x`."""
-    return quantizers.SteHeaviside(clip_value)(x)
+    return SteHeaviside(clip_value)(x)
 
 
 def ste_tern(

@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from typing import Any
 
-from tfq import quantizers, sums
+from tfq import sums
 from tfq.backend.keras import Tensor, ops
 from tfq.larq.base import WithMetrics, register_larq
+from tfq.quantizers import ste_tern
 from tfq.quantizers.base import check_flag
 
 
 @register_larq
-class SteTern(WithMetrics, quantizers.SteTern):
+class SteTern(WithMetrics, ste_tern.SteTern):
     """-1, 0 and 1 by a threshold, which is fixed, or that of Ternary Weight Networks (arXiv:1605.04711, equation 6).
 
         q = sign(x) if |x| >= Delta and x != 0, else 0,   Delta = threshold_value, or 0.7 mean |x|,   dq/dx := [|x| <= clip_value]

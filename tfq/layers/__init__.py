@@ -1,5 +1,6 @@
 """Keras layers with quantized operands, a faster batch normalization, and an average that is the same everywhere."""
 
+from tfq import registration
 from tfq.backend.keras import keras
 from tfq.layers.activation import QuantActivation
 from tfq.layers.average_pooling import AveragePooling2D
@@ -46,8 +47,6 @@ __all__ = [
     "register_layer",
 ]
 
-call_symbolic_by(as_layer)
-
 
 def register_layer(cls: type) -> type:
     """Make a layer of one's own known to Keras, which then reads it from saved models.
@@ -67,3 +66,7 @@ def register_layer(cls: type) -> type:
         ValueError: another class of this name is registered.
     """
     return register_own(cls, keras.layers.Layer, "keras.layers.Layer")
+
+
+call_symbolic_by(as_layer)
+registration.after_layers()

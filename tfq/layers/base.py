@@ -3,8 +3,8 @@
 import contextlib
 from typing import Any
 
-from tfq import activations, constraints, quantizers
-from tfq.backend.gradients import promote, read
+from tfq import activations, constraints, quantizers, walk
+from tfq.backend.gradients import promote
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
 from tfq.layers.gradient import QuantGradient
 from tfq.layers.kernel import Kernel, KernelPlace, QuantizedKernel
@@ -48,7 +48,7 @@ class QuantizedLayer(LayerMixin):
 
     Raises:
         TypeError: the class has no `quantized_op`.
-        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs.
+        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs; one of a kernel of integers.
         RuntimeError: in the first call: the kernel did not pass through its quantizer.
     """
 
@@ -79,6 +79,8 @@ class QuantizedLayer(LayerMixin):
         super().__init__(*args, **kwargs)
         if self._is_of_contract() and type(self).quantized_op is QuantizedLayer.quantized_op:
             raise TypeError(f"layer {self.name!r}: {type(self).__name__} has no quantized_op(inputs, kernel)")
+        if self._uncast_weights and "float" not in str(self.dtype):
+            raise ValueError(f"{self.name}: a quantizer of kernels takes those of floats; got dtype={self.dtype!r}")
         self.input_quantizer = quantizers.get_for_inputs(input_quantizer)
         for place in places:
             setattr(self, place.quantizer, quantizers.get_for_kernel(given[place], place.quantizer))
@@ -258,7 +260,9 @@ class QuantizedLayer(LayerMixin):
             return outputs
         ones = (1,) * (len(outputs.shape) - 2)
         is_first = getattr(self, "data_format", None) == "channels_first"
-        return ops.add(outputs, ops.reshape(bias, (1, -1, *ones) if is_first else (1, *ones, -1)))
+        if is_first:  # `ops.add` of Keras 3.15 takes the last axis for the channels where it is as long, on TensorFlow
+            return outputs + ops.reshape(bias, (1, -1, *ones))
+        return ops.add(outputs, ops.reshape(bias, (1, *ones, -1)))
 
     @contextlib.contextmanager
     def _watching(self):
@@ -298,6 +302,10 @@ class QuantizedLayer(LayerMixin):
         )
 
 
+# What kernels are called where a layer of Keras or larq has one, and their quantizers.
+_PLACES = {"kernel": "kernel_quantizer", "depthwise_kernel": "depthwise_quantizer", "pointwise_kernel": "pointwise_quantizer"}
+
+
 def _is_symbolic(outputs):
     """Whether a call in Keras 3 gave shapes alone; tf_keras has run `call` for them too."""
     return not is_legacy and any(isinstance(output, keras.KerasTensor) for output in keras.tree.flatten(outputs))
@@ -313,15 +321,20 @@ def latent_kernel(layer: keras.layers.Layer) -> Any:
 
 
 def kernels_of(layer: keras.layers.Layer) -> tuple[Kernel, ...]:
-    """The kernels of any built layer, Keras' own and larq's too: as they are trained, and as the forward pass uses them."""
+    """The kernels of any layer, Keras' own and larq's too, as they are trained, and as the forward pass uses them.
+
+    A layer that is not built has those that it has a quantizer for.
+    """
     if isinstance(layer, QuantizedLayer):
         return layer.kernels
-    places = {"kernel": "kernel_quantizer", "depthwise_kernel": "depthwise_quantizer", "pointwise_kernel": "pointwise_quantizer"}
-    return tuple(Kernel(layer, *place) for place in places.items() if getattr(layer, place[0], None) is not None)
+    kernels = (Kernel(layer, weight, quantizer) for weight, quantizer in _PLACES.items())
+    return tuple(kernel for kernel in kernels if kernel.is_built or kernel.quantizer is not None)
 
 
-def quantized_kernel(layer: keras.layers.Layer) -> Tensor:
-    """Likewise, as the forward pass uses it; of a built layer that has a `kernel_quantizer`."""
-    if isinstance(layer, QuantizedLayer):
-        return layer.quantized_kernel
-    return layer.kernel_quantizer(read(latent_kernel(layer)))  # larq's gradients refuse a variable
+def kernels_in(model: keras.Model) -> dict[str, Kernel]:
+    """The kernels of all layers in a model, by the path of the layer in `tfq.walk`; `path/weight` where it has several."""
+    found = {}
+    for path, layer in walk.layers(model):
+        kernels = kernels_of(layer)
+        found.update({path if len(kernels) == 1 else f"{path}/{kernel.name}": kernel for kernel in kernels})
+    return found

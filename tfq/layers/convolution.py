@@ -4,7 +4,7 @@ import numbers
 from typing import Any
 
 from tfq.backend.keras import Shape, Tensor, ops
-from tfq.layers import padding
+from tfq.layers import padding, rank
 from tfq.layers.base import QuantizedLayer
 
 
@@ -28,11 +28,15 @@ class QuantizedConvolution(QuantizedLayer):
         if not number or pad_values not in (0, 1, -1):
             raise ValueError(f"{self.name}: pad_values must be 0, 1 or -1; got pad_values={pad_values!r}")
         if pad_values and self.padding not in ("same", "causal"):
-            raise ValueError(f"{self.name}: pad_values={pad_values} needs padding='same'; got padding={self.padding!r}")
+            raise ValueError(
+                f"{self.name}: pad_values={pad_values} needs padding='same' or 'causal'; got padding={self.padding!r}"
+            )
         self.pad_values = int(pad_values)
 
     def build(self, input_shape: Shape) -> None:
         """Add the weights; the size of a padding that is ours to make must be known."""
+        if not self._is_stock():
+            rank.check(self, input_shape)
         super().build(input_shape)
         strides_one = all(stride == 1 for stride in self.strides)
         if self.pad_values and self.padding == "same" and not strides_one and None in self._spatial(input_shape):

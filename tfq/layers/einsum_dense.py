@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tfq.backend.keras import Tensor, keras, ops
+from tfq.backend.gradients import read
+from tfq.backend.keras import Shape, Tensor, keras, ops
 from tfq.layers.base import QuantizedLayer
 from tfq.quantizers.base import QuantizerLike, register
 
@@ -25,7 +26,8 @@ class QuantEinsumDense(QuantizedLayer, keras.layers.EinsumDense):
         **kwargs: as in `keras.layers.EinsumDense`; `kernel_constraint` may also be `"weight_clip"`.
 
     Raises:
-        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs.
+        ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs; inputs of other axes than those of
+            the equation.
     """
 
     if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
@@ -46,9 +48,17 @@ class QuantEinsumDense(QuantizedLayer, keras.layers.EinsumDense):
         of_kernel = operands.split(",")[1]
         return tuple(axis - len(of_kernel) for axis, letter in enumerate(of_kernel) if letter in kept)
 
+    def build(self, input_shape: Shape) -> None:
+        """Add the weights."""
+        of_inputs = self.equation.split(",")[0]
+        named = len(of_inputs.replace("...", ""))
+        if len(input_shape) < named or (len(input_shape) > named and "..." not in of_inputs):
+            raise ValueError(f"{self.name}: expected inputs of the axes {of_inputs!r}; got {tuple(input_shape)}")
+        super().build(input_shape)
+
     def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The sum of products."""
         return ops.einsum(self.equation, inputs, kernel)
 
     def _with_bias(self, outputs):
-        return outputs if self.bias is None else ops.add(outputs, self.bias)  # its shape is made to fit
+        return outputs if self.bias is None else outputs + read(self.bias)  # its shape is made to fit

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 from tfq.backend.gradients import read
 from tfq.backend.keras import Tensor, keras
 from tfq.layers.state import QuantizerState, arguments
+from tfq.quantizers.base import KernelQuantizer, Quantizer
+from tfq.quantizers.grids import Codes, encode
 
 
 class KernelPlace(NamedTuple):
@@ -42,10 +44,17 @@ class Kernel:
         quantizer: of the one that is its quantizer; a layer of Keras has none.
     """
 
+    channel_axis: int | tuple[int, ...] = -1
+
     def __init__(self, layer: keras.layers.Layer, weight: str, quantizer: str) -> None:
         self.layer = layer
         self.name = weight
         self._quantizer = quantizer
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the weight is there."""
+        return getattr(self.layer, self.name, None) is not None
 
     @property
     def latent(self) -> Any:
@@ -68,6 +77,16 @@ class Kernel:
         # larq's gradients refuse a variable.
         return self.latent if self.quantizer is None else self.quantizer(read(self.latent), **self.arguments)
 
+    @property
+    def codes(self) -> Codes | None:
+        """The quantized kernel as integers and their scale; None where its quantizer tells no grid."""
+        grid = self.quantizer.grid() if isinstance(self.quantizer, Quantizer) else None
+        if grid is None:
+            return None
+        if isinstance(self.quantizer, KernelQuantizer):
+            return self.quantizer.encode(self.latent, **self.arguments)
+        return encode(self.quantized, grid, self.channel_axis)
+
 
 class QuantizedKernel(Kernel):
     """One kernel of a `QuantizedLayer`.
@@ -82,7 +101,7 @@ class QuantizedKernel(Kernel):
         self.place = place
 
     @property
-    def channel_axis(self) -> int | tuple[int, ...]:
+    def channel_axis(self) -> int | tuple[int, ...]:  # type: ignore[override]
         """Its axes that count the filters, from behind."""
         return getattr(self.layer, self.place.channel_axis)
 

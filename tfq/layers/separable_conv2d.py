@@ -24,7 +24,7 @@ class QuantSeparableConv2D(QuantizedSeparableConvolution, keras.layers.Separable
         pointwise_quantizer: quantizer of the pointwise kernel, or None.
         gradient_quantizer: quantizer of the gradient that arrives at the output, or None.
         pad_values: what `padding="same"` pads the quantized inputs with: 0, 1 or -1. Zero is not a value of a binary input.
-        **kwargs: as in `keras.layers.SeparableConv2D`; `depthwise_constraint` and `pointwise_constraint` may also be `"weight_clip"`.
+        **kwargs: as in `keras.layers.SeparableConv2D`; constraints of the kernels may also be `"weight_clip"`.
 
     Raises:
         ValueError: `pad_values` is not 0, 1 or -1, or does not fit `padding`; a quantizer of another operand, such as

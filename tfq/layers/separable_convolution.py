@@ -6,7 +6,7 @@ from tfq.layers.kernel import KernelPlace
 
 
 class QuantizedSeparableConvolution(QuantizedConvolution):
-    """Mixin, in front of a separable convolution of Keras: a depthwise kernel (..., in, depth_multiplier), then a pointwise one."""
+    """Mixin, in front of a separable convolution of Keras: kernels (..., in, depth_multiplier) and (..., in, filters)."""
 
     depthwise_channel_axis = (-2, -1)
     pointwise_channel_axis = -1

@@ -136,7 +136,7 @@ class Quantizer(Configured):
     class itself takes kernels and inputs, and nothing but them. What is not said here (the window, the grid) is not known of it.
     `tfq.testing.check_quantizer` tells whether a quantizer keeps the contract.
 
-    A call with a symbolic tensor of a functional model adds a layer to that model. What the quantizer keeps belongs to this layer.
+    A call with a symbolic tensor adds a layer to the functional model. What the quantizer keeps belongs to this layer.
 
     A quantizer has no variables. Those that it needs belong to the layer that it is given to, so that one object serves many
     layers: `build` makes them, and every other method takes them by their names.

@@ -10,18 +10,19 @@ class Clipped(Quantizer):
     """A quantizer whose gradient passes where |x| <= clip_value; None lets it pass everywhere."""
 
     def __init__(self, clip_value: float | None = 1.0) -> None:
-        self.clip_value = _check(clip_value, type(self).__name__)
+        self.clip_value: float | None = _check(clip_value, type(self).__name__)
 
     def window(self) -> tuple[float, float] | None:
         """Of the clipped straight-through estimator."""
-        return None if self.clip_value is None else (-self.clip_value, self.clip_value)
+        clip_value = self.clip_value
+        return None if clip_value is None else (-clip_value, clip_value)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""
         return {"clip_value": self.clip_value}
 
 
-def _check(clip_value, owner):
+def _check(clip_value: float | None, owner: str) -> float | None:
     if clip_value is None:
         return None
     if isinstance(clip_value, bool) or not isinstance(clip_value, numbers.Real) or not clip_value > 0:

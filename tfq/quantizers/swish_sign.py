@@ -35,7 +35,7 @@ class SwishSign(InputQuantizer):
     def __init__(self, beta: float = 5.0) -> None:
         if isinstance(beta, bool) or not isinstance(beta, numbers.Real) or not beta > 0:
             raise ValueError(f"{type(self).__name__}: beta must be above 0; got beta={beta!r}")
-        self.beta = float(beta)
+        self.beta: float = float(beta)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""

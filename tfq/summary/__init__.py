@@ -1,61 +1,76 @@
-"""What a model costs: multiply-accumulates per pair of bit widths, parameters, and memory per bit width.
+"""What a model costs: multiply-accumulates per pair of bit widths, bit operations, parameters and memory per bit width.
 
-Counts one sample, at inference. Memory is that of the values alone: the scales of quantized kernels (one a filter at most)
-fold into the biases or the batch normalization that follow, and are not counted.
+`tfq.summary(model)` prints it, as `model.summary()` of Keras does, and returns it. Counts one sample, at inference. Memory is
+that of the values alone: the scales of quantized kernels (one a filter at most) fold into the biases or the batch normalization
+that follow, and are not counted.
 """
 
-from collections import Counter
+import sys
+import types
+from collections.abc import Callable
 
 from tfq.backend.keras import keras
-from tfq.keras_graph import calls
+from tfq.summary.calls import calls_of
 from tfq.summary.cost import LayerCost, cost_of
-from tfq.summary.table import Summary
+from tfq.summary.products import Product
+from tfq.summary.totals import Summary
 
-__all__ = ["LayerCost", "Summary", "layer_costs", "seed_macs", "summarize"]
+__all__ = ["LayerCost", "Product", "Summary", "layer_costs", "seed_macs", "summarize", "summary"]
 
 
-def layer_costs(model: keras.Model) -> list[LayerCost]:
-    """Cost of each layer call of a model, in the order of computation.
+def summary(model: keras.Model, print_fn: Callable[[str], object] = print) -> Summary:
+    """Print what a model costs, layer by layer and in total; `tfq.summary(model)` is this function.
 
     Args:
-        model: functional or built Sequential Keras model; models nested in it are entered.
+        model: as in `layer_costs`.
+        print_fn: takes the table, as in `model.summary()` of Keras.
 
     Returns:
-        List of `LayerCost`.
+        `Summary`.
 
     Raises:
-        ValueError: the model has no graph of layers (a subclassed one, or not built), or a shape is unknown.
+        ValueError: the model is not built.
     """
-    seen, costs = set(), []
-    for call in calls(model):
-        costs.append(cost_of(call, first=id(call.layer) not in seen))
-        seen.add(id(call.layer))
-    return costs
+    found = summarize(model)
+    print_fn(found.table())
+    return found
 
 
 def summarize(model: keras.Model) -> Summary:
-    """Totals of a model, and its costs layer by layer.
+    """What a model costs, layer by layer and in total.
 
     Args:
         model: as in `layer_costs`.
 
     Returns:
         `Summary`.
+
+    Raises:
+        ValueError: the model is not built.
     """
-    costs = layer_costs(model)
-    macs, memory_bits = Counter(), Counter()
-    for cost in costs:
-        if cost.macs:
-            macs[cost.input_bits, cost.weight_bits] += cost.macs
-        memory_bits.update(cost.weight_memory_bits)
-    return Summary(
-        layers=tuple(costs),
-        macs=dict(macs),
-        other_ops=sum(cost.bias_ops + cost.activation_ops + cost.other_ops for cost in costs),
-        params=sum(cost.params for cost in costs),
-        trainable_params=sum(cost.trainable_params for cost in costs),
-        memory_bytes={bits: -(-total // 8) for bits, total in memory_bits.items()},
-    )
+    return Summary(model.name, tuple(layer_costs(model)))
+
+
+def layer_costs(model: keras.Model) -> list[LayerCost]:
+    """Cost of each layer call of a model, in the order of computation.
+
+    Args:
+        model: built Keras model. Models nested in it are entered, and layers and models of one's own, which have no graph: each
+            layer in them counts once, at the shape for which it was built.
+
+    Returns:
+        List of `LayerCost`; its `left_out` says what is not counted of a layer.
+
+    Raises:
+        ValueError: the model is not built.
+    """
+    seen: set[int] = set()
+    costs = []
+    for call in calls_of(model):
+        weights = [weight for weight in getattr(call.layer, "weights", []) if id(weight) not in seen]
+        costs.append(cost_of(call, weights))
+        seen |= {id(weight) for weight in weights}
+    return costs
 
 
 def seed_macs(model: keras.Model, quantized: bool = False, relu: bool = False) -> int:
@@ -81,3 +96,14 @@ def _seed_rule(cost, relu):
     if cost.has_macs:
         return cost.macs + cost.bias_ops + activations
     return activations + (cost.other_ops if cost.kind in ("normalization", "pooling") else 0)
+
+
+class CallablePackage(types.ModuleType):
+    """What this package is an object of, since larq's users expect a function of its name."""
+
+    def __call__(self, model: keras.Model, print_fn: Callable[[str], object] = print) -> Summary:
+        """As `summary`."""
+        return summary(model, print_fn)
+
+
+sys.modules[__name__].__class__ = CallablePackage

@@ -32,12 +32,13 @@ def check_layer(make: Callable[..., QuantizedLayer], input_shape: Sequence[int])
     in inference; its gradient passes through its quantizer. `channel_axis` counts the filters. Outputs and gradients are those of
     the layer of Keras on quantized operands, where there is one (unless `pad_values` is set). It is saved and loaded. Under mixed
     precision its latent kernel, and what its quantizer takes, stay float32. One step of `fit` moves the kernel. The summary knows
-    its bits and multiply-accumulates. Where a converter of it is registered, `check_conversion` holds.
+    its bits and multiply-accumulates. Where a converter of it is registered, `check_conversion` holds. Each of several kernels is
+    tried.
 
     What depends on an option of the layer is seen only with that option: call this once for each that makes a branch.
 
     Args:
-        make: returns a new layer, not built; it hands its keyword arguments (`name`, `dtype`, the three quantizers) to the
+        make: returns a new layer, not built; it hands its keyword arguments (`name`, `dtype`, the quantizers) to the
             constructor. The class is registered by `tfq.layers.register_layer`.
         input_shape: of a small input, without the batch axis.
 
@@ -45,7 +46,7 @@ def check_layer(make: Callable[..., QuantizedLayer], input_shape: Sequence[int])
         ContractError: the message says what was expected.
         RuntimeError: the kernel does not pass through its quantizer.
     """
-    layer = make(kernel_quantizer=XnorWeights())
+    layer = make()
     if not isinstance(layer, QuantizedLayer):
         raise ContractError(f"a quantized layer is a tfq.layers.QuantizedLayer; got {type(layer).__name__}")
     trial = _Trial(make, tuple(input_shape))
@@ -69,20 +70,22 @@ class _Trial:
     def __init__(self, make, input_shape):
         self.make = make
         self.input_shape = input_shape
+        self.places = make().kernel_places()
+        self.quantized = {"input_quantizer": XnorInputs(), **{place.quantizer: XnorWeights() for place in self.places}}
         self.inputs = np.random.default_rng(0).normal(size=(_BATCH, *input_shape)).astype("float32")
 
     def has_its_kernel(self):
-        layer = self.make(kernel_quantizer=XnorWeights())
+        layer = self.make(**self.quantized)
         try:
             layer.build((None, *self.input_shape))
         except AttributeError as error:
-            if error.name != layer.kernel_name:
+            if error.name not in {place.weight for place in self.places}:
                 raise
-            text = f"its build makes no weight self.{layer.kernel_name}"
+            text = f"its build makes no weight self.{error.name}"
             raise ContractError(f"{type(layer).__name__}: {text}; expected that, or another kernel_name") from error
 
     def comes_back_from_its_configuration(self):
-        layer = self.make(**_quantized(), gradient_quantizer=DoReFaGradients(6, seed=1), name="configured")
+        layer = self.make(**self.quantized, gradient_quantizer=DoReFaGradients(6, seed=1), name="configured")
         try:
             again = type(layer).from_config(layer.get_config())
         except TypeError as error:
@@ -91,13 +94,18 @@ class _Trial:
         _expect(again.get_config() == layer.get_config(), layer, f"from_config gives {again.get_config()}", layer.get_config())
 
     def uses_nothing_but_the_quantized_kernel(self):
-        layer = self.built(kernel_quantizer=lambda latent: 0.5 - latent)
-        plain = self.built()
-        _set(plain.latent_kernel, 0.5 - _array(layer.latent_kernel))
-        _set_others(plain, layer)
-        for training, when in _MODES.items():
-            found, expected = (_called(each, self.inputs, training) for each in (layer, plain))
-            _expect_close(layer, f"outputs {when}", found, expected, "those of the quantized kernel as a latent one")
+        for number, place in enumerate(self.places):
+            layer, plain = self.built(**{place.quantizer: lambda latent: 0.5 - latent}), self.built()
+            ours, theirs = layer.kernels[number].latent, plain.kernels[number].latent
+            _set(theirs, 0.5 - _array(ours))
+            for weight, given in zip(plain.weights, layer.weights, strict=True):
+                if weight is not theirs:
+                    _set(weight, given)
+            for training, when in _MODES.items():
+                found, expected = (_called(each, self.inputs, training) for each in (layer, plain))
+                _expect_close(
+                    layer, f"outputs {when}", found, expected, f"those of the quantized {place.operand} as a latent one"
+                )
 
     def quantizes_its_inputs(self):
         layer, plain = self.built(input_quantizer=XnorInputs()), self.built()
@@ -120,42 +128,47 @@ class _Trial:
 
     def says_where_its_filters_are(self):
         layer = self.built()
-        kernel = _array(layer.latent_kernel)
-        counting = [axis % kernel.ndim for axis in np.atleast_1d(layer.channel_axis)]
+        self._moves_the_outputs_of_a_filter(layer, layer.kernels[-1])
+        for number, place in enumerate(self.places):
+            quantized = self.built(**{place.quantizer: XnorWeights()}).kernels[number]
+            kernel = _array(quantized.latent)
+            spanned = tuple(set(range(kernel.ndim)) - set(_counting(quantized)))
+            scales = np.abs(kernel).mean(axis=spanned, keepdims=True)
+            whose = "one scale a filter, in XnorWeights"
+            _expect_close(layer, f"quantized {place.weight}", quantized.quantized, np.where(kernel >= 0, scales, -scales), whose)
+
+    def _moves_the_outputs_of_a_filter(self, layer, last):
+        """Of several kernels it is the last one whose filters are channels that come out."""
+        kernel, counting = _array(last.latent), _counting(last)
         filters = math.prod(kernel.shape[axis] for axis in counting)
-        before = _channels_last(layer, layer(self.inputs))
-        text = f"channel_axis={layer.channel_axis} counts {filters} filters in a kernel {kernel.shape}"
+        before = _by_filter(layer, layer(self.inputs), filters)
+        text = f"channel_axis={last.channel_axis} counts {filters} filters in a kernel {kernel.shape}"
         _expect(filters == before.shape[-1], layer, text, f"one for each of {before.shape[-1]} channels that come out")
         for index in {0, filters - 1}:
             changed = np.moveaxis(kernel.copy(), counting, range(len(counting)))
             place = np.unravel_index(index, changed.shape[: len(counting)])
             changed[place] = 1 - changed[place]
-            _set(layer.latent_kernel, np.moveaxis(changed, range(len(counting)), counting))
-            moved = np.abs(_channels_last(layer, layer(self.inputs)) - before).reshape(-1, filters).max(axis=0)
+            _set(last.latent, np.moveaxis(changed, range(len(counting)), counting))
+            moved = np.abs(_by_filter(layer, layer(self.inputs), filters) - before).max(axis=0)
             found = np.flatnonzero(moved > _CLOSE * np.abs(before).max()).tolist()
-            _set(layer.latent_kernel, kernel)
-            _expect(found == [index], layer, f"filter {index} along channel_axis={layer.channel_axis} changes {found}", [index])
-        scales = np.abs(kernel).mean(axis=tuple(set(range(kernel.ndim)) - set(counting)), keepdims=True)
-        quantized = self.built(kernel_quantizer=XnorWeights())
-        _set(quantized.latent_kernel, kernel)
-        expected = np.where(kernel >= 0, scales, -scales)
-        _expect_close(layer, "quantized_kernel", quantized.quantized_kernel, expected, "one scale a filter, in XnorWeights")
+            _set(last.latent, kernel)
+            _expect(found == [index], layer, f"filter {index} along channel_axis={last.channel_axis} changes {found}", [index])
 
     def computes_what_keras_computes_on_quantized_operands(self):
-        layer = self.built(input_quantizer=XnorInputs(), kernel_quantizer=_doubled)
+        layer = self.built(input_quantizer=XnorInputs(), **{place.quantizer: _doubled for place in self.places})
         stock = layer.stock()
         if stock is None or getattr(layer, "pad_values", 0):
             return
         kind = f"those of {type(stock).__name__} on quantized operands"
         quantized = np.where(self.inputs >= 0, 1, -1).astype("float32")
         stock.build((None, *self.input_shape))
-        weights = [_array(weight) for weight in layer.weights]
-        weights[0] = 2 * weights[0]
-        stock.set_weights(weights)
+        kernels = [kernel.latent for kernel in layer.kernels]
+        factors = [2 if any(weight is kernel for kernel in kernels) else 1 for weight in layer.trainable_weights]
+        stock.set_weights([factor * _array(weight) for factor, weight in zip(factors, layer.trainable_weights, strict=True)])
         _expect_close(layer, "outputs", layer(self.inputs), stock(quantized), kind)
         # Through W -> 2 W the gradient comes back twice as long.
         moves = [self._step(each, inputs) for each, inputs in ((layer, self.inputs), (stock, quantized))]
-        for factor, ours, theirs in zip((2, 1), *moves, strict=False):
+        for factor, ours, theirs in zip(factors, *moves, strict=True):
             _expect_close(layer, "gradients", ours, factor * theirs, kind)
 
     def _step(self, layer, inputs):
@@ -166,7 +179,7 @@ class _Trial:
         return [old - _array(weight) for old, weight in zip(before, layer.trainable_weights, strict=True)]
 
     def comes_back_from_a_file(self):
-        layer = self.built(**_quantized(), name="saved")
+        layer = self.built(**self.quantized, name="saved")
         model = self.model(layer)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
@@ -182,35 +195,38 @@ class _Trial:
 
     def quantizes_in_float32(self):
         seen = []
-        layer = self.built(dtype="mixed_bfloat16", kernel_quantizer=lambda latent: (seen.append(str(latent.dtype)), latent)[1])
+        recording = dict.fromkeys((place.quantizer for place in self.places), lambda w: (seen.append(str(w.dtype)), w)[1])
+        layer = self.built(dtype="mixed_bfloat16", **recording)
         outputs = layer(ops.cast(self.inputs, "bfloat16"))
-        dtypes = [str(layer.latent_kernel.dtype), *seen]
+        dtypes = [*(str(kernel.latent.dtype) for kernel in layer.kernels), *seen]
         _expect(all("float32" in dtype for dtype in dtypes), layer, f"under mixed_bfloat16 the kernel is {dtypes}", "float32")
         _expect("bfloat16" in str(outputs.dtype), layer, f"under mixed_bfloat16 it gives {outputs.dtype}", "bfloat16")
 
     def learns(self):
-        layer = self.built(**_quantized(), gradient_quantizer=DoReFaGradients(8, seed=1), name="trained")
+        layer = self.built(**self.quantized, gradient_quantizer=DoReFaGradients(8, seed=1), name="trained")
         model = self.model(layer)
         model.compile(keras.optimizers.SGD(0.1), "mse")
-        before = _array(layer.latent_kernel)
+        before = [_array(kernel.latent) for kernel in layer.kernels]
         model.fit(self.inputs, self.targets(layer), batch_size=_BATCH, verbose=0)
-        moved = _array(layer.latent_kernel) - before
-        is_right = np.isfinite(moved).all() and moved.any()
-        _expect(is_right, layer, f"a step of fit moves the kernel by up to {np.abs(moved).max()}", "a finite step, not 0")
+        for kernel, old in zip(layer.kernels, before, strict=True):
+            moved = _array(kernel.latent) - old
+            is_right = np.isfinite(moved).all() and moved.any()
+            text = f"a step of fit moves the {kernel.place.operand} by up to {np.abs(moved).max()}"
+            _expect(is_right, layer, text, "a finite step, not 0")
 
     def is_in_the_summary(self):
-        layer = self.built(**_quantized())
+        layer = self.built(**self.quantized)
         (cost,) = layer_costs(self.model(layer))
         found = f"the summary says {cost.input_bits} x {cost.weight_bits} bits, memory {cost.weight_memory_bits}"
-        shape = tuple(layer.latent_kernel.shape)
-        is_right = (cost.input_bits, cost.weight_bits, cost.weight_memory_bits.get(1)) == (1, 1, math.prod(shape))
-        _expect(is_right, layer, found, f"1 bit for inputs and for the kernel, of shape {shape}")
+        size = sum(math.prod(kernel.latent.shape) for kernel in layer.kernels)
+        is_right = (cost.input_bits, cost.weight_bits, cost.weight_memory_bits.get(1)) == (1, 1, size)
+        _expect(is_right, layer, found, f"1 bit for inputs and for the kernel, of {size} weights")
         stock = layer.stock()
         expected = cost.macs if stock is None else layer_costs(self.model(stock))[0].macs
         _expect(cost.macs == expected > 0, layer, f"the summary counts {cost.macs} MACs", expected or "some")
 
     def is_the_same_in_a_graph(self):
-        layer = self.built(**_quantized(), name="converted")
+        layer = self.built(**self.quantized, name="converted")
         if converter_of(layer) is not None and len(self.input_shape) in (1, 3):
             check_conversion(layer, self.input_shape)
 
@@ -228,8 +244,7 @@ class _Trial:
         return keras.Model(inputs, layer(inputs))
 
     def targets(self, layer):
-        shape = tuple(layer.compute_output_shape((_BATCH, *self.input_shape)))
-        return np.random.default_rng(2).normal(size=shape).astype("float32")
+        return np.random.default_rng(2).normal(size=_array(layer(self.inputs)).shape).astype("float32")
 
 
 @register
@@ -249,10 +264,6 @@ def _is_scaled(layer, outputs, inputs):
     return not np.array_equal(_array(layer.scale_outputs(outputs, ops.convert_to_tensor(inputs))), _array(outputs))
 
 
-def _quantized():
-    return {"input_quantizer": XnorInputs(), "kernel_quantizer": XnorWeights()}
-
-
 def _doubled(latent):
     return 2 * latent
 
@@ -265,16 +276,18 @@ def _set(weight, values):
     weight.assign(values)
 
 
-def _set_others(layer, source):
-    """Copy the weights that are not the kernel."""
-    for weight, given in zip(layer.weights, source.weights, strict=True):
-        if weight is not layer.latent_kernel:
-            weight.assign(given)
+def _counting(kernel):
+    """The axes of a kernel that count its filters."""
+    return [axis % len(kernel.latent.shape) for axis in np.atleast_1d(kernel.channel_axis)]
 
 
-def _channels_last(layer, outputs):
+def _by_filter(layer, outputs, filters):
+    """Outputs as (.., filters): the channels, or as many of the last axes as have one value for each filter."""
     outputs = _array(outputs)
-    return np.moveaxis(outputs, 1, -1) if getattr(layer, "data_format", None) == "channels_first" else outputs
+    if getattr(layer, "data_format", None) == "channels_first":
+        outputs = np.moveaxis(outputs, 1, -1)
+    sizes = [math.prod(outputs.shape[-count:]) for count in range(1, outputs.ndim)]
+    return outputs.reshape(-1, filters if filters in sizes else sizes[0])
 
 
 def _expect(condition, layer, found, expected):

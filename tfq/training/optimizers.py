@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from tfq import walk
 from tfq.backend.keras import keras, ops, weight_name
 from tfq.choices import OPTIMIZERS, SCHEDULES
+from tfq.layers.base import kernels_in
 
 
 def learning_rate(
@@ -80,10 +80,7 @@ def current_rate(optimizer: keras.optimizers.Optimizer) -> float:
 
 
 def _spared(model):
-    binary = {id(getattr(layer, "kernel", None)) for _, layer in walk.layers(model) if _is_binary(layer)}
+    kernels = kernels_in(model).values()
+    binary = {id(kernel.latent) for kernel in kernels if kernel.is_built and getattr(kernel.quantizer, "bits", None) == 1}
     # By name: tfmot's wrapper puts the quantized tensor in the place of the attribute `kernel`.
     return [v for v in model.trainable_variables if id(v) in binary or not weight_name(v).endswith("kernel")]
-
-
-def _is_binary(layer):
-    return getattr(getattr(layer, "kernel_quantizer", None), "bits", None) == 1

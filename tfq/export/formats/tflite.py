@@ -75,7 +75,7 @@ class TFLite(Format):
         from tfq.convert.kernels import array
         from tfq.export import low_bit
 
-        kernels = {name: array(layer.quantized_kernel) for name, layer in low_bit.quantized(model)}
+        kernels = {name: array(kernel.quantized) for name, kernel in low_bit.quantized(model).items()}
         return tuple(name for name in low_bit.names(model) if not _takes_bytes(kernels[name]))
 
     def sizes(self, path: Path) -> list[tuple[str, str, int, int]]:
