@@ -68,7 +68,7 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
     Raises:
         TypeError: the class has no `quantized_op`.
         ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs; one of a kernel of integers; a policy
-            by which Keras quantizes. When it is built: values of a quantizer are not apart in the type that the layer computes in.
+            by which Keras quantizes. When it is built: values of a quantizer are not apart in the type that it computes in.
         RuntimeError: in the first call: the kernel did not pass through its quantizer.
     """
 
@@ -308,7 +308,8 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
         kernels = self.kernels
         if len(kernels) > 1:
             names = ", ".join(kernel.name for kernel in kernels)
-            raise AttributeError(f"layer {self.name!r} ({type(self).__name__}) has several kernels, {names}; `kernels` has each")
+            # No AttributeError, of which PyTorch makes one of its own in a property.
+            raise TypeError(f"layer {self.name!r} ({type(self).__name__}) has several kernels, {names}; `kernels` has each")
         return kernels[0]
 
     def _unseen_kernels(self):
