@@ -70,5 +70,5 @@ def test_a_layer_of_two_kernels_has_no_quantizer_of_one(name):
         CLASSES[name].cls(2, 3, kernel_quantizer="xnor_weights")
     layer = CLASSES[name].build()
     for attribute in ("quantized_kernel", "latent_kernel", "kernel_arguments"):
-        with pytest.raises(AttributeError, match=r"has several kernels, depthwise_kernel, pointwise_kernel; `kernels` has each"):
+        with pytest.raises(TypeError, match=r"has several kernels, depthwise_kernel, pointwise_kernel; `kernels` has each"):
             getattr(layer, attribute)

@@ -326,7 +326,8 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
         kernels = self.kernels
         if len(kernels) > 1:
             names = ", ".join(kernel.name for kernel in kernels)
-            raise AttributeError(f"layer {self.name!r} ({type(self).__name__}) has several kernels, {names}; `kernels` has each")
+            # No AttributeError, of which PyTorch makes one of its own in a property.
+            raise TypeError(f"layer {self.name!r} ({type(self).__name__}) has several kernels, {names}; `kernels` has each")
         return kernels[0]
 
     def _unseen_kernels(self):
