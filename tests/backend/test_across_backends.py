@@ -41,6 +41,8 @@ LAYERS = {
     "QuantSeparableConv2D": ((3, 3), {"padding": "same"}, IMAGES),
     "QuantActivation": ((quantizers.DoReFaInputs(2),), {}, IMAGES),
     "QuantGradient": ((quantizers.DoReFaGradients(32),), {}, IMAGES),
+    "QuantKernel": ((quantizers.XnorWeights(),), {}, FEATURES),
+    "RPReLU": ((), {}, IMAGES),
     "BatchNormalization": ((), {}, IMAGES),
     "AveragePooling2D": ((3, 2), {"padding": "same"}, IMAGES),
 }

@@ -19,6 +19,7 @@ from tfq.quantizers import (
     KerasTernaryWeights,
     KernelQuantizer,
     LSQWeights,
+    MagnitudeAwareSign,
     ReCUWeights,
     ReSTEWeights,
     TernaryWeights,
@@ -66,7 +67,9 @@ def name(quantizer):
 
 
 def scales_filters(quantizer):
-    return isinstance(quantizer, XnorWeights | IRNetWeights | ReCUWeights) or getattr(quantizer, "per_filter", False)
+    return isinstance(quantizer, XnorWeights | IRNetWeights | ReCUWeights | MagnitudeAwareSign) or getattr(
+        quantizer, "per_filter", False
+    )
 
 
 def shapes_for(quantizer):
@@ -162,7 +165,7 @@ def test_quantized_again_inputs_stay(quantizer):
 
 
 # Q(a W) = a Q(W) for a > 0, as the formula of the paper has it; and Q(a W) = Q(W) where the scale is no function of the weights.
-EQUIVARIANT = (XnorWeights, TernaryWeights, BitNetWeights, KerasTernaryWeights, ReSTEWeights, LSQWeights)
+EQUIVARIANT = (XnorWeights, TernaryWeights, BitNetWeights, KerasTernaryWeights, ReSTEWeights, LSQWeights, MagnitudeAwareSign)
 INVARIANT = (IRNetWeights, ReCUWeights, EWGSWeights, TTQWeights)
 
 

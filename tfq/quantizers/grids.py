@@ -66,6 +66,11 @@ class UnevenTernary:
         """What codes -1, 0 and 1 stand for."""
         return np.where(codes > 0, self.positive, np.where(codes < 0, -self.negative, 0.0))
 
+    def codes(self, values: np.ndarray) -> np.ndarray:
+        """The code of the nearest value."""
+        choices = np.arange(-1, 2)
+        return choices[np.abs(np.expand_dims(values, -1) - self.values(choices)).argmin(axis=-1)]
+
 
 Grid = Sign | Ternary | Levels | Integers | UnevenTernary
 
@@ -109,7 +114,7 @@ def encode(values: Tensor, grid: Grid | None, channel_axis: int | tuple[int, ...
         TypeError: the grid is not known, or does not tell its scale.
     """
     values = np.asarray(ops.convert_to_numpy(ops.cast(values, "float32")))
-    if isinstance(grid, Levels):
+    if isinstance(grid, Levels | UnevenTernary):
         return Codes(grid.codes(values), np.ones((1,) * values.ndim, np.float32), grid)
     if not isinstance(grid, Sign | Ternary):
         raise TypeError(f"a scale is read off signs and ternary values; of {grid!r} the quantizer itself must give the codes")
