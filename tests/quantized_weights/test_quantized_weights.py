@@ -15,6 +15,7 @@ from tfq.convert.from_keras import from_keras
 from tfq.layers.base import QuantizedLayer
 from tfq.quantized_weights import arrays, assign, codes, save, stored
 from tfq.quantizers import (
+    BitNetInputs,
     DoReFaWeights,
     KernelQuantizer,
     LSQInputs,
@@ -32,8 +33,12 @@ L = keras.layers
 RNG = np.random.default_rng(0)
 NUMBERS = RNG.normal(size=(24, 12)).astype("float32")
 IMAGES = RNG.normal(size=(8, 8, 8, 3)).astype("float32")
-# Those of inputs serve for kernels too where they keep nothing.
-OF_KERNELS = [q for q in ALL if q.operand == "kernel" or (q.operand == "inputs" and type(q).build is Quantizer.build)]
+# Those of inputs serve for kernels too where they keep nothing; BitNet's have a scale a row, which no codes have.
+OF_KERNELS = [
+    q
+    for q in ALL
+    if q.operand == "kernel" or (q.operand == "inputs" and type(q).build is Quantizer.build and not isinstance(q, BitNetInputs))
+]
 
 
 @keras.saving.register_keras_serializable(package="test_quantized_weights")
