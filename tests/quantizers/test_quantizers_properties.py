@@ -28,6 +28,8 @@ from tfq.quantizers import (
 )
 from tfq.quantizers.grids import Levels, Sign, Ternary, filter_axes
 
+pytestmark = pytest.mark.keras3_only  # beside tf_keras the operations are the same ones of Keras 3
+
 KERNELS = [quantizer for quantizer in ALL if isinstance(quantizer, KernelQuantizer) and not quantizer.is_off]
 INPUTS = [quantizer for quantizer in ALL if isinstance(quantizer, InputQuantizer) and not quantizer.is_off]
 
