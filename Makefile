@@ -87,7 +87,7 @@ PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 # What needs no Keras runs once, and imports none. The rest runs in three parts, so that no process grows beyond 2 GiB.
 WITHOUT_KERAS = tests/cli tests/graph tests/runtime
 FILES = tests/convert tests/export
-PROGRAMS = tests/lab tests/training
+PROGRAMS = tests/lab tests/models tests/training
 ON_TORCH = $(addprefix tests/,backend contracts interop layers quantizers training/test_flip_ratio.py training/test_weights.py)
 REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS) $(FILES) $(PROGRAMS))
 

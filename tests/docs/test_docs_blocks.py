@@ -26,8 +26,9 @@ MARKS = {
     "extending.md": [pytest.mark.tensorflow_only],
     "gallery": [pytest.mark.tensorflow_only, pytest.mark.keras3_only],  # networks that are trained, once is enough
     # And half a minute to build MobileNetV2, whose conversion the slow tests try there.
-    "convert.md": [pytest.mark.tensorflow_only],
+    "convert.md": [pytest.mark.tensorflow_only, pytest.mark.keras3_only],
     "mobilenet.md": [pytest.mark.slow],
+    "from-larq.md": [pytest.mark.keras3_only],  # beside tf_keras larq's optimizers go with its legacy ones
     "interop.md": [pytest.mark.legacy_only, pytest.mark.skipif(not find_spec("tensorflow_model_optimization"), reason="tfmot")],
 }
 PARAMETERS = [pytest.param(page, marks=[mark for part in page.parts for mark in MARKS.get(part, [])]) for page in PAGES]
