@@ -84,25 +84,30 @@ test-torch: setup-torch
 WORKERS = 2
 PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 
-# What needs no Keras runs once, and imports none. The rest runs in three parts, so that no process grows beyond 2 GiB.
+# What needs no Keras runs once, and imports none. The rest runs in four parts, so that no process grows beyond 2 GiB.
 WITHOUT_KERAS = tests/cli tests/graph tests/runtime
 FILES = tests/convert tests/export
+LAYERS = tests/larq tests/layers tests/quantized_weights tests/quantizers
 PROGRAMS = tests/lab tests/models tests/training
+REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS) $(FILES) $(LAYERS) $(PROGRAMS))
 ON_TORCH = $(addprefix tests/,backend contracts interop layers quantizers training/test_flip_ratio.py training/test_weights.py)
-REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS) $(FILES) $(PROGRAMS))
+
+define parts
+@$(1) $(PYTEST) $(LAYERS)
+@$(1) $(PYTEST) $(FILES)
+@$(1) $(PYTEST) $(PROGRAMS)
+@$(1) $(PYTEST) $(REST)
+endef
 
 .PHONY: suites
 suites:
 	@echo "== Without Keras" && $(VENV) $(PYTEST) $(WITHOUT_KERAS)
-	@echo "== Keras 3 on TensorFlow" && $(VENV) $(PYTEST) $(REST)
-	@$(VENV) $(PYTEST) $(FILES)
-	@$(VENV) $(PYTEST) $(PROGRAMS)
-	@echo "== tf_keras" && TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST) $(REST)
-	@TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST) $(FILES)
-	@TF_USE_LEGACY_KERAS=1 $(VENV) $(PYTEST) $(PROGRAMS)
-	@echo "== Keras 3 on JAX, without TensorFlow" && KERAS_BACKEND=jax $(QUICK) $(VENV_JAX) $(PYTEST) $(REST)
-	@KERAS_BACKEND=jax $(QUICK) $(VENV_JAX) $(PYTEST) $(FILES)
-	@KERAS_BACKEND=jax $(QUICK) $(VENV_JAX) $(PYTEST) $(PROGRAMS)
+	@echo "== Keras 3 on TensorFlow"
+	$(call parts,$(VENV))
+	@echo "== tf_keras"
+	$(call parts,TF_USE_LEGACY_KERAS=1 $(VENV))
+	@echo "== Keras 3 on JAX, without TensorFlow"
+	$(call parts,KERAS_BACKEND=jax $(QUICK) $(VENV_JAX))
 
 lint: setup
 	$(VENV) -m ruff check .
