@@ -84,16 +84,14 @@ test-torch: setup-torch
 WORKERS = 2
 PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 
-# What needs no Keras runs once, and imports none. The rest runs in four parts, so that no process grows beyond 2 GiB.
+# What needs no Keras runs once, and imports none. The rest runs in three parts, so that no process grows beyond 2 GiB.
 WITHOUT_KERAS = tests/cli tests/graph tests/runtime
 FILES = tests/convert tests/export
-LAYERS = tests/larq tests/layers tests/quantized_weights tests/quantizers
 PROGRAMS = tests/lab tests/models tests/training
-REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS) $(FILES) $(LAYERS) $(PROGRAMS))
+REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS) $(FILES) $(PROGRAMS))
 ON_TORCH = $(addprefix tests/,backend contracts interop layers quantizers training/test_flip_ratio.py training/test_weights.py)
 
 define parts
-@$(1) $(PYTEST) $(LAYERS)
 @$(1) $(PYTEST) $(FILES)
 @$(1) $(PYTEST) $(PROGRAMS)
 @$(1) $(PYTEST) $(REST)

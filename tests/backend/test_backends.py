@@ -11,7 +11,7 @@ import runtime_oracle
 from conftest import array, tensor
 from random_models import disturb, randomize
 
-from tfq.backend.keras import backend, keras
+from tfq.backend.keras import backend, is_legacy, keras
 from tfq.convert.from_keras import Unsupported, from_keras
 from tfq.convert.layers import CONVERTERS
 from tfq.layers import (
@@ -79,7 +79,7 @@ LAYERS = {
     "gradient": lambda x: L.ReLU()(QuantGradient(DoReFaGradients(2, seed=1))(x)),
 }
 # One of both kinds where compiling takes the time.
-SIZES = [(7, 8)] if backend == "jax" else [(7, 7), (8, 8)]
+SIZES = [(7, 8)] if backend == "jax" or is_legacy else [(7, 7), (8, 8)]
 
 
 # test_export_convolutions.py compares those of sequences, separable and transposed ones with their graphs, on every backend too.

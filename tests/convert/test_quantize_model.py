@@ -7,9 +7,11 @@ from quantizing import constant, fall, images, quantized_layers, values_seen
 
 import tfq
 from tfq import walk
-from tfq.backend.keras import keras, load_model
+from tfq.backend.keras import backend, keras, load_model
 from tfq.convert import quantize_model
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, LSQInputs, LSQWeights, TernaryWeights, XnorInputs, XnorWeights
+
+pytestmark = [pytest.mark.slow] if backend == "jax" else []  # which compiles each network anew
 
 SIGNS = {"weights": XnorWeights(), "inputs": XnorInputs()}
 SHAPE = (8, 8, 3)

@@ -10,7 +10,7 @@ from every_quantizer import ALL
 
 import tfq
 from tfq import layers, quantizers
-from tfq.backend.keras import keras, ops
+from tfq.backend.keras import backend, keras, ops
 from tfq.convert.from_keras import from_keras
 from tfq.layers.base import QuantizedLayer
 from tfq.quantized_weights import arrays, assign, codes, save, stored
@@ -83,7 +83,11 @@ def every_layer():
     return keras.Model(z, layers.QuantDense(3, kernel_quantizer=DoReFaWeights(4))(inner(z)))
 
 
-@pytest.fixture(scope="module", params=[every_quantizer, every_layer], ids=lambda make: make.__name__)
+# JAX compiles the many networks of one layer for seconds.
+SLOW = [pytest.mark.slow] if backend == "jax" else []
+
+
+@pytest.fixture(scope="module", params=[pytest.param(every_quantizer, marks=SLOW), every_layer], ids=lambda make: make.__name__)
 def saved(request, tmp_path_factory):
     """A trained model, its inputs, the file of its quantized weights, and the model that comes out of it."""
     keras.utils.set_random_seed(0)

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from tfq.layers.state import arguments, state_of
 from tfq.quantizers import InputQuantizer, KernelQuantizer
 
-pytestmark = pytest.mark.keras3_only  # beside tf_keras the operations are the same ones of Keras 3
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]  # test_across_backends.py compares the others with it
 
 KERNELS = [quantizer for quantizer in ALL if isinstance(quantizer, KernelQuantizer) and not quantizer.is_off]
 INPUTS = [quantizer for quantizer in ALL if isinstance(quantizer, InputQuantizer) and not quantizer.is_off]

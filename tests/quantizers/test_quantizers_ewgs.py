@@ -7,6 +7,8 @@ from conftest import array, tensor, vjp
 from tfq.layers import QuantActivation, QuantDense
 from tfq.quantizers import EWGSInputs, EWGSWeights
 
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]  # test_across_backends.py compares the others with it
+
 RNG = np.random.default_rng(0)
 LOWER, UPPER = np.float32(-0.75), np.float32(1.25)
 

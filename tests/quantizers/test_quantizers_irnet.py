@@ -6,6 +6,8 @@ from conftest import array, gradient, tensor
 
 from tfq.quantizers import IRNetInputs, IRNetWeights
 
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]  # test_across_backends.py compares the others with it
+
 RNG = np.random.default_rng(0)
 
 

@@ -8,6 +8,8 @@ from tfq.backend.keras import keras
 from tfq.layers import QuantDense
 from tfq.quantizers import BitNetWeights, KerasTernaryWeights
 
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]  # test_across_backends.py compares the others with it
+
 RNG = np.random.default_rng(0)
 
 

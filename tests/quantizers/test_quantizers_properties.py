@@ -28,7 +28,7 @@ from tfq.quantizers import (
 )
 from tfq.quantizers.grids import Levels, Sign, Ternary, filter_axes
 
-pytestmark = pytest.mark.keras3_only  # beside tf_keras the operations are the same ones of Keras 3
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]  # test_across_backends.py compares the others with it
 
 KERNELS = [quantizer for quantizer in ALL if isinstance(quantizer, KernelQuantizer) and not quantizer.is_off]
 INPUTS = [quantizer for quantizer in ALL if isinstance(quantizer, InputQuantizer) and not quantizer.is_off]

@@ -9,6 +9,8 @@ from conftest import array, tensor, vjp
 from tfq.layers import QuantConv2D
 from tfq.quantizers import ReCUWeights
 
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]  # test_across_backends.py compares the others with it
+
 RNG = np.random.default_rng(0)
 
 

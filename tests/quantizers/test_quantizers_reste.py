@@ -6,6 +6,8 @@ from conftest import array, gradient, tensor
 
 from tfq.quantizers import ReSTEInputs, ReSTEWeights
 
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]  # test_across_backends.py compares the others with it
+
 RNG = np.random.default_rng(0)
 # Both ends, and next to them.
 ENDS = [np.nextafter(np.float32(end), np.float32(to)) for end in (0.1, 1.5) for to in (0, end, 2)]

@@ -6,6 +6,8 @@ from conftest import array, compiled, tensor, vjp
 
 from tfq.quantizers import TTQWeights, grids
 
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]  # test_across_backends.py compares the others with it
+
 RNG = np.random.default_rng(0)
 POSITIVE, NEGATIVE = np.float32(0.7), np.float32(1.3)
 

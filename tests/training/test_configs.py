@@ -13,7 +13,7 @@ from models.networks import NETWORKS
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.cfg"))
 
 # One config for each kind of quantizer is tried in every run of the tests; the other pairs are slow ones.
-FAST = {("xnor", "resnet20"), ("ternary", "nin"), ("dorefa_g", "resnet20"), ("int8", "nin")}
+FAST = {("xnor", "resnet20"), ("ternary", "nin"), ("dorefa_g", "resnet20"), ("int8", "resnet20")}
 if BACKEND == "jax":  # it compiles for half a minute each
     FAST = {("dorefa_g", "resnet20")}
 
