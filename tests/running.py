@@ -12,6 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 import h5py
+import pytest
 
 from tfq.backend.keras import backend, is_legacy, keras
 
@@ -20,6 +21,11 @@ SLICE = ["--dataset=npz", "--data_dir=tests/data/cifar10_slice.npz"]
 # The smallest network with every kind of layer, and few images: seconds, not minutes.
 TINY = [*SLICE, "--depth=8", "--width=1", "--limit_train=128", "--batch_size=32"]
 BACKEND = "tf_keras" if is_legacy else backend
+
+
+def slow_on(*backends):
+    """Marks what takes long, and differs little between backends: on these it is one of the slow tests."""
+    return pytest.mark.slow if BACKEND in backends else lambda test: test
 
 
 def command(*flags):

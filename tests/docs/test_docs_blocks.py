@@ -27,6 +27,8 @@ MARKS = {
     "gallery": [pytest.mark.tensorflow_only, pytest.mark.keras3_only],  # networks that are trained, once is enough
     # And half a minute to build MobileNetV2, whose conversion the slow tests try there.
     "convert.md": [pytest.mark.tensorflow_only, pytest.mark.keras3_only],
+    "from_float.md": [pytest.mark.slow],
+    "mobile_block.md": [pytest.mark.slow],
     "mobilenet.md": [pytest.mark.slow],
     "from-larq.md": [pytest.mark.keras3_only],  # beside tf_keras larq's optimizers go with its legacy ones
     "interop.md": [pytest.mark.legacy_only, pytest.mark.skipif(not find_spec("tensorflow_model_optimization"), reason="tfmot")],

@@ -8,6 +8,7 @@ import importlib.util
 
 import pytest
 from larqs_tests import copy, folder, run
+from running import slow_on
 
 from tfq.backend.keras import backend, is_legacy
 
@@ -64,6 +65,7 @@ def check(names, folder):
     return sum(result == "passed" for result in results.values())
 
 
+@slow_on("tensorflow")  # on tf_keras they run beside larq itself
 def test_the_fast_ones(tmp_path):
     assert check(FAST, tmp_path) >= 15
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, array
 
 from tfq import layers, quantizers
-from tfq.backend.keras import is_legacy, keras
+from tfq.backend.keras import backend, is_legacy, keras
 from tfq.constraints import WeightClip
 
 IMAGES = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
@@ -165,6 +165,8 @@ IMPORTS = {
     "tfq last": f"import {NAME} as keras\nimport tfq",
     "a probe between": f"import importlib.util\nimport tfq\nimportlib.util.find_spec('{NAME}')\nimport {NAME} as keras",
 }
+# A process each, of seconds.
+FAST = ("tfq last",) if is_legacy or backend == "jax" else tuple(IMPORTS)
 if is_legacy:
     IMPORTS["through TensorFlow"] = "import tfq\nimport tensorflow as tf\nkeras = tf.keras"
 
@@ -179,7 +181,9 @@ def saved(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("imports", IMPORTS.values(), ids=IMPORTS)
+@pytest.mark.parametrize(
+    "imports", [pytest.param(IMPORTS[name], id=name, marks=[] if name in FAST else pytest.mark.slow) for name in IMPORTS]
+)
 def test_loading_needs_nothing_but_the_import_of_tfq(saved, imports):
     # Another process may split its sums over threads in another way, hence the tolerance.
     program = f"""{imports}

@@ -13,9 +13,10 @@ from models.networks import NETWORKS
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.cfg"))
 
 # One config for each kind of quantizer is tried in every run of the tests; the other pairs are slow ones.
-FAST = {("xnor", "resnet20"), ("ternary", "nin"), ("dorefa_g", "resnet20"), ("int8", "resnet20")}
-if BACKEND == "jax":  # it compiles for half a minute each
-    FAST = {("dorefa_g", "resnet20")}
+# Of int8 test_int8.py has fast ones.
+FAST = {("xnor", "resnet20"), ("ternary", "nin"), ("dorefa_g", "resnet20")}
+if BACKEND == "jax":  # it compiles for half a minute each; test_train.py trains dorefa_g in short runs
+    FAST = set()
 
 
 def test_every_method_has_a_config_that_train_py_takes():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from running import TINY, history, trained
+from running import TINY, history, slow_on, trained
 
 from tfq import callbacks, layers, quantizers
 from tfq.backend.keras import backend, keras
@@ -208,6 +208,7 @@ def test_a_model_without_a_score_for_each_class_is_refused_before_the_first_epoc
         diagnosis.on_train_begin()
 
 
+@slow_on("tf_keras", "jax")
 def test_the_flag_adds_the_figures_and_changes_no_training(tmp_path):
     flags = ["--flagfile=configs/dorefa_g.cfg", *TINY, "--epochs=2", "--deterministic"]
     trained(*flags, f"--run_dir={tmp_path / 'plain'}")

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from running import BACKEND, ROOT, TINY, arrays, history, train, train_and_kill, train_process, trained
+from running import BACKEND, ROOT, TINY, arrays, history, slow_on, train, train_and_kill, train_process, trained
 
 from tfq.backend.keras import load_model
 from tfq.cli.config import TrainingConfig
@@ -149,6 +149,7 @@ def test_a_run_explains_itself(tmp_path):
     assert f"--init_from={tmp_path} and another --run_dir" in longer.stderr
 
 
+@slow_on("tf_keras")
 def test_killed_run_ends_with_the_same_bits(tmp_path, monkeypatch):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     trained(*NOISY, f"--run_dir={whole}", run=train_process)
