@@ -7,7 +7,7 @@ import docs_pages as pages
 import pytest
 from running import ROOT
 
-from tfq.backend.keras import is_legacy
+from tfq.backend.keras import is_legacy, keras
 
 PAGES = [page for page in pages.PAGES if pages.blocks(page, "python")]
 TABLES = (
@@ -38,7 +38,8 @@ PARAMETERS = [pytest.param(page, marks=[mark for part in page.parts for mark in 
 
 @pytest.fixture
 def _tables():
-    """What pages register is gone when the test ends."""
+    """Layers are named from the start, as for a reader; what pages register is gone when the test ends."""
+    keras.backend.clear_session()
     importlib.import_module("tfq.graph.nodes")  # which fills a table
     tables = [getattr(importlib.import_module(module), name) for module, name in TABLES]
     before = [dict(table) for table in tables]

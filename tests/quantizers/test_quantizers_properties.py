@@ -3,10 +3,13 @@
 Each property says for which quantizers it holds, by their formulas.
 """
 
+import hypothesis
 import numpy as np
 import pytest
 from conftest import array, tensor
 from every_quantizer import ALL
+from hypothesis import strategies
+from hypothesis.extra.numpy import arrays
 
 from tfq.layers.state import arguments, state_of
 from tfq.quantizers import (
@@ -211,3 +214,40 @@ def test_the_axes_of_each_kind_of_kernel():
         "depthwise": (0, 1),
         "dense": (0,),
     }
+
+
+# --- hypothesis looks for an operand on which it does not hold
+
+# Zeros, equal values, signed zeros, and sizes from 1e-3 to 1e3: what is beyond is a matter of float32, not of the quantizers.
+_numbers = strategies.one_of(
+    strategies.sampled_from([0.0, -0.0, 0.5, -0.5, 1.0, -1.0]),
+    strategies.floats(2**-10, 2**10, width=32),
+    strategies.floats(-(2**10), -(2**-10), width=32),
+)
+any_kernel = arrays("float32", (4, 3), elements=_numbers)
+any_inputs = arrays("float32", (2, 6), elements=_numbers)
+# The same each time; one shape, since JAX compiles each anew.
+few = hypothesis.settings(max_examples=12, deadline=None, derandomize=True, database=None)
+
+
+@each(KERNELS)
+@few
+@hypothesis.given(any_kernel)
+def test_any_kernel_is_made_of_its_codes_and_scales(quantizer, w):
+    state = kept(quantizer, w, -1)
+    values = array(quantizer(tensor(w), **state))
+    assert np.isfinite(values).all()
+    codes = quantizer.encode(tensor(w), **state)
+    np.testing.assert_allclose(codes.values(), values, rtol=1e-6, atol=1e-6 * np.abs(values).max())
+    assert len(np.unique(codes.codes)) <= 2**quantizer.bits
+
+
+@each(INPUTS)
+@few
+@hypothesis.given(any_inputs)
+def test_any_inputs_have_few_levels_and_keep_their_order(quantizer, x):
+    x = np.sort(x, axis=-1)
+    values = array(quantizer(tensor(x), **kept(quantizer, x)))
+    assert np.isfinite(values).all()
+    assert (np.diff(values, axis=-1) >= 0).all()
+    assert max(len(np.unique(row)) for row in values) <= 2**quantizer.bits

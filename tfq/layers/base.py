@@ -87,10 +87,13 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
         self,
         *args: Any,
         input_quantizer: QuantizerLike = None,
+        kernel_quantizer: QuantizerLike = None,
         gradient_quantizer: QuantizerLike = None,
         **kwargs: Any,
     ) -> None:
         places, asked = self.kernel_places(), kwargs.pop("metrics", None)
+        if kernel_quantizer is not None:
+            kwargs["kernel_quantizer"] = kernel_quantizer  # which Keras refuses where no kernel is called so
         given = {place: kwargs.pop(place.quantizer, None) for place in places}
         # Set before Keras' constructor runs, which may already add weights.
         quantized = {place.weight for place in places if given[place] is not None}
@@ -102,6 +105,7 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
             kwargs["activation"] = activations.get(kwargs["activation"])
         super().__init__(*args, **kwargs)
         self.check_policy()
+        self.check_options()
         if self._is_of_contract() and type(self).quantized_op is QuantizedLayer.quantized_op:
             raise TypeError(f"layer {self.name!r}: {type(self).__name__} has no quantized_op(inputs, kernel)")
         if self._uncast_weights and "float" not in str(self.dtype):
@@ -139,6 +143,9 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
     def scale_outputs(self, outputs: Tensor, inputs: Tensor) -> Tensor:
         """What `quantized_op` gave, scaled by what is known of the `inputs` before their quantizer: here, as it is."""
         return outputs
+
+    def check_options(self) -> None:
+        """Raise ValueError for an option of the Keras layer that cannot be taken; nothing here."""
 
     @classmethod
     def kernel_places(cls) -> tuple[KernelPlace, ...]:

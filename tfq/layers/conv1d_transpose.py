@@ -1,10 +1,8 @@
 """One-dimensional transposed convolution with quantized operands."""
 
-from typing import TYPE_CHECKING, Any
-
 from tfq.backend.keras import keras
 from tfq.layers.transposed_convolution import QuantizedTransposedConvolution
-from tfq.quantizers.base import QuantizerLike, register
+from tfq.quantizers.base import register
 
 
 @register
@@ -26,14 +24,3 @@ class QuantConv1DTranspose(QuantizedTransposedConvolution, keras.layers.Conv1DTr
     Raises:
         ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs.
     """
-
-    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
-
-        def __init__(
-            self,
-            *args: Any,
-            input_quantizer: QuantizerLike = None,
-            kernel_quantizer: QuantizerLike = None,
-            gradient_quantizer: QuantizerLike = None,
-            **kwargs: Any,
-        ) -> None: ...

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tfq.backend.keras import Tensor, keras, ops
+from tfq.backend.keras import keras
 from tfq.layers.convolution import QuantizedConvolution
 from tfq.layers.input_scale import InputScale
 from tfq.quantizers.base import QuantizerLike, register
@@ -46,8 +46,3 @@ class QuantConv2D(InputScale, QuantizedConvolution, keras.layers.Conv2D):
             kmap: bool = False,
             **kwargs: Any,
         ) -> None: ...
-
-    def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
-        """The convolution."""
-        inputs, padding = self.padded(inputs)
-        return ops.conv(inputs, kernel, list(self.strides), padding, self.data_format, self.dilation_rate)

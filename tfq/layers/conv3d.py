@@ -1,10 +1,8 @@
 """Three-dimensional convolution with quantized operands."""
 
-from typing import TYPE_CHECKING, Any
-
-from tfq.backend.keras import Tensor, keras, ops
+from tfq.backend.keras import keras
 from tfq.layers.convolution import QuantizedConvolution
-from tfq.quantizers.base import QuantizerLike, register
+from tfq.quantizers.base import register
 
 
 @register
@@ -27,20 +25,3 @@ class QuantConv3D(QuantizedConvolution, keras.layers.Conv3D):
         ValueError: `pad_values` is not 0, 1 or -1, or does not fit `padding`; a quantizer of another operand, such as
             `XnorWeights()` for the inputs.
     """
-
-    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
-
-        def __init__(
-            self,
-            *args: Any,
-            input_quantizer: QuantizerLike = None,
-            kernel_quantizer: QuantizerLike = None,
-            gradient_quantizer: QuantizerLike = None,
-            pad_values: int = 0,
-            **kwargs: Any,
-        ) -> None: ...
-
-    def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
-        """The convolution."""
-        inputs, padding = self.padded(inputs)
-        return ops.conv(inputs, kernel, list(self.strides), padding, self.data_format, self.dilation_rate)

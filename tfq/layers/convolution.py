@@ -1,17 +1,18 @@
 """What every quantized convolution has: values to pad its quantized inputs with."""
 
 import numbers
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfq.backend.keras import Shape, Tensor, ops
 from tfq.layers import padding, rank
 from tfq.layers.base import QuantizedLayer
+from tfq.quantizers.base import QuantizerLike
 
 
 class QuantizedConvolution(QuantizedLayer):
     """Mixin, in front of a convolution of Keras of any rank, that pads quantized inputs with one of their own values.
 
-    Its `quantized_op` moves the kernel over what `padded` gives.
+    The kernel is moved over what `padded` gives. A layer whose kernel is not (..., in, out) states its own `quantized_op`.
 
     Args:
         *args: as in the Keras layer.
@@ -22,16 +23,22 @@ class QuantizedConvolution(QuantizedLayer):
         ValueError: `pad_values` is not 0, 1 or -1, or does not fit `padding`.
     """
 
-    def __init__(self, *args: Any, pad_values: int = 0, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        number = isinstance(pad_values, numbers.Real) and not isinstance(pad_values, bool)
-        if not number or pad_values not in (0, 1, -1):
-            raise ValueError(f"{self.name}: pad_values must be 0, 1 or -1; got pad_values={pad_values!r}")
-        if pad_values and self.padding not in ("same", "causal"):
-            raise ValueError(
-                f"{self.name}: pad_values={pad_values} needs padding='same' or 'causal'; got padding={self.padding!r}"
-            )
-        self.pad_values = int(pad_values)
+    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
+
+        def __init__(
+            self,
+            *args: Any,
+            input_quantizer: QuantizerLike = None,
+            kernel_quantizer: QuantizerLike = None,
+            gradient_quantizer: QuantizerLike = None,
+            pad_values: int = 0,
+            **kwargs: Any,
+        ) -> None: ...
+    else:
+
+        def __init__(self, *args: Any, pad_values: int = 0, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.pad_values = _checked(pad_values, self.padding, self.name)
 
     def build(self, input_shape: Shape) -> None:
         """Add the weights; the size of a padding that is ours to make must be known."""
@@ -44,6 +51,11 @@ class QuantizedConvolution(QuantizedLayer):
                 f"{self.name}: pad_values={self.pad_values} with strides={self.strides} needs inputs of known "
                 f"{'height and width' if self.rank == 2 else 'size'}; got input_shape={tuple(input_shape)}"
             )
+
+    def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
+        """The convolution."""
+        inputs, padding = self.padded(inputs)
+        return ops.conv(inputs, kernel, list(self.strides), padding, self.data_format, self.dilation_rate)
 
     def padded(self, inputs: Tensor, value: int | None = None) -> tuple[Tensor, str]:
         """Inputs and the `padding` that is left for the operation: "valid" where they are padded here.
@@ -73,3 +85,12 @@ class QuantizedConvolution(QuantizedLayer):
             of(*sizes) for sizes in zip(self._spatial(shape), self.kernel_size, self.strides, self.dilation_rate, strict=True)
         ]
         return [(0, 0), *spatial, (0, 0)] if self.data_format == "channels_last" else [(0, 0), (0, 0), *spatial]
+
+
+def _checked(pad_values: Any, padding: str, owner: str) -> int:
+    number = isinstance(pad_values, numbers.Real) and not isinstance(pad_values, bool)
+    if not number or pad_values not in (0, 1, -1):
+        raise ValueError(f"{owner}: pad_values must be 0, 1 or -1; got pad_values={pad_values!r}")
+    if pad_values and padding not in ("same", "causal"):
+        raise ValueError(f"{owner}: pad_values={pad_values} needs padding='same' or 'causal'; got padding={padding!r}")
+    return int(pad_values)

@@ -1,10 +1,8 @@
 """Dense layer with quantized operands."""
 
-from typing import TYPE_CHECKING, Any
-
 from tfq.backend.keras import Tensor, keras, ops
 from tfq.layers.base import QuantizedLayer
-from tfq.quantizers.base import QuantizerLike, register
+from tfq.quantizers.base import register
 
 
 @register
@@ -25,17 +23,6 @@ class QuantDense(QuantizedLayer, keras.layers.Dense):
     Raises:
         ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs.
     """
-
-    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
-
-        def __init__(
-            self,
-            *args: Any,
-            input_quantizer: QuantizerLike = None,
-            kernel_quantizer: QuantizerLike = None,
-            gradient_quantizer: QuantizerLike = None,
-            **kwargs: Any,
-        ) -> None: ...
 
     def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The matrix product."""

@@ -1,10 +1,8 @@
 """One-dimensional depthwise convolution with quantized operands."""
 
-from typing import TYPE_CHECKING, Any
-
 from tfq.backend.keras import keras
 from tfq.layers.depthwise_convolution import QuantizedDepthwiseConvolution
-from tfq.quantizers.base import QuantizerLike, register
+from tfq.quantizers.base import register
 
 
 @register
@@ -29,15 +27,3 @@ class QuantDepthwiseConv1D(QuantizedDepthwiseConvolution, keras.layers.Depthwise
         ValueError: `pad_values` is not 0, 1 or -1, or does not fit `padding`; a quantizer of another operand, such as
             `XnorWeights()` for the inputs.
     """
-
-    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
-
-        def __init__(
-            self,
-            *args: Any,
-            input_quantizer: QuantizerLike = None,
-            kernel_quantizer: QuantizerLike = None,
-            gradient_quantizer: QuantizerLike = None,
-            pad_values: int = 0,
-            **kwargs: Any,
-        ) -> None: ...

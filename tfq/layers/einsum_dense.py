@@ -1,11 +1,9 @@
 """Dense layer over any axes, by an einsum equation, with quantized operands."""
 
-from typing import TYPE_CHECKING, Any
-
 from tfq.backend.gradients import read
 from tfq.backend.keras import Shape, Tensor, keras, ops
 from tfq.layers.base import QuantizedLayer
-from tfq.quantizers.base import QuantizerLike, register
+from tfq.quantizers.base import register
 
 
 @register
@@ -29,17 +27,6 @@ class QuantEinsumDense(QuantizedLayer, keras.layers.EinsumDense):
         ValueError: a quantizer of another operand, such as `XnorWeights()` for the inputs; inputs of other axes than those of
             the equation.
     """
-
-    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
-
-        def __init__(
-            self,
-            *args: Any,
-            input_quantizer: QuantizerLike = None,
-            kernel_quantizer: QuantizerLike = None,
-            gradient_quantizer: QuantizerLike = None,
-            **kwargs: Any,
-        ) -> None: ...
 
     @property
     def channel_axis(self) -> tuple[int, ...]:  # type: ignore[override]

@@ -1,10 +1,8 @@
 """Two-dimensional separable convolution with quantized operands."""
 
-from typing import TYPE_CHECKING, Any
-
 from tfq.backend.keras import keras
 from tfq.layers.separable_convolution import QuantizedSeparableConvolution
-from tfq.quantizers.base import QuantizerLike, register
+from tfq.quantizers.base import register
 
 
 @register
@@ -30,16 +28,3 @@ class QuantSeparableConv2D(QuantizedSeparableConvolution, keras.layers.Separable
         ValueError: `pad_values` is not 0, 1 or -1, or does not fit `padding`; a quantizer of another operand, such as
             `XnorWeights()` for the inputs.
     """
-
-    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
-
-        def __init__(
-            self,
-            *args: Any,
-            input_quantizer: QuantizerLike = None,
-            depthwise_quantizer: QuantizerLike = None,
-            pointwise_quantizer: QuantizerLike = None,
-            gradient_quantizer: QuantizerLike = None,
-            pad_values: int = 0,
-            **kwargs: Any,
-        ) -> None: ...

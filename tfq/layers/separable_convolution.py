@@ -1,12 +1,28 @@
 """What the quantized separable convolutions of any rank share: two kernels, each with its quantizer."""
 
+from typing import TYPE_CHECKING, Any
+
 from tfq.backend.keras import Tensor, ops
 from tfq.layers.convolution import QuantizedConvolution
 from tfq.layers.kernel import KernelPlace
+from tfq.quantizers.base import QuantizerLike
 
 
 class QuantizedSeparableConvolution(QuantizedConvolution):
     """Mixin, in front of a separable convolution of Keras: kernels (..., in, depth_multiplier) and (..., in, filters)."""
+
+    if TYPE_CHECKING:  # all arguments of tfq, for editors, which do not look through `*args` and `**kwargs`
+
+        def __init__(
+            self,
+            *args: Any,
+            input_quantizer: QuantizerLike = None,
+            depthwise_quantizer: QuantizerLike = None,
+            pointwise_quantizer: QuantizerLike = None,
+            gradient_quantizer: QuantizerLike = None,
+            pad_values: int = 0,
+            **kwargs: Any,
+        ) -> None: ...
 
     depthwise_channel_axis = (-2, -1)
     pointwise_channel_axis = -1

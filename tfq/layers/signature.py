@@ -41,7 +41,7 @@ def _with_kernels(named, cls):
     """The arguments of `QuantizedLayer`; those for its kernels, which each class names, stand behind the one for its inputs."""
     places = [place.quantizer for place in cls.kernel_places()]
     first = {name: named["input_quantizer"].replace(name=name) for name in ["input_quantizer", *places]}
-    return {**first, **named}
+    return {**first, **{name: parameter for name, parameter in named.items() if name != "kernel_quantizer" or name in first}}
 
 
 def _is_of_keras(base):

@@ -1,7 +1,5 @@
 """What the quantized transposed convolutions of any rank share."""
 
-from typing import Any
-
 from tfq.backend.keras import Shape, Tensor, is_legacy, ops
 from tfq.layers import rank
 from tfq.layers.base import QuantizedLayer
@@ -18,8 +16,8 @@ class QuantizedTransposedConvolution(QuantizedLayer):
 
     channel_axis = -2
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def check_options(self) -> None:
+        """Raise ValueError where the layer of Keras takes an option and leaves it out."""
         if is_legacy and self.rank == 3 and set(self.dilation_rate) != {1}:
             raise ValueError(f"{self.name}: tf_keras has no dilation in Conv3DTranspose; got dilation_rate={self.dilation_rate}")
 

@@ -1,8 +1,12 @@
 """What quantizers with a clipped straight-through estimator have in common: the width of its window."""
 
 import numbers
+from collections.abc import Callable
 from typing import Any
 
+from tfq import ste
+from tfq.backend.gradients import custom_gradient, promote
+from tfq.backend.keras import Tensor, ops
 from tfq.quantizers.base import Quantizer
 
 
@@ -16,6 +20,15 @@ class Clipped(Quantizer):
         """Of the clipped straight-through estimator."""
         clip_value = self.clip_value
         return None if clip_value is None else (-clip_value, clip_value)
+
+    def estimate(self, step: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """`step(x)`, computed in float32 at least, in the type of `x`; its gradient is that of x within the window."""
+
+        @custom_gradient
+        def call(w):
+            return step(w), lambda upstream: ste.clipped(upstream, w, self.clip_value)
+
+        return ops.cast(call(promote(x, "float32")), x.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""

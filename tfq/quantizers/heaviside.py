@@ -1,8 +1,7 @@
 """The step function with values 0 and 1, and a clipped straight-through estimator."""
 
 from tfq import ste
-from tfq.backend.gradients import custom_gradient, promote
-from tfq.backend.keras import Tensor, ops
+from tfq.backend.keras import Tensor
 from tfq.quantizers import grids
 from tfq.quantizers.base import InputQuantizer, register
 from tfq.quantizers.clipped import Clipped
@@ -28,16 +27,8 @@ class SteHeaviside(Clipped, InputQuantizer):
 
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""
-        return ops.cast(_heaviside(promote(x, "float32"), self.clip_value), x.dtype)
+        return self.estimate(ste.heaviside, x)
 
     def grid(self) -> grids.Grid:
         """-1, 0 and 1, of which it leaves the first out. Not levels of [0, 1], whose step lies at 1/2."""
         return grids.Ternary()
-
-
-def _heaviside(x, clip_value):
-    @custom_gradient
-    def call(x):
-        return ste.heaviside(x), lambda upstream: ste.clipped(upstream, x, clip_value)
-
-    return call(x)

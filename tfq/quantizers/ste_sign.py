@@ -1,8 +1,7 @@
 """The sign with a clipped straight-through estimator (Hubara et al. 2016, arXiv:1602.02830)."""
 
 from tfq import ste
-from tfq.backend.gradients import custom_gradient, promote
-from tfq.backend.keras import Tensor, ops
+from tfq.backend.keras import Tensor
 from tfq.quantizers import grids
 from tfq.quantizers.base import InputQuantizer, register
 from tfq.quantizers.clipped import Clipped
@@ -27,16 +26,8 @@ class SteSign(Clipped, InputQuantizer):
 
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""
-        return ops.cast(_sign(promote(x, "float32"), self.clip_value), x.dtype)
+        return self.estimate(ste.sign, x)
 
     def grid(self) -> grids.Grid:
         """Signs."""
         return grids.Sign()
-
-
-def _sign(x, clip_value):
-    @custom_gradient
-    def call(x):
-        return ste.sign(x), lambda upstream: ste.clipped(upstream, x, clip_value)
-
-    return call(x)

@@ -3,8 +3,6 @@
 import numbers
 from typing import Any
 
-from tfq import ste
-from tfq.backend.gradients import custom_gradient, promote
 from tfq.backend.keras import Tensor, ops
 from tfq.quantizers import grids
 from tfq.quantizers.base import InputQuantizer, register
@@ -41,11 +39,16 @@ class SteTern(Clipped, InputQuantizer):
 
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""
-        return ops.cast(_ternary(promote(x, "float32"), self.threshold, self.clip_value), x.dtype)
+        return self.estimate(self._states, x)
 
     def threshold(self, x: Tensor) -> Any:
         """The threshold for `x`."""
         return self.threshold_value
+
+    def _states(self, x):
+        at = self.threshold(x)
+        # Two steps: where both threshold and x are 0 they cancel.
+        return ops.cast(x >= at, x.dtype) - ops.cast(x <= -at, x.dtype)
 
     def grid(self) -> grids.Grid:
         """-1, 0 and 1."""
@@ -54,14 +57,3 @@ class SteTern(Clipped, InputQuantizer):
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""
         return {"threshold_value": self.threshold_value, **super().get_config()}
-
-
-def _ternary(x, threshold, clip_value):
-    @custom_gradient
-    def call(x):
-        at = threshold(x)
-        # Two steps: where both threshold and x are 0 they cancel.
-        states = ops.cast(x >= at, x.dtype) - ops.cast(x <= -at, x.dtype)
-        return states, lambda upstream: ste.clipped(upstream, x, clip_value)
-
-    return call(x)
