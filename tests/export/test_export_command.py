@@ -145,12 +145,11 @@ def test_a_file_of_bytes_that_changed_is_named(whole, tmp_path, capsys):
         archive.writestr("config.json", "{}")
     without_members = path.read_bytes()
     place = whole.index(b"\x89HDF") + 100
-    checksum = "Bad CRC-32 for file 'model.weights.h5'" if sys.version_info < (3, 13) else ""  # there HDF5 may see it first
     with_other_bytes[place : place + 50] = b"z" * 50
     for content, message in (
         (whole[: len(whole) // 2], "is no model of Keras: it is no zip file, or one that is cut off"),
         (b"", "is no model of Keras: it is no zip file, or one that is cut off"),
-        (with_other_bytes, f"is no model of this Keras: {checksum}"),
+        (with_other_bytes, "is no model of this Keras: "),  # by the checksum or by HDF5, whichever sees it first
         (without_members, "is no model of this Keras: "),
     ):
         path.write_bytes(content)
