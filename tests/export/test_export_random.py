@@ -3,17 +3,16 @@
 import numpy as np
 import pytest
 from random_models import images_for, random_model
+from running import sampled
 
 import tfq
-from tfq.backend.keras import backend, is_legacy, keras
+from tfq.backend.keras import is_legacy, keras
 from tfq.export import verify
 from tfq.graph import nodes as g
 
 pytest.importorskip("numba", reason="needs tfq[runtime]")
 
 FEW, MANY = range(24), range(24, 400)
-# Each costs a compilation there, and what they are to find does not depend on the backend.
-FEW = FEW if backend == "tensorflow" and not is_legacy else FEW[:5]
 
 
 def exported(seed, tmp_path):
@@ -24,7 +23,8 @@ def exported(seed, tmp_path):
     return model, images, report.path
 
 
-@pytest.mark.parametrize("seed", FEW)
+# Each is compiled, and what they are to find does not depend on the backend.
+@pytest.mark.parametrize("seed", sampled(FEW, {1, 3}, "tf_keras", "jax"))
 def test_random_network(seed, tmp_path):
     model, images, path = exported(seed, tmp_path)
     again = tfq.load_packed(path)

@@ -96,7 +96,7 @@ def compare(name, held, is_whole):
     for step, weights in enumerate(weights_of_steps(held, initial(variables, SEEDS[name]))):
         assign(variables, weights)
         if not step:
-            assert min(np.abs(values).min() for values in before_signs(model, keras, x[0])) > 1e-4
+            assert min(np.abs(array(values)).min() for values in before_signs(model, keras, x[0])) > 1e-4
         loss, gradients = of_batch(x[step], y[step])
         far = np.abs(flat(gradients)[chosen] - held["gradients"][step]) / held["largest"][step][owner]
         worst.append(max(far.max(), abs(loss / held["losses"][step] - 1)))
