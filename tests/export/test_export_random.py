@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from random_models import images_for, random_model
-from running import sampled
+from running import sampled, slow_on
 
 import tfq
 from tfq.backend.keras import is_legacy, keras
@@ -41,6 +41,7 @@ def test_many_random_networks(seed, tmp_path):
 
 
 @pytest.mark.tensorflow_only  # whose networks they are: eager JAX compiles each of their shapes, for a minute
+@slow_on("tf_keras")
 def test_the_networks_have_every_operation():
     """The exported ones of `FEW`, and each coding of kernels; what none of them has is not tested by them."""
     seen = set()
