@@ -53,7 +53,7 @@ $(ENVIRONMENTS):
 	touch $@
 
 # JAX leaves most optimizations out, which take it longer than what small networks compute; `test-all` is with them.
-FAST = SELECT='not slow' QUICK='JAX_DISABLE_MOST_OPTIMIZATIONS=1'
+FAST = SELECT='not slow' PARTS_OF_OTHERS=two_parts QUICK='JAX_DISABLE_MOST_OPTIMIZATIONS=1'
 
 test: setup setup-jax
 	$(MAKE) --no-print-directory suites $(FAST)
@@ -84,16 +84,23 @@ test-torch: setup-torch
 WORKERS = 2
 PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 
-# What needs no Keras runs once, and imports none. The rest runs in three parts, so that no process grows beyond 2 GiB.
+# What needs no Keras runs once, and imports none. The rest runs in three parts, so that no process grows beyond 2 GiB. On tf_keras and
+# JAX the first two are small among the fast tests, and one there.
 WITHOUT_KERAS = tests/cli tests/graph tests/runtime
 FILES = tests/convert tests/export
 PROGRAMS = tests/lab tests/models tests/training
 REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS) $(FILES) $(PROGRAMS))
 ON_TORCH = $(addprefix tests/,backend contracts interop layers quantizers training/test_flip_ratio.py training/test_weights.py)
 
-define parts
+PARTS_OF_OTHERS = three_parts
+define three_parts
 @$(1) $(PYTEST) $(FILES)
 @$(1) $(PYTEST) $(PROGRAMS)
+@$(1) $(PYTEST) $(REST)
+endef
+
+define two_parts
+@$(1) $(PYTEST) $(FILES) $(PROGRAMS)
 @$(1) $(PYTEST) $(REST)
 endef
 
@@ -101,11 +108,11 @@ endef
 suites:
 	@echo "== Without Keras" && $(VENV) $(PYTEST) $(WITHOUT_KERAS)
 	@echo "== Keras 3 on TensorFlow"
-	$(call parts,$(VENV))
+	$(call three_parts,$(VENV))
 	@echo "== tf_keras"
-	$(call parts,TF_USE_LEGACY_KERAS=1 $(VENV))
+	$(call $(PARTS_OF_OTHERS),TF_USE_LEGACY_KERAS=1 $(VENV))
 	@echo "== Keras 3 on JAX, without TensorFlow"
-	$(call parts,KERAS_BACKEND=jax $(QUICK) $(VENV_JAX))
+	$(call $(PARTS_OF_OTHERS),KERAS_BACKEND=jax $(QUICK) $(VENV_JAX))
 
 lint: setup
 	$(VENV) -m ruff check .

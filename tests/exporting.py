@@ -1,5 +1,6 @@
 """Small trained networks to export, and real images."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,20 @@ QUANTIZERS = {
 }
 
 
+@functools.cache
 def cifar10_slice():
     """Images of CIFAR-10, normalized, and their labels."""
     with np.load(Path(__file__).parent / "data" / "cifar10_slice.npz") as arrays:
         return arrays["x_train"] / np.float32(127.5) - 1, arrays["y_train"].astype("int32")
 
 
-def trained(method, data):
-    """A small network with moving statistics that are real; the padding and K in it have to survive the export."""
+@functools.cache
+def trained(method):
+    """A small network with moving statistics that are real; the padding and K in it have to survive the export.
+
+    One for all tests of a process: what changes its weights puts them back.
+    """
+    data = cifar10_slice()
     keras.utils.set_random_seed(0)
     input_quantizer, kernel_quantizer = QUANTIZERS[method]
     quantized = {"input_quantizer": input_quantizer, "kernel_quantizer": kernel_quantizer}

@@ -28,6 +28,16 @@ def slow_on(*backends):
     return pytest.mark.slow if BACKEND in backends else lambda test: test
 
 
+def slow_marks(*backends):
+    """As `slow_on`, for the marks of a parameter."""
+    return [pytest.mark.slow] if BACKEND in backends else []
+
+
+def sampled(values, fast, *backends):
+    """Parameters of a test; on these backends those that are not in `fast` belong to the slow tests."""
+    return [pytest.param(value, marks=[] if value in fast else slow_marks(*backends)) for value in values]
+
+
 def command(*flags):
     return [sys.executable, "train.py", *flags]
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from conftest import ROOT
+from running import slow_on
 
 import tfq
 from tfq.backend.keras import backend, is_legacy
@@ -104,6 +105,7 @@ def test_dir_and_editors_see_what_tfq_has():
     assert tfq.complexity.summarize is tfq.summary.summarize  # the former name
 
 
+@slow_on("tf_keras", "jax")
 def test_the_layers_load_nothing_but_keras_and_its_backend():
     keras = "import keras"
     if backend == "tensorflow":

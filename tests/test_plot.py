@@ -6,8 +6,11 @@ import sys
 
 import matplotlib.image
 import pytest
+from running import slow_marks
 
 from tfq import plot
+
+pytestmark = slow_marks("tf_keras", "jax")  # the same on every backend
 
 HEADER = "epoch,loss,top1,val_loss,val_top1,learning_rate\n"
 

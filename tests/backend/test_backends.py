@@ -82,7 +82,7 @@ LAYERS = {
 SIZES = [(7, 8)] if backend == "jax" or is_legacy else [(7, 7), (8, 8)]
 
 
-# test_export_convolutions.py compares those of sequences, separable and transposed ones with their graphs, on every backend too.
+# test_export_convolutions.py compares those of sequences, separable and transposed ones with their graphs, on each backend too.
 ELSEWHERE = {
     *(QuantConv1D, QuantConv1DTranspose, QuantConv2DTranspose, QuantDepthwiseConv1D, QuantSeparableConv1D, QuantSeparableConv2D),
     *(L.Conv1D, L.Conv1DTranspose, L.Conv2DTranspose, L.DepthwiseConv1D, L.SeparableConv1D, L.SeparableConv2D),

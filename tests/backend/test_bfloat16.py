@@ -248,7 +248,7 @@ def test_quantized_gradients_are_those_of_float32():
     assert np.linalg.norm(found - expected) < 0.003 * np.linalg.norm(expected)  # 0.0009 of the 12 bits; 0.009 where it is rounded
 
 
-@slow_on("tf_keras")
+@slow_on("tf_keras", "jax")
 def test_the_run_is_one_of_float32(tmp_path):
     trained("--flagfile=configs/xnor.cfg", *TINY, "--epochs=1", "--bfloat16", f"--run_dir={tmp_path}")
     assert f"{float(history(tmp_path)[0]['val_top1']):.3%}" in trained("--evaluate", f"--run_dir={tmp_path}")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import array
+from running import sampled, slow_on
 
 import models
 from tfq.backend.keras import keras, ops
@@ -137,12 +138,11 @@ def test_every_layer(tmp_path):
     assert not any("dropout" in name for name in names)
 
 
-@pytest.mark.parametrize("network", models.NETWORKS)
-@pytest.mark.parametrize(
-    ("method", "bits"), [("float", {}), ("xnor", {}), ("ternary_a1", {}), ("dorefa", {"w_bits": 2, "a_bits": 2})]
-)
-def test_the_networks(network, method, bits):
+@pytest.mark.parametrize("network", sampled(models.NETWORKS, {"resnet20"}, "tf_keras", "jax"))
+@pytest.mark.parametrize("method", sampled(["float", "xnor", "ternary_a1", "dorefa"], {"xnor"}, "tf_keras", "jax"))
+def test_the_networks(network, method):
     options = {"depth": 8, "width": 1} if network == "resnet20" else {}
+    bits = {"w_bits": 2, "a_bits": 2} if method == "dorefa" else {}
     model = models.build(network, method, **bits, **options)
     graph = from_keras(model)
     assert [node.name for node in graph.nodes if isinstance(node, g.Conv2D)] == [
@@ -153,6 +153,7 @@ def test_the_networks(network, method, bits):
 
 
 @pytest.mark.tensorflow_only  # bytes do not depend on the backend, and JAX takes long to build four networks
+@slow_on("tf_keras")
 def test_sizes_of_the_full_networks(tmp_path):
     """The bounds of the wide resnet20: 1/25 of its float32 TFLite file, 1/14, 1.15 k/32."""
     float32 = 4_443_752

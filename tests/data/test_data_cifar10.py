@@ -21,9 +21,12 @@ import urllib.request
 import numpy as np
 import pytest
 from conftest import ROOT
+from running import slow_marks
 
 from tfq import data
 from tfq.data import cache, cifar10, cifar10_files, cifar10_npm
+
+pytestmark = slow_marks("tf_keras", "jax")  # the same on every backend
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 NAMES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]

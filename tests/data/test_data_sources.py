@@ -10,9 +10,12 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT
+from running import slow_marks
 
 from tfq import data
 from tfq.data import dataset as datasets
+
+pytestmark = slow_marks("tf_keras", "jax")  # the same on every backend
 
 KERAS_FILES = keras.src.utils.file_utils
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import docs_pages as pages
 import pytest
-from running import ROOT
+from running import ROOT, slow_marks
 
 from tfq.backend.keras import is_legacy, keras
 
@@ -33,7 +33,16 @@ MARKS = {
     "from-larq.md": [pytest.mark.keras3_only],  # beside tf_keras larq's optimizers go with its legacy ones
     "interop.md": [pytest.mark.legacy_only, pytest.mark.skipif(not find_spec("tensorflow_model_optimization"), reason="tfmot")],
 }
-PARAMETERS = [pytest.param(page, marks=[mark for part in page.parts for mark in MARKS.get(part, [])]) for page in PAGES]
+# The pages of what computes; the other pages, and the backends of Keras 3 in them, are tried on TensorFlow.
+EVERYWHERE = {"README.md", "docs/layers.md"}
+
+
+def marks(page):
+    found = [mark for part in page.parts for mark in MARKS.get(part, [])]
+    return found if pages.name(page) in EVERYWHERE or "interop.md" in page.parts else [*found, *slow_marks("tf_keras", "jax")]
+
+
+PARAMETERS = [pytest.param(page, marks=marks(page)) for page in PAGES]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from exporting import QUANTIZERS, cifar10_slice, trained
+from running import sampled, slow_on
 
 from tfq import export
 from tfq.backend.keras import backend, keras
@@ -24,15 +25,15 @@ def data():
     return cifar10_slice()
 
 
-@pytest.fixture(scope="module")
-def dorefa(data):
-    return trained("dorefa", data)
+@pytest.fixture
+def dorefa():
+    return trained("dorefa")
 
 
 @tensorflow_only
-@pytest.mark.parametrize("method", QUANTIZERS)
+@pytest.mark.parametrize("method", sampled(QUANTIZERS, {"dorefa"}, "tf_keras"))
 def test_exports_agree_with_the_model(method, data, tmp_path, capfd):
-    model = trained(method, data)
+    model = trained(method)
     capfd.readouterr()
     reports = export.save(model, tmp_path / "new" / "export", images=data[0][256:])
     assert capfd.readouterr() == ("", "")  # the converter is talkative
@@ -48,6 +49,7 @@ def test_exports_agree_with_the_model(method, data, tmp_path, capfd):
 
 
 @tensorflow_only
+@slow_on("tf_keras")
 def test_savedmodel_serves_without_this_library(dorefa, data, tmp_path):
     SavedModel().save(dorefa, tmp_path / "saved")
     np.save(tmp_path / "images.npy", data[0][:3])
@@ -89,9 +91,9 @@ class ScaledKernel(SavedModel):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("method", QUANTIZERS)
+@pytest.mark.parametrize("method", sampled(QUANTIZERS, {"xnor"}, "tf_keras"))
 def test_wrong_artifact_is_found_and_gets_no_name(method, data, tmp_path, monkeypatch):
-    model = trained(method, data)
+    model = trained(method)
     weights = model.get_weights()
     monkeypatch.setitem(export.FORMATS, "another", ScaledKernel())
     with pytest.raises(export.ExportMismatch, match="the exported another does not compute what the model computes"):
@@ -102,6 +104,7 @@ def test_wrong_artifact_is_found_and_gets_no_name(method, data, tmp_path, monkey
 
 
 @tensorflow_only
+@slow_on("tf_keras")
 def test_failed_export_keeps_the_earlier_one(dorefa, data, tmp_path, monkeypatch, capfd):
     export.save(dorefa, tmp_path, ["savedmodel"], images=data[0][:16])
     before = (tmp_path / "savedmodel" / "saved_model.pb").read_bytes()
@@ -121,6 +124,7 @@ def test_failed_export_keeps_the_earlier_one(dorefa, data, tmp_path, monkeypatch
 
 
 @tensorflow_only
+@slow_on("tf_keras")
 def test_export_replaces_what_an_earlier_or_killed_one_left(dorefa, data, tmp_path):
     for name in ("savedmodel", ".partial-savedmodel"):
         (tmp_path / name).mkdir()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from running import sampled, slow_on
 
 import tfq
 from tfq import export
@@ -97,8 +98,11 @@ def assert_close(found, wanted):
     np.testing.assert_allclose(found, wanted, rtol=0, atol=5e-6 * max(1, np.abs(wanted).max()))
 
 
-@pytest.mark.parametrize("quantizers", QUANTIZERS)
-@pytest.mark.parametrize("case", CASES)
+OTHERS = ("tf_keras", "jax")  # where the graph is the same code, and a sample is fast
+
+
+@pytest.mark.parametrize("quantizers", sampled(QUANTIZERS, {"xnor"}, *OTHERS))
+@pytest.mark.parametrize("case", sampled(CASES, {"sequence", "depthwise", "separable", "transposed"}, *OTHERS))
 def test_the_graph_the_engine_and_the_way_back_compute_what_keras_does(case, quantizers):
     kind, shape, options = CASES[case]
     model = model_of(quantized(kind, quantizers, **options), shape)
@@ -145,7 +149,7 @@ def autoencoder(quantizers="xnor"):
     return keras.Model(x, L.Conv2D(3, 1, name="image")(L.BatchNormalization()(y)))
 
 
-@pytest.fixture(scope="module", params=[sensor_network, autoencoder])
+@pytest.fixture(scope="module", params=sampled([sensor_network, autoencoder], {sensor_network}, *OTHERS))
 def network(request):
     """Such a network with statistics that are real."""
     model = request.param()
@@ -200,7 +204,7 @@ def test_three_axes_are_refused_by_name(layer, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", sampled(CASES, {"sequence", "depthwise", "separable", "transposed"}, *OTHERS))
 def test_channels_first_is_refused_by_name(case):
     kind, shape, options = CASES[case]
     if options.get("dilation_rate", 1) != 1 and kind is QuantConv2DTranspose:
@@ -234,6 +238,7 @@ def each_layer(quantizers):
 
 @pytest.mark.tensorflow_only
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+@slow_on("tf_keras")
 @pytest.mark.parametrize(("quantizers", "formats"), [("xnor", ["savedmodel", "keras", "tflite"]), ("kernels", ["tflite_int8"])])
 def test_the_other_formats_compute_them(quantizers, formats, tmp_path):
     """Each file is loaded again and compared with the model before it is kept."""
@@ -251,6 +256,7 @@ def test_the_other_formats_compute_them(quantizers, formats, tmp_path):
 
 
 @pytest.mark.tensorflow_only
+@slow_on("tf_keras")
 @pytest.mark.parametrize("case", CASES)
 def test_larq_compute_engine_has_no_binary_ones(case):
     kind, shape, options = CASES[case]
@@ -260,6 +266,7 @@ def test_larq_compute_engine_has_no_binary_ones(case):
 
 
 @pytest.mark.tensorflow_only
+@slow_on("tf_keras")
 def test_what_tensorflow_lite_has_no_form_for_is_said_by_name(tmp_path):
     kind, shape, options = CASES["transposed, dilated"]
     model = model_of(quantized(kind, "xnor", name="wide", **options), shape)

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
-from exporting import cifar10_slice, trained
-from running import TINY, environment
+from exporting import QUANTIZERS, cifar10_slice, trained
+from running import TINY, environment, sampled, slow_on
 from running import trained as run_of
 
 import models
@@ -51,14 +51,14 @@ def data():
     return cifar10_slice()
 
 
-@pytest.fixture(scope="module")
-def floating(data):
-    return trained("float", data)
+@pytest.fixture
+def floating():
+    return trained("float")
 
 
-@pytest.fixture(scope="module")
-def xnor(data):
-    return trained("xnor", data)
+@pytest.fixture
+def xnor():
+    return trained("xnor")
 
 
 def saved(model, directory, formats, images, **options):
@@ -79,6 +79,7 @@ def test_constants_of_int8_are_a_quarter_and_the_agreement_is_that_of_the_file(f
 
 
 @tensorflow_only
+@slow_on("tf_keras")
 def test_int8_keeps_the_grid_that_dorefa_was_trained_with(data, tmp_path):
     """Not a range that was measured: 255 steps of [0, 1], with zero at -128."""
     import tensorflow as tf
@@ -139,7 +140,7 @@ def of_size_one(kernel):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("name", ["tflite", "tflite_int8"])
+@pytest.mark.parametrize("name", sampled(["tflite", "tflite_int8"], {"tflite"}, "tf_keras"))
 def test_tflite_holds_quantized_kernels_as_numbers(name, data, tmp_path):
     """In 8 bits where these are exact, and not as latent ones that each inference quantizes; also of nested and dense layers."""
     model = one_bit()
@@ -217,9 +218,9 @@ def test_savedmodel_holds_quantized_kernels_as_numbers_and_keras_latent_ones(dat
 
 
 @tensorflow_only
-@pytest.mark.parametrize("method", ["xnor", "ternary"])
+@pytest.mark.parametrize("method", sampled(["xnor", "ternary"], {"xnor"}, "tf_keras"))
 def test_int8_of_quantized_kernels_holds_them_as_numbers(method, data, tmp_path):
-    model = trained(method, data)
+    model = trained(method)
     latent = model.get_weights()
     (report,) = saved(model, tmp_path, ["tflite_int8"], data[0][:128])
     assert report.bytes < 25_000  # 7,600 weights; with the computation of kernels in it, it would not load
@@ -274,7 +275,7 @@ def test_one_of_two_pixel_statistics_is_refused(floating, data, tmp_path):
 
 @needs_lce
 def test_lce_file_is_binary_and_agrees(data, tmp_path):
-    model = trained("xnor", data)
+    model = trained("xnor")
     (report,) = saved(model, tmp_path, ["lce"], data[0][:64])
     assert binary_convolutions(report.path.read_bytes()) == binary_layers.check(model) == 2
     assert report.agreement.top1_agreement >= 0.9
@@ -296,6 +297,7 @@ def one_convolution(**options):
 
 
 @needs_lce
+@slow_on("tf_keras")
 @pytest.mark.parametrize("quantizer", [ApproxSign(), SteSign(None), SwishSign(), IRNetInputs(), ReSTEInputs()], ids=repr)
 def test_lce_takes_every_sign_for_bits(quantizer, data, tmp_path):
     (report,) = saved(one_convolution(input_quantizer=quantizer), tmp_path, ["lce"], data[0][:16, :8, :8])
@@ -340,13 +342,14 @@ def test_convolutions_that_would_stay_float_are_refused_by_name(make, reason):
 
 
 @needs_lce
-@pytest.mark.parametrize("pad_values", [0, 1])
+@pytest.mark.parametrize("pad_values", sampled([0, 1], {1}, "tf_keras"))
 def test_what_is_not_refused_is_binary(pad_values, tmp_path):
     FORMATS["lce"].save(one_convolution(padding="same", pad_values=pad_values), tmp_path / "model.tflite")
     assert binary_convolutions((tmp_path / "model.tflite").read_bytes()) == 1
 
 
 @needs_lce
+@slow_on("tf_keras")
 def test_a_file_that_its_interpreter_refuses_is_said_in_a_line(data, monkeypatch, tmp_path):
     """Whatever the reasons that are known."""
     monkeypatch.setattr(binary_layers, "_why_float", lambda layer, input_bits: None)
@@ -356,6 +359,7 @@ def test_a_file_that_its_interpreter_refuses_is_said_in_a_line(data, monkeypatch
 
 
 @needs_lce
+@slow_on("tf_keras")
 def test_a_convolution_that_the_converter_leaves_in_float_is_found(monkeypatch, tmp_path):
     """Whatever the reasons that are known: the binary convolutions of the file are counted."""
     monkeypatch.setattr(binary_layers, "_why_float", lambda layer, input_bits: None)
@@ -365,6 +369,7 @@ def test_a_convolution_that_the_converter_leaves_in_float_is_found(monkeypatch, 
 
 
 @needs_lce
+@slow_on("tf_keras")
 def test_lce_names_the_low_bit_layers_that_it_keeps_in_float(data, tmp_path):
     """Dense layers, and a first convolution of pixels."""
     binary = {"input_quantizer": XnorInputs(), "kernel_quantizer": XnorWeights(), "use_bias": False}
@@ -399,6 +404,7 @@ def test_lce_says_which_sizes_are_unknown():
 
 
 @tensorflow_only
+@slow_on("tf_keras")
 def test_tflite_takes_images_of_any_size(data, tmp_path):
     x = keras.Input((None, None, 3))
     y = BatchNormalization()(keras.layers.Conv2D(8, 3)(x))
@@ -409,6 +415,7 @@ def test_tflite_takes_images_of_any_size(data, tmp_path):
 
 
 @tensorflow_only
+@slow_on("tf_keras")
 def test_what_the_converter_does_not_take_is_a_line_that_names_the_layer(data, tmp_path, capfd):
     import tensorflow as tf
 
@@ -452,10 +459,10 @@ def runtime():
     return engine
 
 
-@pytest.mark.parametrize("method", ["float", "xnor", "ternary", "dorefa"])
+@pytest.mark.parametrize("method", sampled(QUANTIZERS, {"xnor"}, "tf_keras", "jax"))
 def test_tfq_agrees_with_the_model(method, data, tmp_path):
     runtime()
-    (report,) = tfq.export_model(trained(method, data), tmp_path, images=data[0][256:])
+    (report,) = tfq.export_model(trained(method), tmp_path, images=data[0][256:])
     assert report.path == tmp_path / "model.tfq"
     assert report.agreement.top1_agreement >= 0.99
 
@@ -470,7 +477,7 @@ def test_tfq_refuses_what_it_cannot_hold(data, tmp_path, capfd):
 
 
 def test_table_counts_each_byte(data, tmp_path):
-    model = trained("xnor", data)
+    model = trained("xnor")
     file.write(from_keras(model), tmp_path / "model.tfq")
     lines = table.by_layer(FORMATS["tfq"].sizes(tmp_path / "model.tfq")).splitlines()
     # The second convolution: 2,304 bits, 16 scales and 16 biases.
@@ -481,6 +488,7 @@ def test_table_counts_each_byte(data, tmp_path):
 
 
 @tensorflow_only
+@slow_on("tf_keras")
 @pytest.mark.parametrize(("name", "weight"), [("savedmodel", 4), ("keras", 4), ("tflite", 4), ("tflite_int8", 1), ("lce", 4)])
 def test_every_format_says_the_bytes_of_each_layer(name, weight, xnor, data, tmp_path):
     """The first convolution has 432 weights and 16 biases, the second 2,304, binary ones in 9 words a filter, for 32 channels."""
@@ -506,6 +514,7 @@ def run_directory(tmp_path_factory):
     return path
 
 
+@slow_on("tf_keras", "jax")
 def test_command_exports_a_run_without_the_code_that_made_it(run_directory, tmp_path):
     """As a process: `python -m tfq.export`, and a look at what it has loaded."""
     script = (
@@ -527,12 +536,14 @@ def test_command_exports_a_run_without_the_code_that_made_it(run_directory, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
 
 
+@slow_on("tf_keras", "jax")
 def test_a_run_is_exported_by_its_path(run_directory, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     (report,) = tfq.export_model(run_directory, tmp_path, ["keras"])
     assert report.path == tmp_path / "model.keras"
 
 
+@slow_on("tf_keras", "jax")
 def test_statistics_of_a_run_are_used(run_directory, data, monkeypatch):
     from tfq.export import run
 

@@ -2,18 +2,17 @@
 
 import numpy as np
 import pytest
-from random_models import images_for, random_model
+from random_models import Grower, images_for, random_model
+from running import sampled, slow_on
 
 import tfq
-from tfq.backend.keras import backend, is_legacy, keras
+from tfq.backend.keras import is_legacy, keras
 from tfq.export import verify
 from tfq.graph import nodes as g
 
 pytest.importorskip("numba", reason="needs tfq[runtime]")
 
 FEW, MANY = range(24), range(24, 400)
-# Each costs a compilation there, and what they are to find does not depend on the backend.
-FEW = FEW if backend == "tensorflow" and not is_legacy else FEW[:5]
 
 
 def exported(seed, tmp_path):
@@ -24,7 +23,8 @@ def exported(seed, tmp_path):
     return model, images, report.path
 
 
-@pytest.mark.parametrize("seed", FEW)
+# Each is compiled, and what they are to find does not depend on the backend.
+@pytest.mark.parametrize("seed", sampled(FEW, {1, 3}, "tf_keras", "jax"))
 def test_random_network(seed, tmp_path):
     model, images, path = exported(seed, tmp_path)
     again = tfq.load_packed(path)
@@ -41,11 +41,12 @@ def test_many_random_networks(seed, tmp_path):
 
 
 @pytest.mark.tensorflow_only  # whose networks they are: eager JAX compiles each of their shapes, for a minute
+@slow_on("tf_keras")
 def test_the_networks_have_every_operation():
     """The exported ones of `FEW`, and each coding of kernels; what none of them has is not tested by them."""
     seen = set()
     for seed in range(24):
-        graph = tfq.convert.from_keras.from_keras(random_model(seed))
+        graph = tfq.convert.from_keras.from_keras(Grower(seed).model())  # whose weights do not count here
         seen.update(type(node) for node in graph.nodes)
         seen.update(node.kernel.coding for node in graph.nodes if isinstance(getattr(node, "kernel", None), g.PackedKernel))
     operations = {cls for cls in vars(g).values() if isinstance(cls, type) and issubclass(cls, g.Node) and cls is not g.Node}

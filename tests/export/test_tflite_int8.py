@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from exporting import cifar10_slice
+from running import slow_on
 
 from tfq import export
 from tfq.backend.keras import keras, ops
@@ -101,6 +102,7 @@ def test_report_says_what_is_lost_on_labelled_images(model, report, data):
 
 
 @tensorflow_only
+@slow_on("tf_keras")
 def test_without_labels_the_report_says_on_how_many_images_the_class_is_the_same(model, data, tmp_path):
     (report,) = export.export_model(model, tmp_path, ["tflite_int8"], images=data[0][:64])
     assert report.accuracy is None
@@ -108,11 +110,13 @@ def test_without_labels_the_report_says_on_how_many_images_the_class_is_the_same
     assert "labelled" not in str(report)
 
 
+@slow_on("tf_keras", "jax")
 def test_formats_that_do_not_round_report_no_loss(model, data, tmp_path):
     (report,) = export.export_model(model, tmp_path, ["keras"], images=data[0][:16], targets=data[1][:16])
     assert report.accuracy is None
 
 
+@slow_on("tf_keras", "jax")
 @pytest.mark.parametrize("targets", [np.zeros(15, int), np.zeros((16, 10), int), np.zeros(16)])
 def test_labels_that_do_not_fit_the_images_are_refused(targets, model, data, tmp_path):
     with pytest.raises(ValueError, match="targets must be one integer class for each of 16 images, from 0 to 9; got"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import array, tensor
+from running import sampled, slow_on
 
 from tfq import layers
 from tfq.backend.keras import backend, is_legacy, keras, ops
@@ -81,19 +82,14 @@ def expect(model, stepped):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # compiled sums have another order
 
 
-@pytest.mark.parametrize("make", MODELS[1:])
+@pytest.mark.parametrize("make", sampled(MODELS[1:], {Subclassed}, "jax"))
 def test_a_step_is_the_same_in_each_kind_of_model(make, stepped):
     model = compiled(made(make))
     model.train_on_batch(X, Y)
     expect(model, stepped)
 
 
-def slow_on_jax(test):
-    """Where each operation is compiled by itself."""
-    return pytest.mark.slow(test) if backend == "jax" else test
-
-
-@slow_on_jax
+@slow_on("jax")  # where each operation is compiled by itself
 def test_a_step_is_the_same_eagerly(stepped):
     model = compiled(made(), run_eagerly=True)
     model.fit(X, Y, batch_size=len(X), shuffle=False, verbose=0)
@@ -154,14 +150,14 @@ def custom_step(model):
         optimizer.step()
 
 
-@pytest.mark.parametrize("make", [functional, Subclassed])
+@pytest.mark.parametrize("make", sampled([functional, Subclassed], {functional}, "jax"))
 def test_a_custom_loop_takes_the_same_step(make, stepped):
     model = made(make)
     custom_step(model)
     expect(model, stepped)
 
 
-@pytest.mark.parametrize("make", [functional, nested])
+@pytest.mark.parametrize("make", sampled([functional, nested], {nested}, "jax"))
 def test_a_cloned_model_has_layers_of_its_own_and_the_same_quantizers(make):
     model = made(make)
     clone = keras.models.clone_model(model)

@@ -30,7 +30,7 @@ def steps(name):
     x, y = batches(model.input_shape[1:], SEEDS[name])
     variables = model.trainable_weights
     assign(variables, initial(variables, SEEDS[name]))
-    nearest = min(np.abs(values).min() for values in before_signs(model, tf_keras, x[0]))
+    nearest = min(np.abs(values.numpy()).min() for values in before_signs(model, tf_keras, x[0]))
     optimizer = tf_keras.optimizers.Adam(1e-2)
     done = []
     for step in range(STEPS):

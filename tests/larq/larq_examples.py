@@ -63,7 +63,7 @@ def initial(variables, seed):
 def before_signs(model, keras, x):
     """What the signs of inputs are taken of, in training."""
     layers = [layer for layer in model.layers if getattr(layer, "input_quantizer", None) is not None]
-    return [np.asarray(y) for y in keras.Model(model.inputs, [layer.input for layer in layers])(x, training=True)]
+    return list(keras.Model(model.inputs, [layer.input for layer in layers])(x, training=True))
 
 
 def assign(variables, values):

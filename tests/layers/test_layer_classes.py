@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import array, tensor
 from layer_classes import CASES, CLASSES, CONVOLUTIONS, DENSE, Case, all_in_one, stock_on_quantized_operands
+from running import sampled
 
 from tfq import layers
 from tfq.backend.keras import backend, is_legacy, keras, load_model
@@ -26,7 +27,8 @@ def issubclass_of_quantized(name):
     return isinstance(cls, type) and issubclass(cls, layers.QuantizedLayer) and issubclass(cls, keras.layers.Layer)
 
 
-@every_case
+# JAX compiles for each of them.
+@pytest.mark.parametrize("case", sampled(CASES, list(CLASSES.values()), "jax"), ids=str)
 def test_without_quantizers_a_layer_is_that_of_keras(case):
     ours, stock = case.build(), case.build(case.cls.stock_class())
     inputs = tensor(case.inputs)

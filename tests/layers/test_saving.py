@@ -1,5 +1,6 @@
 """Models with tfq's layers, saved and loaded again without `custom_objects`; checkpoints hold the latent kernels."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -72,7 +73,9 @@ def nested():
     return keras.Model(inputs, keras.layers.Average()([inner(inputs), sequential()(inputs)]))
 
 
+@functools.cache
 def trained(make):
+    """One for all tests, which only read it."""
     keras.utils.set_random_seed(0)
     model = make()
     model.compile("adam", "mse")

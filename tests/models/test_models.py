@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+from running import sampled, slow_on
 
 import models
 from models import methods, networks
@@ -37,12 +38,17 @@ def weighted(model):
     return of(model, keras.layers.Conv2D, keras.layers.Dense)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("name", "parameters"), [("resnet20", 1_110_522), ("nin", 674_910)])
-def test_size(name, method, parameters):
+SIZES = {"resnet20": 1_110_522, "nin": 674_910}
+# The networks are built by the same code on every backend; these stand for all.
+OTHERS = ("tf_keras", "jax")
+
+
+@pytest.mark.parametrize("method", sampled(METHODS, {"xnor"}, *OTHERS))
+@pytest.mark.parametrize("name", SIZES)
+def test_size(name, method):
     model = network(name, method)
     steps = 2 * len(of(model, layers.QuantConv2D)) if method == "lsq" else 0  # of kernel and inputs
-    assert trainable(model) == parameters + steps
+    assert trainable(model) == SIZES[name] + steps
     assert tuple(model.output_shape) == (None, 10)
 
 
@@ -53,7 +59,7 @@ def test_the_resnet20_of_the_literature():
     assert {layer.filters for layer in of(model, keras.layers.Conv2D)} == {16, 32, 64}
 
 
-@pytest.mark.parametrize("depth", [8, 14, 26])
+@pytest.mark.parametrize("depth", sampled([8, 14, 26], {8}, *OTHERS))
 def test_depth_counts_the_convolutions_of_the_longest_path(depth):
     model = network("resnet20", "float", depth=depth, width=1)
     assert len([layer for layer in of(model, keras.layers.Conv2D) if layer.kernel_size == (3, 3)]) + 1 == depth
@@ -67,7 +73,7 @@ def test_impossible_sizes_are_refused(options):
 
 
 @pytest.mark.parametrize("name", models.NETWORKS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", sampled(METHODS, {"xnor"}, *OTHERS))
 def test_the_first_and_the_last_layer_stay_in_float(name, method):
     first, *middle, last = weighted(network(name, method))
     for layer in (first, last):
@@ -89,6 +95,7 @@ def test_the_first_and_the_last_layer_stay_in_float(name, method):
         assert not layer.kmap
 
 
+@slow_on(*OTHERS)
 def test_latent_binary_weights_are_clipped_and_no_others():
     for method in METHODS:
         for layer in of(network("resnet20", method), layers.QuantConv2D):
@@ -103,8 +110,8 @@ def producers(layer):
 
 
 @pytest.mark.parametrize("name", models.NETWORKS)
-@pytest.mark.parametrize("method", ["xnor", "ternary_a1", "dorefa"])
-@pytest.mark.parametrize("bn_first", [True, False])
+@pytest.mark.parametrize("method", sampled(["xnor", "ternary_a1", "dorefa"], {"xnor"}, *OTHERS))
+@pytest.mark.parametrize("bn_first", sampled([True, False], {True}, *OTHERS))
 def test_no_relu_stands_in_front_of_a_quantizer_that_replaces_it(name, method, bn_first):
     options = {"bn_first": bn_first} if name == "nin" else {}
     for layer in of(network(name, method, **options), layers.QuantConv2D):
@@ -115,12 +122,14 @@ def test_no_relu_stands_in_front_of_a_quantizer_that_replaces_it(name, method, b
         assert isinstance(before, keras.layers.BatchNormalization), f"{layer.name} follows {before.name}"
 
 
+@slow_on(*OTHERS)
 @pytest.mark.parametrize("method", ["float", "ternary"])
 def test_float_inputs_pass_a_relu(method):
     for layer in of(network("resnet20", method), keras.layers.Conv2D)[1:]:
         assert isinstance(producers(layer)[0], keras.layers.ReLU)
 
 
+@slow_on(*OTHERS)
 @pytest.mark.parametrize(("method", "first"), [("xnor", True), ("ternary_a1", True), ("dorefa", False), ("ternary", False)])
 def test_nin_normalizes_in_front_of_binary_inputs_by_default(method, first):
     model = network("nin", method)
@@ -133,6 +142,7 @@ def test_nin_averages_in_a_way_that_is_the_same_on_every_backend():
     assert type(network("nin", "float").get_layer("pool2")) is layers.AveragePooling2D
 
 
+@slow_on(*OTHERS)
 @pytest.mark.parametrize("name", models.NETWORKS)
 def test_kmap_reaches_each_quantized_convolution(name):
     quantized = of(network(name, "xnor", kmap=True), layers.QuantConv2D)
@@ -140,6 +150,7 @@ def test_kmap_reaches_each_quantized_convolution(name):
     assert all(layer.kmap for layer in quantized)
 
 
+@slow_on(*OTHERS)
 @pytest.mark.parametrize("name", models.NETWORKS)
 def test_batch_normalization_is_the_fused_one_with_a_short_memory(name):
     for layer in of(network(name, "xnor"), keras.layers.BatchNormalization):
@@ -152,7 +163,9 @@ def test_batch_normalization_is_the_fused_one_with_a_short_memory(name):
 
 
 @pytest.mark.keras3_only
-@pytest.mark.parametrize("method", [method for method in METHODS if "latent" in methods.METHODS[method].flags])
+@pytest.mark.parametrize(
+    "method", sampled([method for method in METHODS if "latent" in methods.METHODS[method].flags], {"dorefa"}, "jax")
+)
 def test_without_latent_weights_a_step_ends_on_the_levels(method):
     model = models.build("resnet20", method, **METHODS[method], depth=8, width=1, input_shape=(8, 8, 1), latent=False)
     model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -162,11 +175,12 @@ def test_without_latent_weights_a_step_ends_on_the_levels(method):
         assert len(values) <= 2 ** min(layer.kernel_quantizer.bits, 8)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("name", "options"), [("resnet20", {"depth": 8, "width": 1}), ("nin", {"input_shape": (8, 8, 1)})])
-def test_every_trainable_weight_gets_a_gradient(name, method, options):
+@pytest.mark.parametrize("method", sampled(METHODS, {"dorefa", "lsq"}, *OTHERS))
+@pytest.mark.parametrize("name", models.NETWORKS)
+def test_every_trainable_weight_gets_a_gradient(name, method):
     keras.utils.set_random_seed(0)
-    model = models.build(name, method, **METHODS[method], **({"input_shape": (8, 8, 1)} | options), num_classes=4)
+    options = {"depth": 8, "width": 1} if name == "resnet20" else {}
+    model = models.build(name, method, **METHODS[method], **options, input_shape=(8, 8, 1), num_classes=4)
     model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     before = [np.array(w) for w in model.get_weights()]
     x = np.random.default_rng(0).normal(size=(8, 8, 8, 1)).astype("float32")

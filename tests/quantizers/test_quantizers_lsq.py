@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import array, gradient, layer_vjp, tensor, vjp
+from running import slow_on
 
 from tfq import walk
 from tfq.backend.keras import is_legacy, keras, ops
@@ -131,6 +132,7 @@ def steps(model):
     }
 
 
+@slow_on("jax")
 def test_from_a_float_run_to_a_file_and_back(tmp_path):
     keras.utils.set_random_seed(0)
     network().save_weights(tmp_path / "float.weights.h5")

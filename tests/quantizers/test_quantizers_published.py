@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import array
+from running import slow_on
 
 from tfq import export_model, runtime, walk
 from tfq.backend.keras import keras, load_model
@@ -107,6 +108,7 @@ def test_the_summary_tells_their_bits(packed):
     assert (bits["depthwise"], bits["head"]) == ((1, 1), (1, 3))
 
 
+@slow_on("jax")
 def test_they_run_packed(packed, tmp_path):
     (report,) = export_model(packed, tmp_path, ["tfq"], images=IMAGES)
     assert report.path.exists()
@@ -114,6 +116,7 @@ def test_they_run_packed(packed, tmp_path):
     verify.compare("runtime", packed, engine.predict, IMAGES)
 
 
+@slow_on("jax")
 def test_their_kernels_are_packed_by_their_codes_and_come_back(packed):
     graph = from_keras(packed)
     found = {node.name: getattr(node.kernel, "coding", None) for node in graph.nodes if hasattr(node, "kernel")}

@@ -1,6 +1,7 @@
 """The counters: by hand on small models, and the seed's published totals on its two networks."""
 
 import pytest
+from running import slow_on
 
 import models
 from tfq import callbacks, layers, quantizers
@@ -18,6 +19,7 @@ def only_cost(layer, shape):
 # --- the seed's rule
 
 
+@slow_on("tf_keras", "jax")
 @pytest.mark.parametrize(
     ("name", "method", "relu", "options", "mmac"),
     [
@@ -224,6 +226,7 @@ def test_frozen_layer_is_not_trainable():
     assert (summary.params, summary.trainable_params) == (35, 0)
 
 
+@slow_on("tf_keras", "jax")
 def test_network_agrees_with_keras():
     model = models.build("resnet20", method="xnor")
     summary = summarize(model)

@@ -12,10 +12,9 @@ from models.networks import NETWORKS
 
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.cfg"))
 
-# One config for each kind of quantizer is tried in every run of the tests; the other pairs are slow ones.
-# Of int8 test_int8.py has fast ones.
-FAST = {("xnor", "resnet20"), ("ternary", "nin"), ("dorefa_g", "resnet20")}
-if BACKEND == "jax":  # it compiles for half a minute each; test_train.py trains dorefa_g in short runs
+# One pair is tried in every run of the tests: test_train.py trains xnor and dorefa_g on resnet20, and test_int8.py tries int8.
+FAST = {("ternary", "nin")}
+if BACKEND == "jax":  # it compiles for half a minute
     FAST = set()
 
 
@@ -36,17 +35,13 @@ def pairs():
             marks.append(pytest.mark.legacy_only if config == "int8" else pytest.mark.keras3_only)
             if config == "int8" and importlib.util.find_spec("tensorflow_model_optimization") is None:
                 marks.append(pytest.mark.skip("needs tfmot"))
-            # A short resnet20 in the fast tests, the whole one in the slow ones.
-            is_short = network == "resnet20" and (config, network) in FAST
-            if is_short:
-                yield pytest.param(config, network, [], marks=[*marks, pytest.mark.slow], id=f"{config}-{network}-whole")
-            yield pytest.param(config, network, ["--depth=8"] * is_short, marks=marks, id=f"{config}-{network}")
+            yield pytest.param(config, network, marks=marks, id=f"{config}-{network}")
 
 
-@pytest.mark.parametrize(("config", "network", "shape"), list(pairs()))
-def test_trains_20_steps_and_resumes(config, network, shape, tmp_path):
+@pytest.mark.parametrize(("config", "network"), list(pairs()))
+def test_trains_20_steps_and_resumes(config, network, tmp_path):
     flags = [f"--flagfile=configs/{config}.cfg", f"--model={network}", *SLICE, "--limit_train=80", "--batch_size=8"]
-    flags += ["--schedule=constant", "--export=", f"--run_dir={tmp_path}", f"--backend={BACKEND}", *shape]
+    flags += ["--schedule=constant", "--export=", f"--run_dir={tmp_path}", f"--backend={BACKEND}"]
     trained(*flags, "--epochs=1")
     last = tmp_path / f"last{METHODS['int8' if config == 'int8' else 'float'].checkpoint}"
     before = arrays(last)
