@@ -7,7 +7,7 @@ from tfq.convert.layers import input_rule
 from tfq.graph import nodes as g
 from tfq.graph import reference
 from tfq.keras_graph import has_graph, inputs_of, layer_of, nodes, outputs_of
-from tfq.layers.base import kernels_of
+from tfq.layers.kernels import kernels_of
 from tfq.quantizers.grids import Levels
 
 

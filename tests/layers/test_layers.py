@@ -10,7 +10,7 @@ from tfq import layers, quantizers
 from tfq.backend.keras import backend, is_legacy, keras, ops
 from tfq.constraints import WeightClip
 from tfq.layers import QuantActivation, QuantConv2D, QuantDense, QuantDepthwiseConv2D, QuantGradient
-from tfq.layers.base import latent_kernel
+from tfq.layers.kernels import latent_kernel
 from tfq.quantizers import DoReFaGradients, DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 
 RNG = np.random.default_rng(0)

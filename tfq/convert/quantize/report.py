@@ -73,7 +73,7 @@ class Report:
         lines += [f"and {hidden} without a kernel, as they were"] if hidden else []
         if len(self.in_a_row) >= MANY_IN_A_ROW:
             lines.append(
-                f"{len(self.in_a_row)} layers with quantized inputs in a row, and no float path around them: such networks hardly "
-                f"train. skip=report.in_a_row keeps them in float: {', '.join(self.in_a_row)}"
+                f"{len(self.in_a_row)} layers with quantized inputs in a row, and no float path around them: such networks "
+                f"hardly train. skip=report.in_a_row keeps them in float: {', '.join(self.in_a_row)}"
             )
         return "\n".join(lines)
