@@ -3,11 +3,29 @@
 import numpy as np
 
 from tfq.backend.keras import is_legacy, keras
-from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense, QuantDepthwiseConv2D, QuantGradient
+from tfq.layers import (
+    BatchNormalization,
+    QuantActivation,
+    QuantConv1D,
+    QuantConv1DTranspose,
+    QuantConv2D,
+    QuantConv2DTranspose,
+    QuantDense,
+    QuantDepthwiseConv1D,
+    QuantDepthwiseConv2D,
+    QuantGradient,
+    QuantSeparableConv1D,
+    QuantSeparableConv2D,
+)
 from tfq.quantizers import DoReFaGradients, DoReFaInputs, DoReFaWeights, TernaryWeights, XnorInputs, XnorWeights
 
 L = keras.layers
 _MOST_CHANNELS = 80
+_SEPARABLE = (L.SeparableConv1D, L.SeparableConv2D)
+_WITH_KERNELS = (
+    *(L.Conv1D, L.Conv2D, L.Conv1DTranspose, L.Conv2DTranspose, L.DepthwiseConv1D, L.DepthwiseConv2D, L.Dense),
+    *_SEPARABLE,
+)
 
 
 def random_model(seed):
@@ -36,14 +54,15 @@ def randomize(model, rng, zero_filters=0.1):
             *affine, mean, variance = layer.get_weights()
             affine = [rng.normal(0.2, 1, w.shape) * (rng.random(w.shape) > 0.05) for w in affine]
             layer.set_weights([*affine, mean, variance])
-        elif isinstance(layer, L.Conv2D | L.DepthwiseConv2D | L.Dense):
-            kernel, *bias = layer.get_weights()[: 1 + layer.use_bias]
+        elif isinstance(layer, _WITH_KERNELS):
+            count = 2 if isinstance(layer, _SEPARABLE) else 1
+            kernels, bias = layer.get_weights()[:count], layer.get_weights()[count : count + layer.use_bias]
             # A layer with a quantizer of gradients has the key of its noise behind these.
-            rest = layer.get_weights()[1 + layer.use_bias :]
-            values = rng.normal(size=kernel.shape) / np.sqrt(np.prod(kernel.shape[:-1]))
+            rest = layer.get_weights()[count + layer.use_bias :]
+            values = [rng.normal(size=kernel.shape) / np.sqrt(np.prod(kernel.shape[:-1])) for kernel in kernels]
             if rng.random() < zero_filters:
-                values[..., rng.integers(kernel.shape[-1])] = 0
-            layer.set_weights([values, *[rng.normal(0, 0.3, b.shape) for b in bias], *rest])
+                values[0][..., rng.integers(kernels[0].shape[-1])] = 0
+            layer.set_weights([*values, *[rng.normal(0, 0.3, b.shape) for b in bias], *rest])
 
 
 def disturb(model, rng):
@@ -81,6 +100,7 @@ class Grower:
             *[self.normalization, self.activation, self.pool, self.branches] * 2,
             *(self.rescaling, self.quantization, self.shared, self.nested),
             *(self.reshaped, self.nothing, self.padded, self.on_pixels),
+            *(self.separable, self.transposed, self.sequence, self.sequence),
         ]
         for _ in range(count):
             x = self.pick(*steps)(x)
@@ -185,6 +205,42 @@ class Grower:
         y = layer(self.normalization(x) if self.chance(0.7) else x)
         has_levels = not layer.use_bias or isinstance(layer.activation, XnorInputs | DoReFaInputs)
         return self.normalization(y) if has_levels else y
+
+    def separable(self, x):
+        """Two kernels, each with a quantizer of its own."""
+        size, strides = self.pick((1, 1), (3, 3), (2, 3)), self.pick(1, 2)
+        return self.generic(self.of_two_kernels(QuantSeparableConv2D, size, strides=strides, padding="same"), x)
+
+    def of_two_kernels(self, kind, size, **options):
+        quantizers = self.quantizers()
+        depthwise, pointwise = quantizers.pop("kernel_quantizer"), self.quantizers()["kernel_quantizer"]
+        quantizers |= {"depthwise_quantizer": depthwise, "pointwise_quantizer": pointwise}
+        options |= {"pad_values": self.pick(0, 1, -1), "depth_multiplier": self.between(1, 2), **self.ending()}
+        return kind(self.between(1, 40), size, **options, **quantizers)
+
+    def transposed(self, x):
+        """A convolution the other way round, which makes small images larger."""
+        strides = self.pick(1, 2) if max(x.shape[1:3]) <= 16 else 1
+        size, padding = self.pick((2, 2), (3, 3), (3, 2)), self.pick("same", "valid")
+        options = {"strides": strides, "padding": padding, **self.ending()}
+        return self.generic(QuantConv2DTranspose(self.between(1, 40), size, **options, **self.quantizers()), x)
+
+    def sequence(self, x):
+        """The pixels as a sequence, through a layer of sequences."""
+        y = L.Reshape((x.shape[1] * x.shape[2], x.shape[3]))(x)
+        size, filters = self.between(1, 4), self.between(1, 40)
+        kind = self.pick(QuantConv1D, QuantConv1DTranspose, QuantDepthwiseConv1D, QuantSeparableConv1D)
+        if kind is QuantSeparableConv1D:
+            layer = self.of_two_kernels(kind, size, padding="same")
+        elif kind is QuantConv1DTranspose:
+            layer = kind(filters, size, padding=self.pick("same", "valid"), **self.ending(), **self.quantizers())
+        elif kind is QuantDepthwiseConv1D:
+            layer = kind(size, padding="same", pad_values=self.pick(0, 1, -1), **self.ending(), **self.quantizers())
+        else:
+            options = {"padding": self.pick("same", "causal"), "pad_values": self.pick(0, 1, -1), "strides": self.pick(1, 2)}
+            layer = kind(filters, size, **options, **self.ending(), **self.quantizers())
+        y = self.generic(layer, y)
+        return L.Reshape((y.shape[1], 1, y.shape[2]))(y)
 
     def normalization(self, x):
         kind = self.pick(BatchNormalization, L.BatchNormalization)

@@ -3,8 +3,7 @@
 from typing import Any
 
 from tfq import quantizers, ste
-from tfq.backend.gradients import custom_gradient
-from tfq.backend.keras import Tensor, add_custom_objects, is_legacy, keras, ops
+from tfq.backend.keras import Tensor, add_custom_objects, is_legacy, is_symbolic, keras
 
 
 @keras.saving.register_keras_serializable(package="tfq")
@@ -15,26 +14,21 @@ def hard_tanh(x: Tensor) -> Tensor:
 
     Arguments and values are those of `keras.activations.hard_tanh`; the gradient is 1 at both ends on every backend.
     """
-    return ste.clip_inclusive(x)
+    return keras.layers.Activation(hard_tanh)(x) if is_symbolic(x) else ste.clip_inclusive(x)
 
 
 @keras.saving.register_keras_serializable(package="tfq")
 def leaky_tanh(x: Tensor, alpha: float = 0.2) -> Tensor:
     """As `hard_tanh`, with a slope outside of [-1, 1].
 
-        y = clip(x) + alpha (max(x, 1) - 1) + alpha (min(x, -1) + 1),   dy/dx = 1 if |x| <= 1 else alpha
+        y = h + alpha (x - h),   h = hard_tanh(x),   dy/dx = 1 if |x| <= 1 else alpha
 
     Args:
         x: tensor.
         alpha: the slope.
     """
-
-    @custom_gradient
-    def call(x):
-        y = ops.clip(x, -1, 1) + (ops.maximum(x, 1) - 1) * alpha + (ops.minimum(x, -1) + 1) * alpha
-        return y, lambda upstream: ops.where(ops.abs(x) <= 1, upstream, upstream * alpha)
-
-    return call(x)
+    clipped = hard_tanh(x)
+    return clipped + (x - clipped) * alpha
 
 
 _BY_NAME = {"leaky_tanh": leaky_tanh}

@@ -7,7 +7,7 @@ from tfq.convert.layers import input_rule
 from tfq.graph import nodes as g
 from tfq.graph import reference
 from tfq.keras_graph import has_graph, inputs_of, layer_of, nodes, outputs_of
-from tfq.layers.base import kernels_of
+from tfq.layers.kernels import kernels_of
 from tfq.quantizers.grids import Levels
 
 
@@ -48,14 +48,14 @@ class Reference:
 
     def quantized(self, name, quantizer, values):
         """Inputs of the layer `name`, quantized by Keras, as integers: -1 and 1, or 0 ... 2^bits - 1."""
-        layer, factor = self.layers[name], self._factor(name)
-        inputs = values if factor == 1 else values * np.float32(factor)
+        layer, rule = self.layers[name], self._rule(name)
+        inputs = values if rule.is_plain else ((values - np.float64(rule.shift)) / rule.scale).astype(np.float32)
         levels = ops.convert_to_numpy(layer.input_quantizer(ops.convert_to_tensor(inputs), **layer.input_arguments))
-        return np.rint(levels * np.float32(quantizer.highest / factor)).astype(np.int32)
+        return np.rint(levels * np.float32(quantizer.highest / rule.factor)).astype(np.int32)
 
     def settled(self, node, values):
-        """Inputs of a node that the graph scales in front of it, on their levels, of which rounding makes no others."""
-        if node.quantizer is None or self._factor(node.name) == 1:
+        """Inputs of a node that the graph scales or shifts in front of it, on their levels, of which rounding makes no others."""
+        if node.quantizer is None or self._rule(node.name).is_plain:
             return values
         return self.quantized(node.name, node.quantizer, values).astype(np.float32) / np.float32(node.quantizer.highest)
 
@@ -65,22 +65,25 @@ class Reference:
         kernel = integer_kernel(layer).reshape(node.kernel.shape)  # a depthwise one has its channels in groups there
         if isinstance(node, g.Dense):
             return inputs @ kernel
-        strides, dilations = layer.strides, layer.dilation_rate
+        strides, dilations = tuple(layer.strides), tuple(layer.dilation_rate)
+        if isinstance(node, g.Conv1D):  # a sequence is an image of one row
+            inputs, kernel, strides, dilations = inputs[:, None], kernel[None], (1, *strides), (1, *dilations)
         outside = layer.pad_values * node.quantizer.highest
         inputs = reference.padded(inputs, kernel.shape[:2], strides, dilations, layer.padding, outside)
-        return reference.correlate(inputs, kernel, strides, dilations, node.groups)
+        sums = reference.correlate(inputs, kernel, strides, dilations, node.groups)
+        return sums[:, 0] if isinstance(node, g.Conv1D) else sums
 
-    def _factor(self, name):
-        """What the highest level of the inputs of a layer is."""
+    def _rule(self, name):
+        """How the graph takes the inputs of a layer."""
         layer = self.layers[name]
-        return input_rule(layer.input_quantizer, **layer.input_arguments).factor
+        return input_rule(layer.input_quantizer, **layer.input_arguments)
 
     def _tensor(self, name):
         if name == g.INPUT:
             return self.model.inputs[0]
         scaled = name.removesuffix("/inputs")
         if scaled != name and scaled in self._inputs:
-            return self._inputs[scaled][0] * (1 / self._factor(scaled))
+            return self._rule(scaled).brought(self._inputs[scaled][0])
         layer = name.removesuffix("/activation")
         if layer not in self._tensors or (layer == name and f"{name}/activation" in self._names):
             raise ValueError(f"equality cannot read {name!r}: it is inside a layer of the Keras model")

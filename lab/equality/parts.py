@@ -6,7 +6,7 @@ import numpy as np
 
 from tfq.graph import kernels
 from tfq.graph import nodes as g
-from tfq.runtime.plan.paths import is_product
+from tfq.runtime.plan import paths
 
 # Beyond so many channels the matrix that shows them would take too much memory.
 _MOST_SHOWN = 2048
@@ -34,6 +34,11 @@ class Segment:
     graph: object
     ports: tuple
     product: str | None
+
+
+def is_product(node):
+    """Whether a node is a convolution, of images or of a sequence, or a product of matrices."""
+    return paths.is_product(node) or isinstance(node, g.Conv1D)
 
 
 def products(graph):

@@ -79,6 +79,51 @@ def test_a_relu_that_others_use_stays_and_signs_get_a_normalization():
     assert constant(quantized, batch()[0]) == []
 
 
+def test_layers_in_a_row_are_those_that_no_float_path_leads_around():
+    assert quantize_model(residual(), **SIGNS).report.in_a_row == ("d",)
+    assert quantize_model(chain(), **SIGNS).report.in_a_row == ("conv1", "conv2")
+    assert quantize_model(nested(times=2), **SIGNS).report.in_a_row == (*("inner/one", "inner/two") * 2, "last")
+    assert quantize_model(chain(), weights=XnorWeights()).report.in_a_row == ()
+
+
+def test_many_in_a_row_are_told_and_skipped():
+    model = chain(count=18)
+    report = quantize_model(model, **SIGNS).report
+    assert str(report).splitlines()[-1].startswith("17 layers with quantized inputs in a row")
+    with pytest.raises(ValueError, match="finds no layer to quantize"):
+        quantize_model(model, **SIGNS, skip=report.in_a_row)
+    assert "in a row" not in str(quantize_model(model, **SIGNS, skip=report.in_a_row[:9]).report)
+
+
+def frames():
+    """A convolution of each image of a film, and what follows them."""
+    inputs = keras.Input((4, *SHAPE))
+    x = inputs
+    for name in ("one", "two"):
+        x = layers.TimeDistributed(layers.Conv2D(8, 3, padding="same"), name=name)(x)
+        x = layers.TimeDistributed(layers.BatchNormalization(), name=f"{name}_bn")(x)
+        x = layers.TimeDistributed(layers.ReLU(), name=f"{name}_relu")(x)
+    x = layers.TimeDistributed(layers.Flatten(), name="flat")(x)
+    x = layers.Bidirectional(layers.LSTM(4), name="both_ways")(x)
+    return keras.Model(inputs, layers.Dense(4, name="head")(x))
+
+
+def test_layers_in_time_distributed_are_converted():
+    model = frames()
+    quantized, report = quantize_model(model, **SIGNS)
+    assert [(row.path, row.before, row.after) for row in report.quantized] == [
+        ("two", "TimeDistributed(Conv2D)", "TimeDistributed(QuantConv2D)")
+    ]
+    assert names(report.removed) == ["one_relu"]
+    reason = next(row.reason for row in report.left if row.path == "both_ways")
+    assert reason.startswith("computes in its own call, with LSTMCell 'forward_layer/cell', LSTMCell 'backward_layer/cell'")
+    x = np.random.default_rng(0).normal(size=(4, 4, *SHAPE)).astype("float32")
+    assert constant(quantized, x) == []
+    np.testing.assert_array_equal(
+        array(quantized.get_layer("two").layer.latent_kernel), array(model.get_layer("two").layer.kernel)
+    )
+
+
 def test_the_loss_falls_and_the_values_stay_apart_at_inference():
     model, _ = quantize_model(chain(norm=False), **SIGNS, constraint="weight_clip")
     first, last = fall(model, *batch(64), keras.optimizers.Adam(1e-2))
@@ -297,8 +342,9 @@ def test_what_is_left_alone_is_told_why():
     _, report = quantize_model(model, **SIGNS)
     assert {row.path: row.reason for row in report.left} == {
         "table": "has no quantized class",
-        "attention": "computes in its own call, with EinsumDense",
-        "lstm": "computes in its own call, with LSTMCell",
+        "attention": "computes in its own call, with "
+        + ", ".join(f"EinsumDense '{part}_dense'" for part in ("query", "key", "value", "output")),
+        "lstm": "computes in its own call, with LSTMCell 'cell'",
         "quantized": "is quantized",
         "reshape": "has no kernel",
         "scaled": "is a Conv2D with a call of its own",
@@ -358,7 +404,7 @@ def test_a_subclassed_model_within_is_left_alone():
     x = layers.Dense(4, name="b")(layers.Dense(2, name="a")(inputs))
     model = keras.Model(inputs, layers.Dense(2, name="c")(SubclassedLayer(name="own")(x)))
     _, report = quantize_model(model, **SIGNS)
-    assert [row.reason for row in report.left if row.path == "own"] == ["computes in its own call, with Dense"]
+    assert [row.reason for row in report.left if row.path == "own"] == ["computes in its own call, with Dense 'dense'"]
 
 
 @keras.saving.register_keras_serializable(package="test_quantize_model")

@@ -50,5 +50,4 @@ def test_the_networks_have_every_operation():
         seen.update(type(node) for node in graph.nodes)
         seen.update(node.kernel.coding for node in graph.nodes if isinstance(getattr(node, "kernel", None), g.PackedKernel))
     operations = {cls for cls in vars(g).values() if isinstance(cls, type) and issubclass(cls, g.Node) and cls is not g.Node}
-    operations -= {g.Conv1D, g.Conv1DTranspose, g.Conv2DTranspose}  # whose networks test_export_convolutions.py has
     assert seen >= operations - ({g.HardTanh} if is_legacy else set()) | {"binary", "ternary", "levels"}

@@ -5,7 +5,7 @@ import pytest
 from conftest import layer_vjp, tensor
 
 from tfq import layers
-from tfq.backend.keras import is_legacy, keras
+from tfq.backend.keras import add_custom_objects, is_legacy, keras
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, LSQWeights, TernaryWeights, XnorInputs, XnorWeights
 
 if not is_legacy:
@@ -63,6 +63,19 @@ def test_a_quantizer_that_keeps_something_says_that_it_needs_a_layer_of_tfq():
     layer = larq.layers.QuantDense(2, kernel_quantizer=LSQWeights(4))
     with pytest.raises(ValueError, match=r"LSQWeights\(bits=4\) keeps a step for each layer: give it to a layer of tfq"):
         layer(tensor(np.ones((1, 3))))
+
+
+@pytest.mark.parametrize("name", ["QuantDense", "QuantConv2D", "QuantDepthwiseConv2D", "WeightClip", "SteSign"])
+def test_a_name_of_larq_stays_larqs_where_larq_was_imported_first(name):
+    known = keras.saving.get_custom_objects()
+    before = known[name]
+    add_custom_objects({name: type("Ours", (), {}), "NoNameOfLarq": layers.QuantDense})  # as each class of tfq does
+    try:
+        assert known[name] is before
+        assert before.__module__.startswith("larq.")
+        assert known["NoNameOfLarq"] is layers.QuantDense
+    finally:
+        del known["NoNameOfLarq"]
 
 
 def test_a_model_of_larqs_layers_learns_and_comes_back_from_a_file(tmp_path):

@@ -11,8 +11,28 @@ from running import BACKEND
 
 import models
 from tfq.backend.keras import keras
-from tfq.layers import BatchNormalization, QuantActivation, QuantConv2D, QuantDense, QuantDepthwiseConv2D
-from tfq.quantizers import DoReFaInputs, DoReFaWeights, LSQInputs, LSQWeights, TernaryWeights, XnorInputs, XnorWeights
+from tfq.layers import (
+    BatchNormalization,
+    QuantActivation,
+    QuantConv1D,
+    QuantConv1DTranspose,
+    QuantConv2D,
+    QuantDense,
+    QuantDepthwiseConv1D,
+    QuantDepthwiseConv2D,
+)
+from tfq.quantizers import (
+    DoReFaInputs,
+    DoReFaWeights,
+    EWGSInputs,
+    LSQInputs,
+    LSQWeights,
+    PACTInputs,
+    RSignInputs,
+    TernaryWeights,
+    XnorInputs,
+    XnorWeights,
+)
 
 pytest.importorskip("numba", reason="the engine needs it")
 
@@ -121,14 +141,36 @@ LSQ = {"input_quantizer": LSQInputs(2), "kernel_quantizer": LSQWeights(2)}
     [
         QuantConv2D(8, 3, padding="same", **LSQ),
         QuantDepthwiseConv2D(3, padding="same", depth_multiplier=2, **LSQ),
+        QuantConv2D(8, 3, padding="same", input_quantizer=RSignInputs(), kernel_quantizer=XnorWeights()),
+        QuantConv2D(8, 3, padding="same", input_quantizer=EWGSInputs(2), kernel_quantizer=XnorWeights()),
+        QuantConv2D(8, 3, padding="same", input_quantizer=PACTInputs(2), kernel_quantizer=XnorWeights()),
     ],
-    ids=["lsq", "depthwise_lsq"],
+    ids=["lsq", "depthwise_lsq", "rsign", "ewgs", "pact"],
 )
 def test_other_layers_equal_keras(layer, data):
     images, labels = data[0][:40, ::4, ::4], data[1][:40]
     layers, _ = assert_equal(fitted(small(layer), (images, labels)), (images, labels))
     (row,) = (row for row in layers if row["layer"] == layer.name)
     assert row["largest_difference"] < 1e-5
+
+
+def sequences():
+    """Rows of an image one behind the other, through layers of sequences."""
+    x = keras.Input((32, 3))
+    y = BatchNormalization()(keras.layers.Conv1D(12, 3, padding="same")(x))
+    y = BatchNormalization()(QuantConv1D(16, 3, padding="same", pad_values=1, name="same", **XNOR)(y))
+    y = BatchNormalization()(QuantConv1D(10, 3, padding="causal", dilation_rate=2, name="causal", **LEVELS)(y))
+    y = QuantDepthwiseConv1D(3, strides=2, padding="same", depth_multiplier=2, name="depthwise", **XNOR)(y)
+    y = BatchNormalization()(keras.layers.MaxPooling1D()(BatchNormalization()(y)))
+    y = QuantConv1DTranspose(8, 3, strides=2, name="up", **XNOR)(y)
+    return keras.Model(x, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling1D()(BatchNormalization()(y))))
+
+
+def test_a_network_of_sequences_equals_keras(data):
+    data = data[0][:40, 16], data[1][:40]
+    layers, sites = assert_equal(fitted(sequences(), data), data)
+    assert [row["layer"] for row in layers if row["accumulators"]] == ["same", "causal", "depthwise"]
+    assert [row["site"] for row in sites] == ["same", "causal", "depthwise", "up"]
 
 
 def test_a_dorefa_network_equals_keras(data):

@@ -132,6 +132,24 @@ def test_a_symbolic_tensor_makes_a_layer(quantizer, tmp_path):
     saved(model, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [lq.activations.hard_tanh, lq.activations.leaky_tanh, lq.math.sign, lq.math.heaviside, lq.quantizers.approx_sign],
+    ids=lambda function: function.__name__,
+)
+def test_a_function_takes_a_symbolic_tensor(function, tmp_path):
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, function(x))
+    np.testing.assert_array_equal(array(model(tensor(3 * X))), array(function(tensor(3 * X))))
+    saved(model, tmp_path)
+
+
+def test_leaky_tanh_of_a_symbolic_tensor_has_its_slope():
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, lq.activations.leaky_tanh(x, alpha=0.5))
+    np.testing.assert_array_equal(array(model(tensor(3 * X))), array(lq.activations.leaky_tanh(tensor(3 * X), 0.5)))
+
+
 def test_a_layer_keeps_what_a_quantizer_learns():
     x = keras.Input((8, 8, 3))
     model = keras.Model(x, LSQInputs(2)(x))

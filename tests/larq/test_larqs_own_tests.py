@@ -31,14 +31,11 @@ EVERYWHERE = {
     "layers_test.py::*test_binarization*None-*": NO_LAYERS,
     "layers_test.py::test_layer_kwargs*None-*": NO_LAYERS,
     "layers_test.py::*test_non_zero_padding_layers*": "spies on TensorFlow's `pad`; tests/layers compares what is padded",
-    "layers_test.py::*test_non_zero_padding_shapes*False-QuantDepthwise*": "pad_values and strides need inputs of known size",
     "layers_test.py::*test_conv1d_non_zero_padding_raises": "tfq pads causally with pad_values, which larq cannot",
     "layers_test.py::test_layer_kwargs*QuantConv2D-Conv2D*": "tfq's takes `kmap`, the scale of inputs of XNOR-Net, too",
     "quantizers_test.py::*test_invalid_usage": "calls `call`, which quantizers of tfq do not have, as they are no layers",
     "quantizers_test.py::test_metrics*": PRIVATE,
     "quantizers_test.py::test_get_kernel_quantizer_assigns_metrics": PRIVATE,
-    "activations_test.py::test_hard_tanh": "calls the activation on a symbolic tensor, outside of a layer",
-    "activations_test.py::test_leaky_tanh": "calls the activation on a symbolic tensor, outside of a layer",
 }
 ON_KERAS_3 = {
     "activations_test.py::test_serialization*": "Keras 3 has a closed list of names of activations, its own hard_tanh among them",

@@ -7,7 +7,7 @@ from conftest import array
 from tfq.backend.keras import keras, weight_name
 from tfq.callbacks import FlipRatio
 from tfq.layers import QuantDense, QuantSeparableConv2D
-from tfq.layers.base import kernels_in, kernels_of
+from tfq.layers.kernels import kernels_in, kernels_of
 from tfq.quantizers import LSQWeights, TernaryWeights, XnorWeights
 from tfq.training import optimizers, transfer
 

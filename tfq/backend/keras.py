@@ -105,7 +105,6 @@ def own_attributes(layer: Any) -> dict[str, Any]:
 
 
 _own_objects: dict[str, Any] = {}
-_OF_LARQ = ("larq.activations", "larq.constraints", "larq.quantizers")
 
 
 def load_model(path: PathLike) -> Any:
@@ -130,8 +129,12 @@ def load_model(path: PathLike) -> Any:
 def add_custom_objects(objects: Mapping[str, Any]) -> None:
     """Let the Keras in use find these classes by name when it reads a saved model.
 
-    Quantizers and functions of larq stay, which its models find by the same names, with arguments of a layer.
+    What larq has put there stays, so that its models keep its layers whichever of the two is imported first.
     """
     _own_objects.update(objects)
     known = keras.saving.get_custom_objects()
-    known.update({name: found for name, found in objects.items() if getattr(known.get(name), "__module__", "") not in _OF_LARQ})
+    known.update({name: found for name, found in objects.items() if not _is_of_larq(known.get(name))})
+
+
+def _is_of_larq(found):
+    return getattr(found, "__module__", "").split(".")[0] == "larq"

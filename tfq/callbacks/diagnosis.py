@@ -9,7 +9,7 @@ from tfq.backend.keras import Logs, keras, ops
 from tfq.backend.rounding import exact_products
 from tfq.callbacks import pairs
 from tfq.callbacks.quantizer_inputs import QuantizerInputs
-from tfq.layers.base import kernels_in
+from tfq.layers.kernels import kernels_in
 from tfq.terminal import Log
 from tfq.training import batch_statistics
 

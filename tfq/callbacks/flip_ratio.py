@@ -3,8 +3,7 @@
 import numpy as np
 
 from tfq.backend.keras import Logs, keras
-from tfq.layers.base import kernels_in
-from tfq.quantizers.base import Quantizer
+from tfq.layers.kernels import kernels_in
 from tfq.terminal import Log
 
 
@@ -58,7 +57,7 @@ class FlipRatio(keras.callbacks.Callback):
 
     def _all_levels(self):
         quantized = {path: kernel for path, kernel in kernels_in(self.model).items() if _is_quantized(kernel)}
-        known = {path: kernel for path, kernel in quantized.items() if _has_known_levels(kernel.quantizer)}
+        known = {path: kernel for path, kernel in quantized.items() if kernel.grid is not None}
         self._say(set(quantized) - set(known))
         built = {path: kernel for path, kernel in known.items() if kernel.is_built}
         self._has_unbuilt = len(built) < len(known)
@@ -75,10 +74,6 @@ class FlipRatio(keras.callbacks.Callback):
 
 def _is_quantized(kernel):
     return kernel.quantizer is not None and not getattr(kernel.quantizer, "is_off", False)
-
-
-def _has_known_levels(quantizer):
-    return isinstance(quantizer, Quantizer) and quantizer.grid() is not None
 
 
 def _levels(kernel):

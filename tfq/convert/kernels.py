@@ -8,8 +8,8 @@ import numpy as np
 
 from tfq.backend.keras import Tensor, keras, ops
 from tfq.graph.kernels import FloatKernel, PackedKernel, pack
-from tfq.layers.base import kernels_of
 from tfq.layers.kernel import Kernel, QuantizedKernel
+from tfq.layers.kernels import kernels_of
 from tfq.quantizers.base import FULL_PRECISION
 from tfq.quantizers.grids import Codes, Integers, Levels, Sign, Ternary, encode
 
@@ -40,7 +40,7 @@ def of_kernel(kernel: Kernel, arrange: Arrange | None = None) -> FloatKernel | P
     """A kernel of a layer in packed form; in float32 where it is not quantized.
 
     Args:
-        kernel: of a built layer; see `tfq.layers.base.kernels_of`.
+        kernel: of a built layer; see `tfq.layers.kernels.kernels_of`.
         arrange: of its values, gives them with the filters in the last axis; where they are not there already.
 
     Returns:

@@ -10,7 +10,7 @@ from tfq.backend.keras import REPEATS_EDGES, Tensor, keras
 from tfq.convert import kernels
 from tfq.graph import nodes as g
 from tfq.layers import padding
-from tfq.layers.base import kernels_of, latent_kernel
+from tfq.layers.kernels import kernels_of, latent_kernel
 from tfq.quantizers.base import Quantizer
 from tfq.quantizers.grids import Levels, Sign
 

@@ -1,8 +1,8 @@
 """The kernels of a model that take few bits, those of nested models too."""
 
 from tfq.backend.keras import keras
-from tfq.layers.base import kernels_in
 from tfq.layers.kernel import QuantizedKernel
+from tfq.layers.kernels import kernels_in
 from tfq.quantizers.base import FULL_PRECISION
 
 

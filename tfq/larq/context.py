@@ -9,7 +9,7 @@ import numpy as np
 
 from tfq import metrics as of_kernels
 from tfq.backend.keras import ops
-from tfq.layers import built
+from tfq.layers.built_layers import built_layers
 
 __all__ = ["get_training_metrics", "metrics_scope", "quantized_scope", "should_quantize"]
 
@@ -73,7 +73,7 @@ def _switch(on):
     global _latent
     if on and _latent is None:
         _latent = [
-            _quantized(layer, kernel) for layer in built.layers for kernel in layer.kernels if kernel.quantizer is not None
+            _quantized(layer, kernel) for layer in built_layers for kernel in layer.kernels if kernel.quantizer is not None
         ]
         for variable, _, quantized in _latent:
             variable.assign(quantized)

@@ -6,7 +6,7 @@ from tfq import quantizers
 from tfq.backend.inputs import Float32Inputs
 from tfq.backend.keras import Shape, Tensor, keras, ops
 from tfq.layers.state import QuantizerState, arguments, state_of
-from tfq.quantizers import half
+from tfq.quantizers import half_precision
 from tfq.quantizers.base import QuantizerLike, register
 
 
@@ -30,7 +30,7 @@ class QuantActivation(Float32Inputs, keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Add what the quantizer keeps."""
-        half.check_fits(self.input_quantizer, self.compute_dtype, self.name, "input_quantizer")
+        half_precision.check_fits(self.input_quantizer, self.compute_dtype, self.name, "input_quantizer")
         self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
         super().build(input_shape)
 

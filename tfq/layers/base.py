@@ -1,41 +1,25 @@
 """The contract of the quantized layers: what an operation on quantized operands states, and what is then done for it."""
 
-import contextlib
-import functools
 from typing import Any
 
-from tfq import activations, constraints, quantizers, walk
+from tfq import activations, constraints, quantizers
 from tfq.backend.inputs import Float32Inputs
-from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, is_legacy, keras, ops
-from tfq.layers import built, low_rank, stored
+from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, keras, ops
+from tfq.layers import kernel_metrics, low_rank
+from tfq.layers.built_layers import built_layers
 from tfq.layers.gradient import QuantGradient
 from tfq.layers.keras_quantization import RefusesKerasQuantization
-from tfq.layers.kernel import Kernel, KernelPlace, QuantizedKernel
+from tfq.layers.kernel import KernelPlace, QuantizedKernel
 from tfq.layers.kernel_precision import mark, warn_of_starved_weights
-from tfq.layers.parameters import uses
+from tfq.layers.passing import PassesKernels
+from tfq.layers.saving import SavesKernels
 from tfq.layers.signature import ConstructorSignature
 from tfq.layers.state import QuantizerState, arguments, state_of
-from tfq.quantizers import half
+from tfq.quantizers import half_precision
 from tfq.quantizers.base import QuantizerLike
 
 
-def _watched(call):
-    """A `call` that sees to it that the kernel is quantized, also where it is not Keras' `__call__` that calls it."""
-
-    @functools.wraps(call)
-    def watched(self, *args, **kwargs):
-        if self._calls_running or not self._unseen_kernels():
-            return call(self, *args, **kwargs)
-        self._check_operation()
-        with self._watching():
-            outputs = call(self, *args, **kwargs)
-        self._check_kernels_have_passed()
-        return outputs
-
-    return watched
-
-
-class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
+class QuantizedLayer(PassesKernels, SavesKernels, RefusesKerasQuantization, Float32Inputs, LayerMixin):
     """Mixin, in front of a Keras layer, that quantizes its input, kernel and output gradient.
 
         y = activation(quantized_op(input_quantizer(x), kernel_quantizer(W)) + b)
@@ -80,8 +64,6 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
     constraint_argument = "kernel_constraint"
 
     __signature__ = ConstructorSignature()
-    _calls_running = 0
-    _kernels_passed: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -116,7 +98,7 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
             setattr(self, place.state, None)
             warn_of_starved_weights(self, getattr(self, place.quantizer), place.constraint)
         self.gradient_quantizer = quantizers.get_for_gradients(gradient_quantizer)
-        self._kernel_metrics = built.metrics_of(asked, [getattr(self, place.quantizer) for place in places])
+        self._kernel_metrics = kernel_metrics.names(asked, [getattr(self, place.quantizer) for place in places])
         self._flip_counters: dict[str, Any] = {}
         self._quantize_gradient: QuantGradient | None = None
         self._input_state: QuantizerState | None = None
@@ -125,11 +107,6 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
             self._quantize_gradient = QuantGradient(
                 self.gradient_quantizer, name=f"{self.name}_gradient", dtype=self.dtype_policy, autocast=False
             )
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "call" in vars(cls):  # which Keras' `TimeDistributed` calls itself
-            cls.call = _watched(cls.call)  # type: ignore[method-assign]
 
     def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The operation of this layer, without bias and activation.
@@ -172,11 +149,6 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
         """What `kernel_quantizer` takes next to the kernel: the axes of its filters, and what it keeps in this layer."""
         return self._only_kernel().arguments
 
-    def note_quantized(self, kernel: QuantizedKernel) -> None:
-        """Remember that a kernel passes through its quantizer in a call."""
-        if self._calls_running:
-            self._kernels_passed = self._kernels_passed | {kernel.name}
-
     @property
     def input_arguments(self) -> dict[str, Any]:
         """What `input_quantizer` takes next to the inputs: what it keeps in this layer."""
@@ -217,46 +189,9 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
             self._input_state = state_of(self.input_quantizer, f"{self.name}_inputs", input_shape)
             if self._quantize_gradient is not None:
                 self._quantize_gradient.build(self.compute_output_shape(input_shape))
-            self._flip_counters = built.begin(self, self._kernel_metrics)
+            self._flip_counters = kernel_metrics.begin(self, self._kernel_metrics)
+        built_layers.add(self)
 
-    def save_own_variables(self, store: Any) -> None:
-        """As in Keras, and whether the kernels are stored as they were quantized."""
-        super().save_own_variables(store)
-        stored.mark(self.kernels, store)
-
-    def load_own_variables(self, store: Any) -> None:
-        """As in Keras; where a file of weights alone has none for this layer, say how those of Keras' own layer come in.
-
-        Raises:
-            ValueError: `store` is empty, or does not fit.
-        """
-        if self.built and not len(store.keys()):
-            raise ValueError(
-                f"there is no {type(self).__name__} {self.name!r} in this file, in which Keras knows a layer by its class; "
-                "weights of a float network come in by tfq.training.transfer.initialize(model, file)"
-            )
-        super().load_own_variables(stored.follow(self.kernels, store))
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras; the first call sees to it that the kernel is quantized."""
-        if not self._unseen_kernels():
-            return super().__call__(*args, **kwargs)
-        self._check_operation()
-        with self._watching():
-            outputs = super().__call__(*args, **kwargs)
-        if not _is_symbolic(outputs):
-            self._check_kernels_have_passed()
-        return outputs
-
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras 3, which does not run `call` for it where a shape is enough; one of a subclass runs once, to be checked."""
-        if self._unseen_kernels() and not self._is_of_contract():
-            with self._watching():
-                keras.Operation.compute_output_spec(self, *args, **kwargs)
-            self._check_kernels_have_passed()
-        return super().compute_output_spec(*args, **kwargs)
-
-    @_watched
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """The operation on quantized operands, bias and activation; in training the output gradient is quantized too."""
         inputs = self.operand(inputs)
@@ -315,19 +250,10 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
         return ops.add(outputs, ops.reshape(bias, (1, *ones, -1)))
 
     def _check_levels(self):
-        half.check_fits(self.input_quantizer, self.compute_dtype, self.name, "input_quantizer")
-        half.check_fits(self.gradient_quantizer, self.compute_dtype, self.name, "gradient_quantizer")
+        half_precision.check_fits(self.input_quantizer, self.compute_dtype, self.name, "input_quantizer")
+        half_precision.check_fits(self.gradient_quantizer, self.compute_dtype, self.name, "gradient_quantizer")
         for kernel in self.kernels:
-            half.check_fits(kernel.quantizer, self.compute_dtype, self.name, kernel.place.quantizer)
-
-    @contextlib.contextmanager
-    def _watching(self):
-        # Counted, and never reset to "not passed": replicas of a distribution strategy take turns within a call.
-        self._calls_running += 1
-        try:
-            yield
-        finally:
-            self._calls_running -= 1
+            half_precision.check_fits(kernel.quantizer, self.compute_dtype, self.name, kernel.place.quantizer)
 
     def _only_kernel(self):
         kernels = self.kernels
@@ -336,69 +262,3 @@ class QuantizedLayer(RefusesKerasQuantization, Float32Inputs, LayerMixin):
             # No AttributeError, of which PyTorch makes one of its own in a property.
             raise TypeError(f"layer {self.name!r} ({type(self).__name__}) has several kernels, {names}; `kernels` has each")
         return kernels[0]
-
-    def _unseen_kernels(self):
-        """Names of the kernels that no call has quantized yet."""
-        return [
-            kernel.name for kernel in self.kernels if kernel.quantizer is not None and kernel.name not in self._kernels_passed
-        ]
-
-    def _check_operation(self):
-        """Raise RuntimeError where the code of `quantized_op` does not read a kernel that no call has quantized yet."""
-        unseen = self._unseen_kernels()
-        for position, kernel in enumerate(self.kernels, start=2):  # behind self and inputs
-            if kernel.name in unseen and not uses(type(self).quantized_op, position):
-                raise self._kernel_is_latent(kernel.name)
-
-    def _check_kernels_have_passed(self):
-        for name in self._unseen_kernels():
-            raise self._kernel_is_latent(name)
-
-    def _kernel_is_latent(self, name):
-        place = next(place for place in self.kernel_places() if place.weight == name)
-        if len(self.kernels) == 1:
-            whose, remedy = "kernel", "the one that quantized_op(inputs, kernel) is given, or quantized_kernel in call"
-        else:
-            whose, remedy = name, "those that quantized_op is given, or `quantized` of each of `kernels` in call"
-        return RuntimeError(
-            f"layer {self.name!r} ({type(self).__name__}): its {whose} did not pass through {place.quantizer}="
-            f"{getattr(self, place.quantizer)!r}; take {remedy}"
-        )
-
-
-# What kernels are called where a layer of Keras or larq has one, and their quantizers.
-_PLACES = {"kernel": "kernel_quantizer", "depthwise_kernel": "depthwise_quantizer", "pointwise_kernel": "pointwise_quantizer"}
-
-
-def _is_symbolic(outputs):
-    """Whether a call in Keras 3 gave shapes alone; tf_keras has run `call` for them too."""
-    return not is_legacy and any(isinstance(output, keras.KerasTensor) for output in keras.tree.flatten(outputs))
-
-
-def latent_kernel(layer: keras.layers.Layer) -> Any:
-    """The kernel of any layer as it is trained and saved, Keras' own and larq's too; None where it is not built, or has none."""
-    for name in (getattr(layer, "kernel_name", "kernel"), "depthwise_kernel"):  # the latter of tf_keras and larq
-        kernel = getattr(layer, name, None)
-        if kernel is not None:
-            return kernel
-    return None
-
-
-def kernels_of(layer: keras.layers.Layer) -> tuple[Kernel, ...]:
-    """The kernels of any layer, Keras' own and larq's too, as they are trained, and as the forward pass uses them.
-
-    A layer that is not built has those that it has a quantizer for.
-    """
-    if isinstance(layer, QuantizedLayer):
-        return layer.kernels
-    kernels = (Kernel(layer, weight, quantizer) for weight, quantizer in _PLACES.items())
-    return tuple(kernel for kernel in kernels if kernel.is_built or kernel.quantizer is not None)
-
-
-def kernels_in(model: keras.Model) -> dict[str, Kernel]:
-    """The kernels of all layers in a model, by the path of the layer in `tfq.walk`; `path/weight` where it has several."""
-    found = {}
-    for path, layer in walk.layers(model):
-        kernels = kernels_of(layer)
-        found.update({path if len(kernels) == 1 else f"{path}/{kernel.name}": kernel for kernel in kernels})
-    return found

@@ -41,16 +41,10 @@ class QuantizedConvolution(QuantizedLayer):
             self.pad_values = _checked(pad_values, self.padding, self.name)
 
     def build(self, input_shape: Shape) -> None:
-        """Add the weights; the size of a padding that is ours to make must be known."""
+        """Add the weights."""
         if not self._is_stock():
             rank.check(self, input_shape)
         super().build(input_shape)
-        strides_one = all(stride == 1 for stride in self.strides)
-        if self.pad_values and self.padding == "same" and not strides_one and None in self._spatial(input_shape):
-            raise ValueError(
-                f"{self.name}: pad_values={self.pad_values} with strides={self.strides} needs inputs of known "
-                f"{'height and width' if self.rank == 2 else 'size'}; got input_shape={tuple(input_shape)}"
-            )
 
     def quantized_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The convolution."""
@@ -67,7 +61,7 @@ class QuantizedConvolution(QuantizedLayer):
         value = self.pad_values if value is None else value
         if not value and self.padding != "causal":
             return inputs, self.padding
-        return ops.pad(inputs, self._pad_widths(inputs.shape), constant_values=value), "valid"
+        return ops.pad(inputs, self._pad_widths(ops.shape(inputs)), constant_values=value), "valid"
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""

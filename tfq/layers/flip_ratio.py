@@ -82,12 +82,11 @@ def watch(layer: Any) -> dict[str, FlipCounter]:
 
 def _levels(kernel):
     """What makes integers of the quantized kernel."""
-    quantizer = kernel.quantizer
-    grid = getattr(quantizer, "grid", lambda **state: None)(**{k: v for k, v in kernel.arguments.items() if k != "channel_axis"})
+    grid = kernel.grid
     if isinstance(grid, grids.Levels):
         n = 2**grid.bits - 1
         return lambda values: ops.round((values - grid.low) * (n / (grid.high - grid.low)))
     if isinstance(grid, grids.Integers):
-        raise ValueError(f"flip_ratio: levels of {quantizer!r} are no signs, ternary values or fixed levels")
+        raise ValueError(f"flip_ratio: levels of {kernel.quantizer!r} are no signs, ternary values or fixed levels")
     # Of what does not tell its grid, values are counted as larq does, as integers.
     return ops.sign if grid is not None else lambda values: values

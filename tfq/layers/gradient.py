@@ -6,7 +6,7 @@ from typing import Any
 
 from tfq import quantizers
 from tfq.backend.keras import SHARED_STATE, Shape, Tensor, keras, ops
-from tfq.quantizers import half
+from tfq.quantizers import half_precision
 from tfq.quantizers.base import QuantizerLike, register
 
 
@@ -34,7 +34,7 @@ class QuantGradient(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Add the key: a seed and a counter."""
-        half.check_fits(self.gradient_quantizer, self.compute_dtype, self.name, "gradient_quantizer")
+        half_precision.check_fits(self.gradient_quantizer, self.compute_dtype, self.name, "gradient_quantizer")
         self.key = self.add_weight(name="key", shape=(2,), dtype="int32", initializer="zeros", trainable=False, **SHARED_STATE)
         self.key.assign([self._seed(), 0])
         super().build(input_shape)

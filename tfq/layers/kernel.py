@@ -7,7 +7,7 @@ from tfq.backend.keras import Tensor, keras
 from tfq.layers import low_rank
 from tfq.layers.state import QuantizerState, arguments
 from tfq.quantizers.base import KernelQuantizer, Quantizer
-from tfq.quantizers.grids import Codes, encode
+from tfq.quantizers.grids import Codes, Grid, Integers, encode
 
 
 class KernelPlace(NamedTuple):
@@ -79,9 +79,18 @@ class Kernel:
         return self.latent if self.quantizer is None else self.quantizer(read(self.latent), **self.arguments)
 
     @property
+    def grid(self) -> Grid | None:
+        """The values that its quantizer ends on, but for a scale; None where it tells none, or none that gives codes."""
+        if not isinstance(self.quantizer, Quantizer):
+            return None
+        grid = self.quantizer.grid(**{name: value for name, value in self.arguments.items() if name != "channel_axis"})
+        # A quantizer of kernels alone tells the step of integers.
+        return grid if isinstance(self.quantizer, KernelQuantizer) or not isinstance(grid, Integers) else None
+
+    @property
     def codes(self) -> Codes | None:
         """The quantized kernel as integers and their scale; None where its quantizer tells no grid."""
-        grid = self.quantizer.grid() if isinstance(self.quantizer, Quantizer) else None
+        grid = self.grid
         if grid is None:
             return None
         if isinstance(self.quantizer, KernelQuantizer):

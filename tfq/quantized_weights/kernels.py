@@ -10,7 +10,7 @@ from tfq.backend.compiled import compiled
 from tfq.backend.keras import keras, ops
 from tfq.layers.base import QuantizedLayer
 from tfq.layers.kernel import QuantizedKernel
-from tfq.quantizers import KernelQuantizer, Quantizer, grids
+from tfq.quantizers import grids
 from tfq.quantizers.grids import Codes, Integers, Levels
 
 # Over the largest value. Levels are computed in float32 by the quantizer, and in float64 of codes; the step of LSQ, before a
@@ -67,7 +67,7 @@ def encoded(name: str, kernel: QuantizedKernel, found: np.ndarray) -> Codes:
     Raises:
         ValueError: they are not on the grid.
     """
-    grid = grid_of(kernel) or grids.Ternary()
+    grid = kernel.grid or grids.Ternary()
     if isinstance(grid, Integers):  # the quantizer alone knows their step
         codes = kernel.quantizer.encode(kernel.latent, **kernel.arguments)
     else:
@@ -76,13 +76,3 @@ def encoded(name: str, kernel: QuantizedKernel, found: np.ndarray) -> Codes:
     if not deviation <= (_ROUNDING * np.abs(found).max(initial=0) if isinstance(grid, Levels | Integers) else 0):
         raise ValueError(f"kernel {name!r}: its values are off {grid} of {kernel.quantizer!r} by up to {deviation:.1e}")
     return codes
-
-
-def grid_of(kernel: QuantizedKernel) -> grids.Grid | None:
-    """The grid of the quantizer of a kernel; None where it is not known."""
-    if not isinstance(kernel.quantizer, Quantizer):
-        return None
-    state = {name: value for name, value in kernel.arguments.items() if name != "channel_axis"}
-    grid = kernel.quantizer.grid(**state)
-    has_codes = isinstance(kernel.quantizer, KernelQuantizer) or not isinstance(grid, Integers)
-    return grid if has_codes else None

@@ -58,7 +58,7 @@ def assign(source: keras.layers.Layer, values: Mapping[str, np.ndarray | Codes])
         _store(named[name], array)
     try:
         for name, array in given.items():
-            if kernels.grid_of(named[name]) is not None:
+            if named[name].grid is not None:
                 kernels.encoded(name, named[name], array)
     except ValueError:
         for name, (latent, quantizer) in before.items():

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 import numpy as np
 
 from tfq.backend.keras import Tensor, add_custom_objects, is_legacy, is_symbolic, keras
-from tfq.quantizers import half
+from tfq.quantizers import half_precision
 from tfq.quantizers.grids import Codes, Grid, encode
 
 FULL_PRECISION = 32
@@ -222,7 +222,7 @@ class Quantizer(Configured):
     def fits(self, dtype: str) -> bool:
         """Whether its values are still apart when they are cast to `dtype`; True where its grid is not known before training."""
         keeps_something = type(self).build not in (Quantizer.build, KernelQuantizer.build)
-        return keeps_something or half.fits(self.grid(), dtype)
+        return keeps_something or half_precision.fits(self.grid(), dtype)
 
 
 # What the layers of tfq take for a quantizer; see `tfq.quantizers.get`.

@@ -6,7 +6,7 @@ from tfq import ste, sums
 from tfq.backend.gradients import custom_gradient, promote
 from tfq.backend.keras import Tensor, ops
 from tfq.backend.noise import random_uniform
-from tfq.quantizers import grids, half
+from tfq.quantizers import grids, half_precision
 from tfq.quantizers.base import (
     FULL_PRECISION,
     GradientQuantizer,
@@ -133,7 +133,7 @@ class DoReFaGradients(KBits, GradientQuantizer):
     def fits(self, dtype: str) -> bool:
         """Whether the levels of any M are still apart when they are cast to `dtype`."""
         half_range = 2 ** (self.bits - 1)
-        return self.is_off or half.fits(grids.Integers(-half_range, half_range), dtype)
+        return self.is_off or half_precision.fits(grids.Integers(-half_range, half_range), dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""

@@ -9,7 +9,7 @@ import numpy as np
 from tfq import sums
 from tfq.backend.gradients import custom_gradient, promote, read
 from tfq.backend.keras import Tensor, ops
-from tfq.quantizers import grids, half
+from tfq.quantizers import grids, half_precision
 from tfq.quantizers.base import InputQuantizer, KernelQuantizer, register
 from tfq.quantizers.dorefa import KBits
 
@@ -38,7 +38,7 @@ class _Learned(KBits):
 
     def fits(self, dtype: str) -> bool:
         """Whether the multiples of any step are still apart when they are cast to `dtype`."""
-        return self.is_off or half.fits(grids.Integers(*self._limits()), dtype)
+        return self.is_off or half_precision.fits(grids.Integers(*self._limits()), dtype)
 
     def _first(self, x: Tensor) -> Tensor:
         x = promote(x, "float32")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfq.keras_graph import Call, bits_behind, bits_of, unwrapped
-from tfq.layers.base import kernels_of
+from tfq.layers.kernels import kernels_of
 from tfq.quantizers.base import FULL_PRECISION
 from tfq.summary.kinds import EINSUM, TRANSPOSED
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tfq.backend.keras import keras, ops, weight_name
 from tfq.choices import OPTIMIZERS, SCHEDULES
-from tfq.layers.base import kernels_in
+from tfq.layers.kernels import kernels_in
 
 
 def learning_rate(

@@ -5,6 +5,7 @@ from typing import Any
 from tfq import layers, walk
 from tfq.backend.keras import keras, weight_name
 from tfq.convert.quantize.report import NO_KERNEL
+from tfq.convert.quantize.wrapped import unwrapped
 from tfq.layers.base import QuantizedLayer
 from tfq.quantizers.base import registered_own
 
@@ -26,6 +27,7 @@ def has_kernel(layer: Any) -> bool:
 
 def reason_to_leave(layer: Any) -> str | None:
     """Why there is no quantized layer for `layer`; None where there is one."""
+    layer = unwrapped(layer)
     if isinstance(layer, QuantizedLayer):
         return "is quantized"
     if not has_kernel(layer):
@@ -35,7 +37,7 @@ def reason_to_leave(layer: Any) -> str | None:
         return "has Keras' own quantization, or LoRA"
     if type(layer) in classes:
         return None
-    inside = sorted({type(inner).__name__ for _, inner in walk.layers(layer) if has_kernel(inner)})
+    inside = [f"{type(inner).__name__} {path!r}" for path, inner in walk.layers(layer) if _own_kernel(inner)]
     if inside:
         return f"computes in its own call, with {', '.join(inside)}"
     return next(
@@ -45,3 +47,7 @@ def reason_to_leave(layer: Any) -> str | None:
 
 def _is_both(cls, *bases):
     return isinstance(cls, type) and all(issubclass(cls, base) for base in bases)
+
+
+def _own_kernel(layer: Any) -> bool:
+    return has_kernel(layer) and not any(has_kernel(inner) for _, inner in walk.layers(layer))

@@ -5,11 +5,13 @@ from typing import Any
 from tfq.backend.keras import keras
 from tfq.convert.names import unique
 from tfq.convert.quantize.classes import has_kernel, quantized_classes, reason_to_leave
+from tfq.convert.quantize.in_a_row import in_a_row
 from tfq.convert.quantize.mend import Mending, mending
 from tfq.convert.quantize.report import Report
 from tfq.convert.quantize.rows import rows
 from tfq.convert.quantize.skip import Skip, skipped
 from tfq.convert.quantize.steps import steps_of
+from tfq.convert.quantize.wrapped import in_wrapper, unwrapped, wrap
 from tfq.convert.rebuild import clone, copy_weights, rebuild
 from tfq.layers import BatchNormalization
 from tfq.quantizers import serialize
@@ -39,7 +41,9 @@ class Conversion:
 
     def report(self) -> Report:
         """What is different in the new model, and why."""
-        return Report(tuple(rows(self._steps, self._converted(), self._kept, self._mending, self._added)))
+        told = rows(self._steps, self._converted(), self._kept, self._mending, self._added)
+        has_quantizer = self._inputs is not None and not getattr(self._inputs, "is_off", False)
+        return Report(tuple(told), in_a_row(self._steps, self._converted() if has_quantizer else ()))
 
     def _left_alone(self, skip, quantize_ends):
         """Why layers stay as they are, by their `id`."""
@@ -52,7 +56,14 @@ class Conversion:
         """The new class of each layer that is converted, and by what it is quantized, by the `id` of the layer."""
         names = {"weights": self._weights, "inputs": self._inputs}
         how = ", ".join(f"{operand} by {_name(quantizer)}" for operand, quantizer in names.items() if quantizer is not None)
-        return {key: (self._classes[type(layer)].__name__, how) for key, layer in self._layers.items() if key not in self._kept}
+        return {
+            key: (in_wrapper(self._class_for(layer).__name__, layer), how)
+            for key, layer in self._layers.items()
+            if key not in self._kept
+        }
+
+    def _class_for(self, layer):
+        return self._classes[type(unwrapped(layer))]
 
     def _normalizations(self):
         """New batch normalizations, by the `id` of the layer that each stands in front of."""
@@ -60,7 +71,8 @@ class Conversion:
         added = {}
         for key in self._mending.normalized:
             layer = self._layers[key]
-            axis = 1 if getattr(layer, "data_format", None) == "channels_first" else -1
+            steps = 0 if unwrapped(layer) is layer else 1  # an axis in front of the channels
+            axis = 1 + steps if getattr(unwrapped(layer), "data_format", None) == "channels_first" else -1
             name = unique(f"{layer.name}_input_bn", used)
             # With momentum 0.9 the statistics follow weights that flip, as larq advises.
             added[key] = BatchNormalization(axis=axis, momentum=0.9, name=name, dtype=layer.get_config()["dtype"])
@@ -69,13 +81,13 @@ class Conversion:
     def _make(self, path, layer):
         if id(layer) not in self._layers or id(layer) in self._kept:
             return clone(layer)
-        cls = self._classes[type(layer)]
-        config = {**layer.get_config(), "input_quantizer": serialize(self._inputs)}
+        cls = self._class_for(layer)
+        config = {**unwrapped(layer).get_config(), "input_quantizer": serialize(self._inputs)}
         for place in cls.kernel_places():
             config[place.quantizer] = serialize(self._weights)
             if self._constraint is not None:
                 config[place.constraint] = self._constraint
-        return cls.from_config(config)
+        return wrap(cls.from_config(config), layer)
 
 
 def _name(quantizer):

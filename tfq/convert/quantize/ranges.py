@@ -5,6 +5,7 @@ from typing import Any
 
 from tfq.backend.keras import keras
 from tfq.convert.quantize.steps import Step
+from tfq.convert.quantize.wrapped import unwrapped
 from tfq.quantizers.base import Quantizer
 from tfq.quantizers.grids import Levels, Sign, Ternary
 
@@ -66,23 +67,24 @@ def is_relu(layer: Any) -> bool:
     """Whether a layer does nothing but cut off what is below 0."""
     if function_of(layer) not in _RELU:
         return False
-    return not float(getattr(layer, "negative_slope", 0) or 0)
+    return not float(getattr(unwrapped(layer), "negative_slope", 0) or 0)
 
 
 def keeps_values(layer: Any) -> bool:
     """Whether what comes out of a layer are values that went in, or zeros."""
-    return type(layer).__name__ in _KEEP
+    return type(unwrapped(layer)).__name__ in _KEEP
 
 
 def function_of(layer: Any) -> str:
     """Name of the function that a layer without weights applies to each value: that of an `Activation`, or its class."""
+    layer = unwrapped(layer)
     if isinstance(layer, keras.layers.Activation):
         return str(getattr(layer.activation, "__name__", type(layer.activation).__name__))
     return type(layer).__name__
 
 
 def _behind(step, given):
-    name = type(step.layer).__name__
+    name = type(unwrapped(step.layer)).__name__
     if name in _NORMALIZE:
         return Range.CENTRED
     if not given or (name in _SUMS and len(given) < 2):  # x + 3

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from tfq.terminal import table
 
 NO_KERNEL = "has no kernel"
+# Chains of convolutions of signs learned with 16 in a row, and not with 32; with every second one depthwise, with 8 and not 16.
+MANY_IN_A_ROW = 16
 
 
 class Change(NamedTuple):
@@ -26,9 +28,16 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What a conversion changed, what it left alone, and why: a row for each layer, in the order of computation."""
+    """What a conversion changed, what it left alone, and why.
+
+    Args:
+        rows: one for each layer, in the order of computation.
+        in_a_row: paths of the layers with quantized inputs that no float path leads around: those on the way from an input to an
+            output that meets the fewest. `skip=report.in_a_row` leaves a float path from end to end.
+    """
 
     rows: tuple[Change, ...]
+    in_a_row: tuple[str, ...] = ()
 
     @property
     def quantized(self) -> tuple[Change, ...]:
@@ -54,8 +63,17 @@ class Report:
         return self.table()
 
     def table(self) -> str:
-        """The report as text: one row a layer; those without a kernel, and as they were, are counted below."""
+        """The report as text: one row a layer; those without a kernel, and as they were, are counted below.
+
+        A line says where so many quantizers of inputs stand in a row that the model will hardly train.
+        """
         shown = [row for row in self.rows if row not in self.left or row.reason != NO_KERNEL]
         lines = table(("layer", "was", "is", "why"), shown, align="llll").splitlines()
         hidden = len(self.rows) - len(shown)
-        return "\n".join([*lines, f"and {hidden} without a kernel, as they were"] if hidden else lines)
+        lines += [f"and {hidden} without a kernel, as they were"] if hidden else []
+        if len(self.in_a_row) >= MANY_IN_A_ROW:
+            lines.append(
+                f"{len(self.in_a_row)} layers with quantized inputs in a row, and no float path around them: such networks "
+                f"hardly train. skip=report.in_a_row keeps them in float: {', '.join(self.in_a_row)}"
+            )
+        return "\n".join(lines)

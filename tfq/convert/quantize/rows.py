@@ -6,6 +6,7 @@ from typing import Any
 from tfq.convert.quantize.mend import Mending
 from tfq.convert.quantize.report import Change
 from tfq.convert.quantize.steps import Step
+from tfq.convert.quantize.wrapped import kind
 
 
 def rows(
@@ -29,7 +30,7 @@ def rows(
         if not step.is_input:
             calls.setdefault(id(step.layer), []).append(step)
     for key, of_layer in calls.items():
-        path, before = of_layer[0].path, type(of_layer[0].layer).__name__
+        path, before = of_layer[0].path, kind(of_layer[0].layer)
         if key in added:
             yield _row_of_added(path, added[key], mending.normalized[key])
         if key in converted:

@@ -1,6 +1,5 @@
-"""What every quantized layer does once it has its weights: it is found among the others, and the metrics asked for begin."""
+"""The metrics of the training that a layer keeps of its kernels: which ones, and what counts."""
 
-import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,11 +7,8 @@ from tfq import metrics
 from tfq.layers import flip_ratio
 from tfq.quantizers.base import Quantizer
 
-# The layers with weights, as long as they live.
-layers: weakref.WeakSet = weakref.WeakSet()
 
-
-def metrics_of(asked: Iterable[str] | None, quantizers: Iterable[Any]) -> list[str]:
+def names(asked: Iterable[str] | None, quantizers: Iterable[Any]) -> list[str]:
     """The metrics of a layer's kernels: asked of the layer or of a quantizer of a kernel; else those of the scope.
 
     Raises:
@@ -21,19 +17,18 @@ def metrics_of(asked: Iterable[str] | None, quantizers: Iterable[Any]) -> list[s
     if isinstance(asked, str):
         raise ValueError(f"metrics must be a list of names; got metrics={asked!r}")
     own = [getattr(quantizer, "metrics", None) or () for quantizer in quantizers if isinstance(quantizer, Quantizer)]
-    given = [*(asked or ()), *(name for names in own for name in names)]
+    given = [*(asked or ()), *(name for of_one in own for name in of_one)]
     return sorted({metrics.check_name(name) for name in given or metrics.in_scope})
 
 
 def begin(layer: Any, asked: list[str]) -> dict[str, flip_ratio.FlipCounter]:
-    """Note a built layer, and give it its metrics.
+    """Give a built layer its metrics.
 
     Args:
         layer: a `QuantizedLayer`.
-        asked: of `metrics_of`.
+        asked: of `names`.
 
     Returns:
         What counts the flips, by the names of the kernels.
     """
-    layers.add(layer)
     return flip_ratio.watch(layer) if "flip_ratio" in asked else {}
