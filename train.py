@@ -51,12 +51,14 @@ flags.DEFINE_enum(
     _DEFAULT.dataset,
     choices.DATASETS,
     "Data set. Of your own: npz with x_train, y_train, x_test, y_test and perhaps labels (names of classes) in --data_dir=FILE; "
-    "folder with images in DIR/train/CLASS/ and DIR/test/CLASS/, or in DIR/CLASS/, of --data_dir=DIR.",
+    "folder with images in DIR/train/CLASS/ and DIR/test/CLASS/, or in DIR/CLASS/, of --data_dir=DIR; shards with x_train*.npy, "
+    "y_train*.npy, x_test*.npy and y_test*.npy in --data_dir=DIR.",
 )
 flags.DEFINE_string("data_dir", _DEFAULT.data_dir, "Where the data set is, if it is not to be found in the cache or fetched.")
 flags.DEFINE_string(
     "image_size", _DEFAULT.image_size, "folder: scale images to HEIGHTxWIDTH, such as 32x48, or 32. Default: all have one."
 )
+flags.DEFINE_boolean("stream", _DEFAULT.stream, "folder, npz: leave images on disk that do not fit memory.")
 flags.DEFINE_string(
     "labels", _DEFAULT.labels, "Names of the classes, for exports: a file with one a line, or A,B,... Default: the data's."
 )
@@ -257,6 +259,12 @@ def _image_size(image_size, dataset):
         choices.image_size(image_size)
     except ValueError as error:
         return f"--{error}"
+
+
+@_wrong()
+def _stream(stream, dataset):
+    if stream and dataset not in choices.OWN_DATA:
+        return f"--stream is for --dataset=folder or npz; got --dataset={dataset}"
 
 
 @_wrong()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for editors and type checkers
         runtime,
         testing,
         training,
+        zoo,
     )
     from tfq.convert.to_keras import load_packed
     from tfq.export.exporter import export_model
@@ -53,6 +54,7 @@ __all__ = [
     "summary",
     "testing",
     "training",
+    "zoo",
 ]
 
 _FUNCTIONS = {"export_model": "tfq.export", "load_packed": "tfq.convert.to_keras"}

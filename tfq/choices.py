@@ -1,8 +1,8 @@
 """What the flags of the training program may be. Imports nothing, so that a slip is found before Keras is loaded."""
 
-DATASETS = ("cifar10", "cifar100", "digits", "folder", "mnist", "npz")
+DATASETS = ("cifar10", "cifar100", "digits", "folder", "mnist", "npz", "shards")
 # The ones of the user's own.
-OWN_DATA = {"npz": "FILE.npz", "folder": "DIR"}
+OWN_DATA = {"npz": "FILE.npz", "folder": "DIR", "shards": "DIR"}
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "step", "cosine", "onecycle")
 BACKENDS = ("tensorflow", "jax", "torch", "tf_keras")

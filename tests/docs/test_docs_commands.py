@@ -50,6 +50,7 @@ SHORT = {
     f"tfq export {_XNOR} --formats=tfq,tflite,lce": "",
     f"tfq run {_XNOR}/export/model.tfq FOLDER --top=3 --resize": "",
     "tfq run model.tfq FOLDER --top=3 --resize": "",
+    "tfq run model.tfq FOLDER --out=tables --processes=2": "--resize",
     "tfq summary model.keras": "",
     "tfq benchmark model.tfq --against model.tflite": "--repetitions=1 --batch=2",
     f"{_TRAIN} --method=dorefa --w_bits=3 --a_bits=5 --g_bits=8": f"{_DATA} {_NETWORK} --run_dir=runs/bits",
@@ -59,6 +60,9 @@ SHORT = {
     f"tfq plot {_FLOAT} {_XNOR} --out=curves.png": "",
     f"{_TRAIN} --dataset=npz --data_dir=mine.npz": f"--limit_train=64 --batch_size=8 --epochs=1 {_NETWORK} --run_dir=runs/mine",
     f"{_TRAIN} --dataset=folder --data_dir=DIR --image_size=32": f"--epochs=1 --batch_size=8 {_NETWORK} --run_dir=runs/folder",
+    f"{_TRAIN} --dataset=folder --data_dir=DIR --stream": (
+        f"--image_size=32 --epochs=1 --batch_size=8 {_NETWORK} --run_dir=runs/stream"
+    ),
     f"{_SWEEP} table": "",
     f"{_SWEEP} questions": "",
     f"{_SWEEP} --recipe=short --hours=8": f"--results=results/tiny --tag=tiny --rows=resnet20/float -- {_FEW} {_NETWORK}",
@@ -133,6 +137,8 @@ SHORT = {
 _SET_UP = "minutes of set-up, which downloads packages"
 _ITSELF = "these tests are a part of it"
 CANNOT_RUN = {
+    f"{_TRAIN} --dataset=shards --data_dir=DIR": "test_data_stored.py trains on shards; this folder holds image files",
+    "python -m lab.dask_inference model.tfq FOLDER tables --workers=2": "needs Dask; test_bulk.py runs it",
     "make demo": f"{_SET_UP}; test_configs.py trains its config",
     "make setup": _SET_UP,
     "make setup-jax": _SET_UP,

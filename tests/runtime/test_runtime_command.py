@@ -17,6 +17,7 @@ from tfq.graph import file
 from tfq.graph import nodes as g
 from tfq.runtime import __main__ as command
 from tfq.runtime import pictures
+from tfq.runtime import rows as rows_module
 
 # Nothing here depends on Keras: once is enough.
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
@@ -119,7 +120,7 @@ def test_rows_in_json_and_csv(model, folder, tmp_path, capsys):
     assert [row["file"] for row in rows] == [f"{i}.png" for i in range(7) for _ in range(3)]
     assert [row["rank"] for row in rows] == [1, 2, 3] * 7
     assert all(a["score"] >= b["score"] for a, b in pairwise(rows) if a["file"] == b["file"])
-    assert all(tuple(row) == command.KEYS and row["label"] is None and row["error"] is None for row in rows)
+    assert all(tuple(row) == rows_module.KEYS and row["label"] is None and row["error"] is None for row in rows)
     with (tmp_path / "rows.csv").open(newline="") as lines:
         table = list(csv.DictReader(lines))
     assert [(row["file"], int(row["index"]), float(row["score"])) for row in table] == [

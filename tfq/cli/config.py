@@ -22,6 +22,7 @@ class TrainingConfig:
     dataset: str = "cifar10"
     data_dir: str | None = None
     image_size: str | None = None
+    stream: bool = False
     labels: str | None = None
     crop: bool = True
     flip: bool | None = None

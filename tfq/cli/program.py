@@ -4,6 +4,8 @@ import importlib.util
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tfq import callbacks, data, export, optional, plot
 from tfq.backend.devices import accelerators, enable_determinism
 from tfq.backend.keras import keras
@@ -59,7 +61,9 @@ def run(config: TrainingConfig, backend: str, directory: RunDirectory, build: Ca
     if config.deterministic:
         enable_determinism()
     keras.utils.set_random_seed(config.seed)
-    dataset = data.load(config.dataset, config.data_dir, log, image_size=config.image_size, labels=config.labels)
+    dataset = data.load(
+        config.dataset, config.data_dir, log, image_size=config.image_size, labels=config.labels, stream=config.stream
+    )
     log(f"==> Data: {dataset}")
     if config.export:
         export.check(config.export, directory.exports, len(dataset.x_test))
@@ -134,10 +138,10 @@ def make_batches(config: TrainingConfig, dataset: Dataset) -> tuple[data.Batches
         x, y, val_x, val_y = data.hold_out(dataset, config.holdout, config.seed)
     x, y = x[: config.limit_train], y[: config.limit_train]
     flip = dataset.flip if config.flip is None else config.flip
-    batches = data.Batches(
+    batches = data.batches_of(
         x, y, config.batch_size, dataset.mean, dataset.std, crop=config.crop, flip=flip, shuffle=True, seed=config.seed
     )
-    return batches, data.Batches(val_x, val_y, evaluation_batch(config), dataset.mean, dataset.std)
+    return batches, data.batches_of(val_x, val_y, evaluation_batch(config), dataset.mean, dataset.std)
 
 
 def evaluation_batch(config: TrainingConfig) -> int:
@@ -255,7 +259,7 @@ def evaluate(config: TrainingConfig, directory: RunDirectory, dataset: Dataset) 
 
 def test_accuracy(config: TrainingConfig, model: keras.Model, dataset: Dataset) -> float:
     """Top-1 share on the test set."""
-    batches = data.Batches(dataset.x_test, dataset.y_test, evaluation_batch(config), dataset.mean, dataset.std)
+    batches = data.batches_of(dataset.x_test, dataset.y_test, evaluation_batch(config), dataset.mean, dataset.std)
     return model.evaluate(data.feed(batches), verbose=0, return_dict=True)["top1"]
 
 
@@ -266,7 +270,7 @@ def export_best(directory: RunDirectory, dataset: Dataset, config: TrainingConfi
     if run_data.difference(known, run_data.describe(dataset)) and config.labels is None:
         labels = directory.read_json(directory.summary).get("labels", ())  # those of other images are not the network's
     dataset = run_data.prepared(dataset, known)
-    images, targets = dataset.x_test[:EXPORT_IMAGES], dataset.y_test[:EXPORT_IMAGES]
+    images, targets = np.asarray(dataset.x_test[:EXPORT_IMAGES]), dataset.y_test[:EXPORT_IMAGES]
     known = {"pixel_mean": dataset.mean, "pixel_std": dataset.std, "labels": labels}
     try:
         export.save(model, directory.exports, config.export, images=images, targets=targets, **known, log=_log_report)

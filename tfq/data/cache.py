@@ -45,6 +45,15 @@ def read_npz(path: PathLike, optional: Sequence[str] = ()) -> tuple:
         raise DataError(f"{path} cannot be read as .npz: {error}") from error
 
 
+def unpacked_bytes(path: PathLike) -> int:
+    """Bytes that the arrays of an .npz file take in memory; 0 where it is none, which `read_npz` says."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except (OSError, zipfile.BadZipFile):
+        return 0
+
+
 def write_npz(path: Path, arrays: Sequence[np.ndarray]) -> None:
     """Write the four arrays, so that a process killed meanwhile leaves nothing that is later taken for them."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tfq.data import names, streams
 from tfq.data.errors import DataError
+from tfq.data.stored import StoredImages
 
 
 @dataclass(frozen=True)
@@ -15,13 +17,14 @@ class Dataset:
 
     `x_train` and `x_test` are uint8 (N, H, W, C), the labels int32 (N,) from 0 to `num_classes` - 1. `mean` and `std` are those
     of the training pixels scaled to [0, 1], float32 (C,). `flip` says whether a mirrored image is still one of its class;
-    `source` where the data came from; `labels` are the names of the classes, one each or none.
+    `source` where the data came from; `labels` are the names of the classes, one each or none. Images on disk are `StoredImages`,
+    and `digest` is what is known of them: that of `tfq.training.run_data.digest`.
     """
 
     name: str
-    x_train: np.ndarray
+    x_train: np.ndarray | StoredImages
     y_train: np.ndarray
-    x_test: np.ndarray
+    x_test: np.ndarray | StoredImages
     y_test: np.ndarray
     num_classes: int
     mean: np.ndarray
@@ -29,6 +32,7 @@ class Dataset:
     flip: bool
     source: str
     labels: tuple[str, ...] = ()
+    digest: str | None = None
 
     def __str__(self):
         shape = " x ".join(map(str, self.x_train.shape[1:]))
@@ -70,7 +74,23 @@ def make(
     )
 
 
-def hold_out(dataset: Dataset, count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def stored(
+    name: str,
+    parts: Sequence[tuple[StoredImages, np.ndarray]],
+    num_classes: int,
+    scanned: dict[str, Any],
+    source: str,
+    labels: Sequence[str],
+) -> Dataset:
+    """A `Dataset` of images on disk, of parts to train and to test on and what `tfq.data.scan.scan` saw in them. No flip."""
+    (x_train, y_train), (x_test, y_test) = parts
+    mean, std = _of_counts(np.array(scanned["counts"]))
+    statistics = mean.astype(np.float32), std.astype(np.float32)
+    arrays = x_train, y_train, x_test, y_test
+    return Dataset(name, *arrays, num_classes, *statistics, False, source, tuple(labels), scanned["digest"])
+
+
+def hold_out(dataset: Dataset, count: int, seed: int) -> tuple:
     """Split images off the training set.
 
     Args:
@@ -94,8 +114,11 @@ def hold_out(dataset: Dataset, count: int, seed: int) -> tuple[np.ndarray, np.nd
 
 def _pixel_statistics(images):
     # From the counts of the 256 values: exact, and without a float copy of the images.
+    return _of_counts(np.stack([np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(images.shape[-1])]))
+
+
+def _of_counts(counts):
     values = np.arange(256) / 255.0
-    counts = np.stack([np.bincount(images[..., channel].ravel(), minlength=256) for channel in range(images.shape[-1])])
     shares = counts / counts.sum(axis=1, keepdims=True)
     mean = shares @ values
     deviation = np.sqrt(shares @ values**2 - mean**2)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfq import choices
-from tfq.data import names
+from tfq.data import folder_stored, memory, names
 from tfq.data.dataset import Dataset, make
 from tfq.data.errors import DataError
 from tfq.files import PathLike
@@ -19,7 +19,7 @@ _SHARE = 5  # one image in so many is to test on, where the folder does not say 
 _SHOWN = 5
 
 
-def load(data_dir: PathLike | None = None, log: Log = print, image_size: str | None = None) -> Dataset:
+def load(data_dir: PathLike | None = None, log: Log = print, image_size: str | None = None, stream: bool = False) -> Dataset:
     """The image files of `DIR/train/CLASS/` and `DIR/test/CLASS/`, or of `DIR/CLASS/`, of any format that PIL reads. No flip.
 
     Classes are the names of the subfolders, in the order of their characters. `val` is taken for a `test` that is not there. In a
@@ -33,9 +33,11 @@ def load(data_dir: PathLike | None = None, log: Log = print, image_size: str | N
         data_dir: the folder.
         log: takes lines on what is left out.
         image_size: "32" or "32x48" (height x width); None for the size that all of them have.
+        stream: leave the images in their files, and read them when they are needed.
 
     Raises:
-        DataError: there are no images to train or to test on, or they are of more than one size; the message names two files.
+        DataError: there are no images to train or to test on, they are of more than one size (the message names two files), or
+            they do not fit memory.
     """
     root = Path(data_dir or "").expanduser()
     if not data_dir or not root.is_dir():
@@ -46,17 +48,16 @@ def load(data_dir: PathLike | None = None, log: Log = print, image_size: str | N
         raise DataError(f"--{error}") from error
     try:
         train, test, labels = _find(root, log)
-        looks = _look([path for path, _ in train + test], log)
-        channels = 1 if all(one.is_grey for one in looks.values()) else 3
-        reader = Reader((*(size or _common_size(root, looks)), channels), resize=size is not None)
+        if stream:
+            return folder_stored.load(
+                root, (train, test), labels, size, lambda log: _looks_and_reader(root, (train, test), size, log), log
+            )
+        looks, reader = _looks_and_reader(root, (train, test), size, log)
+        memory.check_fits(root, len(looks) * int(np.prod(reader.shape)))
         arrays = [array for part in (train, test) for array in _read(part, looks, reader, log)]
     except (OSError, ValueError) as error:
         raise DataError(f"--data_dir={data_dir}: {error}") from error
-    for name, images in (("train", arrays[0]), ("test", arrays[2])):
-        if not len(images):
-            raise DataError(
-                f"--data_dir={data_dir} has no images to {name} on: none in DIR/{name}/CLASS/, or too few in DIR/CLASS/"
-            )
+    folder_stored.check_parts(root, (arrays[0], arrays[2]))
     return make("folder", arrays, len(labels), flip=False, source=f"from {root}", labels=labels)
 
 
@@ -129,6 +130,13 @@ def _look(paths, log):
     transparent = [path for path, one in found.items() if one.is_transparent]
     _say(log, "transparency is left out, and colours are taken as they are stored, of", transparent)
     return found
+
+
+def _looks_and_reader(root, parts, size, log):
+    """What can be said of each file, and what reads them all as images of one shape."""
+    looks = _look([path for part in parts for path, _ in part], log)
+    channels = 1 if all(one.is_grey for one in looks.values()) else 3
+    return looks, Reader((*(size or _common_size(root, looks)), channels), resize=size is not None)
 
 
 def _common_size(root, looks):

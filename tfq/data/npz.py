@@ -1,8 +1,9 @@
 """The user's own arrays."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from tfq.data import cache, classes, names, pixels
+from tfq.data import cache, classes, memory, names, pixels, shards
 from tfq.data.dataset import Dataset, make
 from tfq.data.errors import DataError
 from tfq.files import PathLike
@@ -11,7 +12,7 @@ from tfq.terminal import Log
 _X, _Y = cache.KEYS[::2], cache.KEYS[1::2]
 
 
-def load(data_dir: PathLike | None = None, log: Log = print) -> Dataset:
+def load(data_dir: PathLike | None = None, log: Log = print, stream: bool = False) -> Dataset:
     """The arrays of an .npz file. No flip.
 
     Its keys:
@@ -21,12 +22,20 @@ def load(data_dir: PathLike | None = None, log: Log = print) -> Dataset:
 
     Labels stay as they are: there are as many classes as the highest label + 1, or as there are one-hot columns or names.
 
+    Args:
+        data_dir: the file.
+        log: takes lines on what was taken how.
+        stream: leave the images on disk: the file is unpacked once, and its arrays have to be uint8.
+
     Raises:
-        DataError: no such file, or arrays that are not of this form.
+        DataError: no such file, arrays that are not of this form, or more than memory or disk have room for.
     """
     path = Path(data_dir or "").expanduser()
     if not path.is_file():
         raise DataError(f"{data_dir} must be an .npz file with {', '.join(cache.KEYS)}")
+    if stream:
+        return replace(shards.load(shards.unpacked(path, log), log), name="npz", source=f"from {path}")
+    memory.check_fits(path, cache.unpacked_bytes(path))
     x_train, y_train, x_test, y_test, given = cache.read_npz(path, optional=("labels",))
     x_train, x_test = pixels.as_uint8(path, dict(zip(_X, (x_train, x_test), strict=True)), log)
     if x_train.shape[1:] != x_test.shape[1:]:

@@ -31,7 +31,7 @@ def feeding(model: keras.Model, batches: Batches, val_batches: Batches) -> Itera
 
     The images lie there as uint8. Crop, flip and normalization are part of the compiled step. On an accelerator as many steps are
     one call as `steps_per_execution` of the compiled model says. Each step sees the numbers of `batches[index]`, bit for bit. On
-    other backends, in eager mode, and where there are more than `MOST_BYTES` of images, it is `feed(batches)`.
+    other backends, in eager mode, with images on disk, and where there are more than `MOST_BYTES` of them, it is `feed(batches)`.
 
     Args:
         model: a compiled Keras model.
@@ -41,7 +41,8 @@ def feeding(model: keras.Model, batches: Batches, val_batches: Batches) -> Itera
     Yields:
         `Fed`.
     """
-    if backend != "jax" or batches.x.nbytes + val_batches.x.nbytes > MOST_BYTES or model.run_eagerly:
+    is_stored = not all(isinstance(each.x, np.ndarray) for each in (batches, val_batches))
+    if backend != "jax" or is_stored or batches.x.nbytes + val_batches.x.nbytes > MOST_BYTES or model.run_eagerly:
         yield Fed(feed(batches), feed(val_batches), (batches, val_batches))
         return
     _build_metrics(model, batches)

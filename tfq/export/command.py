@@ -59,7 +59,7 @@ def _images(source, options):
         return {"count": options.count, "labels": labels, **given}
     dataset = npz.load(options.images)
     labels = labels or (() if source.is_dir() else dataset.labels)
-    images, targets = dataset.x_test[: options.count], dataset.y_test[: options.count]
+    images, targets = np.asarray(dataset.x_test[: options.count]), dataset.y_test[: options.count]
     pixels = {name: _for_channels(getattr(options, name), images) for name in ("pixel_mean", "pixel_std")}
     if not source.is_dir() and images.dtype == np.uint8 and not any(pixels.values()):
         print(

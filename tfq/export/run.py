@@ -121,7 +121,7 @@ def _test_images(flags, path, mean, std, count):
     """Test images of the run's data set, with the statistics that they are to be prepared with."""
     dataset = _dataset(flags, path)
     mean, std = (dataset.mean, dataset.std) if mean is None else (mean, std)
-    return dataset.x_test[:count], mean, std
+    return np.asarray(dataset.x_test[:count]), mean, std
 
 
 def test_labels(path: Path, count: int) -> np.ndarray:

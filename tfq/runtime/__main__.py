@@ -2,10 +2,14 @@
 
 A line a file: its name, then class and score, the best first. The score is the softmax of the network's results. What cannot be
 read is said in a line each, and makes the exit status 1 once the rest is done.
+
+With --out, images of subfolders are taken too, or those of `.npy` files. Results are tables in that folder, and nothing is
+printed for each image. The same command goes on where it was killed.
 """
 
 import argparse
 import csv
+import importlib.util
 import json
 import sys
 from collections.abc import Sequence
@@ -14,7 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tfq import optional
 from tfq.arguments import output_file, thread_count
+from tfq.runtime import rows
+from tfq.runtime.bulk import command as bulk
 from tfq.runtime.labels import read as read_labels
 from tfq.runtime.pictures import PictureError, Reader
 from tfq.terminal import one_line, progress
@@ -23,7 +30,6 @@ from tfq.terminal import one_line, progress
 _BATCH = 64
 # What would end a line or a column of it, and how it is spelt instead.
 _ENDS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
-KEYS = ("file", "rank", "index", "label", "score", "error")
 
 
 def main(arguments: Sequence[str], prog: str = "python -m tfq.runtime") -> int:
@@ -33,23 +39,25 @@ def main(arguments: Sequence[str], prog: str = "python -m tfq.runtime") -> int:
     _check_outputs(parser, options)
     try:
         engine, labels = _engine(options)
+        if options.out:
+            return bulk.run(options, engine, labels, prog)
         reader = Reader(engine.graph.input_shape, options.resize)
         paths = reader.find(options.images)
         if not paths:
             raise PictureError(f"there are no image files in {options.images}")
         _print_start(engine)
-        rows = []
+        made = []
         # Where the lines go to the terminal themselves, they are what shows how far it is.
         with progress("images", len(paths)) if not sys.stdout.isatty() else nullcontext(lambda done: None) as done:
             for first in range(0, len(paths), _BATCH):
                 part = paths[first : first + _BATCH]
-                rows += _classify(engine, reader, part, options.top, labels)
+                made += _classify(engine, reader, part, options.top, labels)
                 done(len(part))
-        _write(options, rows)
-    except (ValueError, ImportError, OSError) as error:
+        _write(options, made)
+    except (ValueError, ImportError, OSError, RuntimeError) as error:
         print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
         return 1
-    failed = sum(row["error"] is not None for row in rows)
+    failed = sum(row["error"] is not None for row in made)
     if failed:
         print(f"{failed} of {len(paths)} files gave no result", file=sys.stderr)
     return 1 if failed else 0
@@ -63,12 +71,25 @@ def _parser(prog):
     parser.add_argument("--top", type=int, default=1, metavar="K", help="name the K best classes (default 1)")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="names of the classes, one a line (default: the model's)")
     parser.add_argument("--resize", action="store_true", help="scale images of another size than the network's; else refused")
-    parser.add_argument("--json", type=output_file, metavar="PATH", help=f"write the rows {{{', '.join(KEYS)}}} here")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="for millions of images: write tables here, and go on where killed"
+    )
+    parser.add_argument(
+        "--processes", type=thread_count, default=1, metavar="N", help="with --out: processes at once (default 1)"
+    )
+    parser.add_argument("--format", choices=bulk.FORMATS, default="csv", help="with --out: of the tables (default csv)")
+    parser.add_argument("--json", type=output_file, metavar="PATH", help=f"write the rows {{{', '.join(rows.KEYS)}}} here")
     parser.add_argument("--csv", type=output_file, metavar="PATH", help="likewise, with commas between")
     return parser
 
 
 def _check_outputs(parser, options):
+    if options.out and (options.json or options.csv):
+        parser.error("--out takes the place of --json and --csv")
+    if not options.out and (options.processes, options.format) != (1, "csv"):
+        parser.error("--processes and --format go with --out=DIR")
+    if options.out and options.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        parser.error(optional.missing("pyarrow", "--format=parquet"))
     if options.json and options.csv and options.json.resolve() == options.csv.resolve():
         parser.error(f"--json and --csv must be two files; got --json={options.json} --csv={options.csv}")
 
@@ -119,35 +140,22 @@ def _classify(engine, reader, paths, top, labels):
             images[path] = reader.read(path)
         except PictureError as error:
             errors[path] = str(error)
-    scores = dict(zip(images, _softmax(engine.predict(np.stack(list(images.values())))), strict=True)) if images else {}
-    rows = []
+    scores = dict(zip(images, rows.softmax(engine.predict(np.stack(list(images.values())))), strict=True)) if images else {}
+    made = []
     for path in paths:
         if path in errors:
             print(f"{_in_line(_shown(path))}: {errors[path]}", file=sys.stderr)  # which is one line
-            rows.append(_row(path, error=errors[path]))
+            made.append(rows.row(_shown(path), error=errors[path]))
         else:
-            best = _best(path, scores[path], top, labels)
+            best = rows.best(_shown(path), scores[path], top, labels)
             columns = [_shown(path), *(text for row in best for text in (_name(row), f"{row['score']:.4f}"))]
             print("\t".join(map(_in_line, columns)))
-            rows += best
-    return rows
-
-
-def _best(path, scores, top, labels):
-    order = np.argsort(-scores, kind="stable")[:top]
-    return [
-        _row(path, rank=rank, index=int(index), label=labels[index], score=float(scores[index]))
-        for rank, index in enumerate(order, start=1)
-    ]
-
-
-def _row(path, **values):
-    return {**dict.fromkeys(KEYS), "file": _shown(path), **values}
+            made += best
+    return made
 
 
 def _shown(path):
-    """Name of a file as text that can be written: bytes of it that are no UTF-8 are spelt out."""
-    return path.name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return rows.shown(path.name)
 
 
 def _in_line(text):
@@ -159,19 +167,14 @@ def _name(row):
     return str(row["index"]) if row["label"] is None else row["label"]
 
 
-def _softmax(results):
-    powers = np.exp(results.astype(np.float64) - results.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
-def _write(options, rows):
+def _write(options, made):
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
     if options.csv:
         with options.csv.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, KEYS)
+            writer = csv.DictWriter(file, rows.KEYS)
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(made)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,13 @@ def look(path: PathLike) -> Look:
         return Look(image.size if is_turned else image.size[::-1], image.mode in _GREY, is_transparent)
 
 
+def image_endings() -> set[str]:
+    """Endings of the names of files that PIL reads, such as `.png`."""
+    pil = _pil("PIL.Image")
+    pil.init()
+    return {ending for ending, name in pil.registered_extensions().items() if name in pil.OPEN}
+
+
 class Reader:
     """Reads image files as uint8 (height, width, channels), grey or RGB as the network takes them.
 
@@ -61,6 +68,7 @@ class Reader:
             raise PictureError(f"the network takes inputs of shape {tuple(shape)}; image files give (height, width, 1 or 3)")
         self._resampling = _pil("PIL.Image").Resampling.BILINEAR
         self._upright = _pil("PIL.ImageOps").exif_transpose
+        self.shape = tuple(shape)
         self._size = (shape[1], shape[0])
         self._mode = _MODE_OF_CHANNELS[shape[2]]
         self._resize = resize
@@ -76,9 +84,7 @@ class Reader:
         """
         if folder.is_file():
             return [folder]
-        pil = _pil("PIL.Image")
-        pil.init()
-        endings = {ending for ending, name in pil.registered_extensions().items() if name in pil.OPEN}
+        endings = image_endings()
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
 
     def read(self, path: PathLike) -> np.ndarray:

@@ -31,7 +31,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "num_classes": int(dataset.num_classes),
         "pixel_mean": [float(value) for value in dataset.mean],
         "pixel_std": [float(value) for value in dataset.std],
-        "digest": digest(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test),
+        "digest": dataset.digest or digest(*map(np.asarray, (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test))),
     }
 
 

@@ -1,0 +1,188 @@
+"""Bulk inference: every image once, whatever is killed when; the rows are those of `tfq run`."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+pytest.importorskip("numba", reason="needs tfq[runtime]")
+
+from tfq.runtime import bulk
+from tfq.runtime.__main__ import main
+from tfq.runtime.bulk import command
+
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
+
+# Small and quick: images of floats 8 x 8 x 3.
+MODEL = ROOT / "tests" / "data" / "packed_version1" / "xnor.tfq"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A network with the statistics of its pixels, whose classes have names."""
+    from tfq.graph import file
+
+    graph = file.read(MODEL)
+    channels = graph.input_shape[-1]
+    path = tmp_path_factory.mktemp("model") / "model.tfq"
+    file.write(replace(graph, pixel_mean=np.full(channels, 0.5, "f4"), pixel_std=np.full(channels, 0.25, "f4")), path)
+    return path, graph.input_shape
+
+
+@pytest.fixture(scope="module")
+def pixels(model):
+    return np.random.default_rng(0).integers(0, 256, (70, *model[1])).astype("uint8")
+
+
+@pytest.fixture
+def job(model, pixels, tmp_path):
+    """70 images as two `.npy` files, in parts of 16."""
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    np.save(tmp_path / "in" / "a.npy", pixels[:30])
+    np.save(tmp_path / "in" / "deep" / "b.npy", pixels[30:])
+    return bulk.Job(model[0], tmp_path / "in", tmp_path / "out", images_a_part=16, top=2)
+
+
+def rows_of(job):
+    found = []
+    for path in sorted(job.out.glob("part-*.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            found += csv.DictReader(file)
+    return found
+
+
+def names_of(job):
+    return [row["file"] for row in rows_of(job) if row["rank"] in ("1", "")]
+
+
+EVERY_NAME = [f"a.npy[{index}]" for index in range(30)] + [f"{os.path.join('deep', 'b.npy')}[{index}]" for index in range(40)]
+
+
+def test_every_image_has_the_rows_of_the_engine(job, model, pixels):
+    from tfq import runtime
+
+    assert [done for done, total in bulk.run(job)] == [0, 16, 30, 46, 62, 70]
+    rows = rows_of(job)
+    assert names_of(job) == EVERY_NAME
+    engine = runtime.load(model[0])
+    best = np.argsort(-engine.predict(pixels), axis=1, kind="stable")[:, :2]
+    assert [int(row["index"]) for row in rows] == best.ravel().tolist()
+    assert rows[0]["label"] == engine.graph.labels[best[0, 0]]
+
+
+def test_parts_that_are_done_are_not_done_again(job):
+    steps = bulk.run(job)
+    for _ in range(3):
+        next(steps)
+    kept = {path: path.stat().st_mtime_ns for path in job.out.glob("part-*")}
+    assert len(kept) == 2
+    (job.out / ".writing-1-part-000002.csv").write_text("half")  # as a killed process leaves it
+    assert next(bulk.run(job)) == (30, 70)
+    list(bulk.run(job))
+    assert all(path.stat().st_mtime_ns == known for path, known in kept.items())
+    assert names_of(job) == EVERY_NAME
+    assert not list(job.out.glob(".writing-*"))
+
+
+@pytest.mark.parametrize("change", [{"top": 1}, {"images_a_part": 8}, {"labels": tuple("0123456789")}])
+def test_results_of_another_job_are_left_alone(change, job):
+    list(bulk.run(job))
+    with pytest.raises(bulk.ResumeError, match=rf"results of another job: {next(iter(change))} differ"):
+        next(bulk.run(replace(job, **change)))
+    np.save(job.images / "c.npy", np.zeros((1, 1), "u1"))
+    with pytest.raises(bulk.ResumeError, match="images differ"):
+        next(bulk.run(job))
+
+
+def test_files_that_cannot_be_read_have_a_row_that_says_so(model, pixels, tmp_path):
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    for name, image in (("b.png", pixels[0]), ("sub/c.png", pixels[1])):
+        Image.fromarray(image).save(folder / name)
+    (folder / "a.png").write_bytes(b"no image")
+    (folder / "notes.txt").write_text("")
+    job = bulk.Job(model[0], folder, tmp_path / "out")
+    assert list(bulk.run(job)) == [(0, 3), (3, 3)]
+    rows = rows_of(job)
+    assert [row["file"] for row in rows] == ["a.png", "b.png", os.path.join("sub", "c.png")]
+    assert [bool(row["error"]) for row in rows] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "there are no image files and no .npy files"),
+        ({"a": np.zeros((2, 3, 3, 1), "u1")}, r"a.npy must hold uint8 images \(.*\); got uint8 \(3, 3, 1\)"),
+    ],
+)
+def test_what_the_network_does_not_take_is_refused(arrays, message, model, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name, array in arrays.items():
+        np.save(tmp_path / "in" / f"{name}.npy", array)
+    with pytest.raises(ValueError, match=message):
+        list(bulk.run(bulk.Job(model[0], tmp_path / "in", tmp_path / "out")))
+
+
+def test_parquet_has_the_rows_of_csv(job, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    list(bulk.run(job))
+    other = replace(job, out=tmp_path / "parquet", format="parquet")
+    list(bulk.run(other))
+    table = parquet.read_table(other.out, schema=parquet.read_schema(other.out / "part-000000.parquet")).to_pylist()
+    known = [{name: "" if value is None else str(value) for name, value in row.items()} for row in table]
+    assert sorted(known, key=str) == sorted(rows_of(job), key=str)
+
+
+def test_the_command_says_what_goes_together(job, capsys):
+    arguments = [str(job.model), str(job.images)]
+    for wrong, message in (
+        (["--processes=2"], "--processes and --format go with --out=DIR"),
+        ([f"--out={job.out}", "--csv=x.csv"], "--out takes the place of --json and --csv"),
+    ):
+        with pytest.raises(SystemExit):
+            main([*arguments, *wrong])
+        assert message in capsys.readouterr().err
+    assert main([*arguments, f"--out={job.out}"]) == 0
+    assert len(names_of(job)) == 70
+    assert main([*arguments, f"--out={job.out}", "--top=2"]) == 1
+    assert "results of another job: top differ" in capsys.readouterr().err
+
+
+def test_lines_tell_the_rate_and_the_time_that_is_left(capsys):
+    now = iter([0.0, 5.0, 20.0, 25.0])
+    lines = command._Lines(1000, 9000, lambda: next(now))
+    for _ in range(3):
+        lines(1000)
+    assert capsys.readouterr().err == "3,000 of 9,000 images, 100 a second, 1 min 0 s left\n"
+
+
+@pytest.mark.slow
+def test_killed_processes_lose_and_double_no_row(job, pixels):
+    """Two processes, killed with all their children at several moments; the last run ends by itself."""
+    np.save(job.images / "many.npy", np.concatenate([pixels] * 400))
+    arguments = [sys.executable, "-m", "tfq.cli.main", str(job.model), str(job.images), f"--out={job.out}", "--processes=2"]
+    arguments[1:3] = ["-m", "tfq.runtime"]
+    for seconds in (3, 4, 5):
+        process = subprocess.Popen(arguments, start_new_session=True, cwd=ROOT)
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(arguments, check=True, cwd=ROOT)
+    names = names_of(job)
+    assert len(names) == len({*names}) == 70 * 401
+
+
+@pytest.mark.slow
+def test_workers_of_dask_do_the_same(job):
+    pytest.importorskip("distributed", reason="needs tfq[dask]")
+    program = ("-m", "lab.dask_inference", str(job.model), str(job.images), str(job.out), "--workers=2")
+    subprocess.run([sys.executable, *program], check=True, cwd=ROOT)
+    assert names_of(job) == EVERY_NAME

@@ -1,0 +1,54 @@
+"""A packed network on millions of images: in several processes, part by part, and what was killed goes on.
+
+for done, total in tfq.runtime.bulk.run(tfq.runtime.bulk.Job("model.tfq", "FOLDER", "results"), processes=2):
+    print(done, "of", total)
+"""
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+
+from tfq.runtime.bulk.job import Job, Part, ResumeError, begin, pending
+from tfq.runtime.bulk.part import run_part
+
+__all__ = ["Job", "Part", "ResumeError", "begin", "pending", "run", "run_part"]
+
+
+def run(job: Job, processes: int = 1) -> Iterator[tuple[int, int]]:
+    """Do the parts of a job that are not done yet, and yield (images done, images in all) at the start and after each part.
+
+    Each part becomes a file of `job.out` of its own, whole or not at all. The same job again goes on where it was killed.
+
+    Args:
+        job: the `Job`.
+        processes: how many work at once; each has an engine of `job.threads` threads. They are spawned, so a script that calls
+            this has to do so under `if __name__ == "__main__"`.
+
+    Raises:
+        ResumeError: `job.out` holds results of another job.
+        ValueError: there is nothing to run on, or the network does not take it.
+        RuntimeError: a process was killed, as one is that takes too much memory. What is done stays.
+    """
+    parts = begin(job)
+    total = sum(part.count for part in parts)
+    left = pending(job, parts)
+    done = total - sum(part.count for part in left)
+    yield done, total
+    if processes == 1:
+        for part in left:
+            done += run_part(job, part)
+            yield done, total
+        return
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(run_part, job, part) for part in left]
+        try:
+            for future in as_completed(futures):
+                done += future.result()
+                yield done, total
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                f"a process was killed; {done:,} of {total:,} images are done, and the same command goes on"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)

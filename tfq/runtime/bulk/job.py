@@ -1,0 +1,150 @@
+"""What is to be done, in parts, and what of it is done."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfq import files
+from tfq.files import PathLike
+from tfq.runtime.pictures import image_endings
+
+FORMATS = ("csv", "parquet")
+_MANIFEST = "job.json"
+
+
+class ResumeError(ValueError):
+    """The folder of results is of another job; one line that says in what."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A network, images, and a folder for its results.
+
+    Attributes:
+        model: `.tfq` file.
+        images: folder of image files, those of its subfolders too, or of `.npy` files, uint8 (N, H, W, C); or one `.npy` file.
+        out: folder of the results, `part-NUMBER.FORMAT` each with the rows of `tfq.runtime.rows.KEYS`.
+        format: `csv`, or `parquet`, which needs pyarrow.
+        top: classes named an image.
+        labels: names of the classes; those of the network by default.
+        resize: scale image files of another size than the network takes.
+        threads: of each process.
+        images_a_part: how many a file of results is of, at most. A process that is killed loses less than that.
+    """
+
+    model: PathLike
+    images: PathLike
+    out: PathLike
+    format: str = "csv"
+    top: int = 1
+    labels: tuple[str, ...] = ()
+    resize: bool = False
+    threads: int = 1
+    images_a_part: int = 4096
+
+    def file(self, part: "Part") -> Path:
+        """Where the results of a part go."""
+        return Path(self.out) / f"part-{part.number:06}.{self.format}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the images: image files, or the rows from `first` to before `last` of one `.npy` file.
+
+    Paths are relative to `root`.
+    """
+
+    number: int
+    root: str
+    names: tuple[str, ...]
+    first: int = 0
+    last: int = 0
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return self.last - self.first or len(self.names)
+
+
+def begin(job: Job) -> list[Part]:
+    """All parts of a job, after its folder of results was made, or found to be of the same job.
+
+    Raises:
+        ResumeError: it is of another one.
+        ValueError: there are no images, or an argument does not fit.
+    """
+    if job.format not in FORMATS or job.images_a_part < 1:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, and images_a_part at least 1; got {job}")
+    root, found = _find(Path(job.images))
+    if not found:
+        raise ValueError(f"there are no image files and no .npy files in {job.images}")
+    manifest = Path(job.out) / _MANIFEST
+    now = _described(job, root, found)
+    if manifest.is_file():
+        _check_same(job, json.loads(manifest.read_text(encoding="utf-8")), now)
+    else:
+        Path(job.out).mkdir(parents=True, exist_ok=True)
+        if any(Path(job.out).glob("part-*")):
+            raise ResumeError(f"{job.out} holds results of an unknown job, without {_MANIFEST}: give an empty folder")
+        files.write_text(manifest, json.dumps(now, indent=1) + "\n")
+    for leftover in Path(job.out).glob(".writing-*"):
+        leftover.unlink(missing_ok=True)
+    return _parts(root, found, job.images_a_part)
+
+
+def pending(job: Job, parts: Sequence[Part]) -> list[Part]:
+    """Those of the parts that have no results yet."""
+    return [part for part in parts if not job.file(part).exists()]
+
+
+def _find(images):
+    """The folder, and the names of the image files, or of the `.npy` files, under it."""
+    if images.is_file():
+        return images.parent, [images.name]
+    if not images.is_dir():
+        raise ValueError(f"there is no folder {images}")
+    endings = image_endings()
+    pictures, arrays = [], []
+    for folder, folders, names in os.walk(images):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in names if not name.startswith(".")):
+            ending = os.path.splitext(name)[1].lower()
+            path = os.path.relpath(os.path.join(folder, name), images)
+            if ending == ".npy":
+                arrays.append(path)
+            elif ending in endings:
+                pictures.append(path)
+    if pictures and arrays:
+        raise ValueError(f"{images} holds both image files and .npy files, such as {pictures[0]} and {arrays[0]}: give one kind")
+    return images, pictures or arrays
+
+
+def _parts(root, found, most):
+    if not found[0].lower().endswith(".npy"):
+        pieces = [(tuple(found[first : first + most]), 0, 0) for first in range(0, len(found), most)]
+    else:
+        counts = {name: len(np.load(root / name, mmap_mode="r", allow_pickle=False)) for name in found}
+        pieces = [((name,), first, min(first + most, count)) for name, count in counts.items() for first in range(0, count, most)]
+    return [Part(number, str(root), *piece) for number, piece in enumerate(pieces)]
+
+
+def _described(job, root, found) -> dict[str, Any]:
+    """What a job is known by: whatever changes a row, or the part that it stands in."""
+    listed = hashlib.blake2b(digest_size=16)
+    for name in found:
+        listed.update(os.fsencode(f"{name}\0{(root / name).stat().st_size}\n"))
+    settings = {name: value for name, value in asdict(job).items() if name not in ("model", "images", "out", "threads")}
+    model = hashlib.sha256(Path(job.model).read_bytes()).hexdigest()
+    return {"model": model, "images": listed.hexdigest(), **settings, "labels": list(job.labels)}
+
+
+def _check_same(job, before, now):
+    other = [name for name in now if before.get(name) != now[name]]
+    if other:
+        raise ResumeError(f"{job.out} holds results of another job: {', '.join(other)} differ; give an empty folder, or the same")
