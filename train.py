@@ -443,6 +443,8 @@ def _run(directory):
             program.run(config(), backend, directory, models.build)
     except RunDirectoryError as error:  # as above: the directory is another run's
         die(error)
+    except program.Preempted as error:
+        die(f"{error}; {_way_on(directory)}", status=program.PREEMPTED_STATUS)
     except program.ERRORS as error:
         die(error, status=1)
 
@@ -456,9 +458,13 @@ def _interrupted(directory):
     if FLAGS.evaluate:
         return "interrupted"
     if directory.has_checkpoint():
-        command = "the same command" if FLAGS.resume else "the same command without --noresume"
-        return f"interrupted; {command} goes on from the last checkpoint in {directory.path}"
+        return f"interrupted; {_way_on(directory)}"
     return f"interrupted before the first checkpoint in {directory.path}: the same command starts over"
+
+
+def _way_on(directory):
+    command = "the same command" if FLAGS.resume else "the same command without --noresume"
+    return f"{command} goes on from the last checkpoint in {directory.path}"
 
 
 if __name__ == "__main__":

@@ -14,3 +14,8 @@ def add_variable(metric: Any, name: str, shape: Shape, dtype: str) -> Any:
 def can_be_read(variable: Any) -> bool:
     """Whether the variable of a layer has a value here: in the steps of `fit` on JAX, metrics see their own variables alone."""
     return backend != "jax" or variable._value is not None
+
+
+def variables(model: Any) -> list[Any]:
+    """The variables of the metrics that a compiled model keeps, its loss included."""
+    return [variable for metric in model.metrics for variable in metric.variables] if is_legacy else model.metrics_variables

@@ -1,11 +1,12 @@
 """The training program behind train.py: data, network, `model.fit`, and what is left behind."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tfq import callbacks, data, export, optional, plot
 from tfq.backend.devices import accelerators, enable_determinism
+from tfq.backend.keras import backend as keras_backend
 from tfq.backend.keras import keras
 from tfq.backend.rounding import exact_products
 from tfq.backend.settings import plain_settings
@@ -16,7 +17,9 @@ from tfq.summary import summarize
 from tfq.training import checkpoint, optimizers, run_data, transfer
 from tfq.training.history import History
 from tfq.training.lines import Lines, duration
+from tfq.training.rest import Rest
 from tfq.training.run_directory import RunDirectory, RunDirectoryError, versions
+from tfq.training.sigterm import Preempted, Sigterm
 
 EXPORT_IMAGES = 256
 
@@ -94,30 +97,42 @@ def train(
         *([callbacks.Diagnosis(batches, val_batches)] if config.diagnose else []),
     ]
     record = callbacks.Record(history, directory.last, directory.best, directory.history, figures)
+    lasting = [
+        callbacks.DataEpoch(batches),
+        *([callbacks.Bfloat16Training()] if config.bfloat16 else []),
+        callbacks.Complexity(count_relu=config.count_relu, log=log),
+        stops[0],
+        record,
+        callbacks.Report(batches, val_batches, config.epochs, test_name, log),
+        *stops[1:],  # behind the record, whose history it reads
+        *tensorboard(directory, history),
+    ]
     is_complete = history.epochs >= config.epochs  # before what `complete` adds, which TensorBoard is to see too
-    with data.feeding(model, batches, val_batches) as fed:
-        complete(record, model, fed.val_images)
-        if not is_complete:
-            directory.write_versions(versions(backend, accelerators()))
-            model.fit(
-                fed.images,
-                validation_data=fed.val_images,
-                epochs=config.epochs,
-                initial_epoch=history.epochs,
-                shuffle=False,  # the batches do it, by seed and epoch
-                verbose=0,  # `Progress` says it, in the lines that `Report` ends
-                callbacks=[
-                    callbacks.DataEpoch(batches),
-                    *([callbacks.Bfloat16Training()] if config.bfloat16 else []),
-                    callbacks.Complexity(count_relu=config.count_relu, log=log),
-                    stops[0],
-                    callbacks.Progress(*fed.steps, test_name, log.progress),
-                    record,
-                    callbacks.Report(batches, val_batches, config.epochs, test_name, log),
-                    *stops[1:],  # behind the record, whose history it reads
-                    *tensorboard(directory, history),
-                ],
-            )
+    with Sigterm() as sigterm:
+        for stretch, first, end in stretches(batches, history, config.epochs):
+            with data.feeding(model, stretch, val_batches) as fed:
+                complete(record, model, fed.val_images)
+                if is_complete or any(stop.reason for stop in stops):
+                    break
+                directory.write_versions(versions(backend, accelerators()))
+                within = checkpoint.read_within(directory.last) if first else {}
+                if first:
+                    build_metrics(model, stretch)
+                model.fit(
+                    fed.images,
+                    validation_data=fed.val_images,
+                    epochs=end,
+                    initial_epoch=history.epochs,
+                    shuffle=False,  # the batches do it, by seed and epoch
+                    verbose=0,  # `Progress` says it, in the lines that `Report` ends
+                    callbacks=[
+                        *lasting,
+                        callbacks.Progress(*fed.steps, test_name, log.progress),
+                        callbacks.Preemption(record, fed.steps[0], config.batch_size, first, within, lambda: sigterm.is_received),
+                    ],
+                )
+    if sigterm.is_received:
+        raise Preempted("stopped by SIGTERM after the last epoch")
     reason = next((stop.reason for stop in stops if stop.reason), None)
     if history.epochs:
         finish(config, directory, dataset, model, history, reason)
@@ -125,6 +140,25 @@ def train(
         directory.write_json(directory.summary, {"epochs": 0, "stopped": reason})
     if reason:
         raise TrainingStopped(reason)
+
+
+def stretches(batches: data.Batches, history: History, epochs: int) -> Iterator[tuple[data.Batches | Rest, int, int]]:
+    """What there is to train, in calls of `fit`: the rest of an epoch that an earlier process has begun, then whole ones.
+
+    Yields:
+        The batches; how many steps of their first epoch are done; the number of epochs behind them.
+    """
+    if history.steps:
+        yield Rest(batches, history.steps), history.steps, history.epochs + 1
+        if history.steps or history.epochs >= epochs:  # stopped, or it was the last one
+            return
+    yield batches, 0, epochs
+
+
+def build_metrics(model: keras.Model, batches: Rest) -> None:
+    """Let the metrics make their variables, which Keras on TensorFlow does in the first step; elsewhere `fit` does it."""
+    if keras_backend == "tensorflow":
+        model.test_on_batch(*batches[0])
 
 
 def make_batches(config: TrainingConfig, dataset: Dataset) -> tuple[data.Batches, data.Batches]:
@@ -174,7 +208,8 @@ def resume(model: keras.Model, directory: RunDirectory, config: TrainingConfig) 
         return History()
     loaded, history = saved
     checkpoint.restore(model, loaded)
-    log(f"==> Going on after epoch {history.trained - 1} of the run in {directory.path}")
+    behind = f"step {history.steps} of epoch {history.trained}" if history.steps else f"epoch {history.trained - 1}"
+    log(f"==> Going on after {behind} of the run in {directory.path}")
     return history
 
 
