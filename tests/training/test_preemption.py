@@ -15,17 +15,12 @@ from tfq.cli import program
 from tfq.training import checkpoint
 from tfq.training.rest import Rest
 from tfq.training.run_directory import RunDirectory
-from tfq.training.sigterm import EXIT_STATUS, Preempted, Sigterm
+from tfq.distribute.sigterm import EXIT_STATUS, Preempted, Sigterm
 
 # Three steps an epoch.
 FLAGS = (
-    "--epochs=2",
-    "--batch_size=8",
-    "--optimizer=adam",
-    "--lr=0.1",
-    "--dataset=npz",
-    "--data_dir=first.npz",
-    "--deterministic",
+    *("--epochs=2", "--batch_size=8", "--optimizer=adam", "--lr=0.1"),
+    *("--dataset=npz", "--data_dir=first.npz", "--deterministic"),
 )
 
 

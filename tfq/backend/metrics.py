@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from tfq.backend.keras import SHARED_STATE, Shape, backend, is_legacy
 
 
@@ -19,3 +21,13 @@ def can_be_read(variable: Any) -> bool:
 def variables(model: Any) -> list[Any]:
     """The variables of the metrics that a compiled model keeps, its loss included."""
     return [variable for metric in model.metrics for variable in metric.variables] if is_legacy else model.metrics_variables
+
+
+def build(model: Any) -> None:
+    """Let loss and metrics of a compiled classifier of Keras 3 make their variables, which Keras makes of the first batch."""
+    labels = np.zeros(1, np.int32)
+    logits = np.zeros((1, *model.output_shape[1:]), np.float32)
+    weights = np.ones(1, np.float32)
+    model.compute_loss(None, labels, logits, weights)
+    model.compute_metrics(None, labels, logits, weights)
+    model.reset_metrics()

@@ -8,7 +8,7 @@ from tfq.backend.keras import Logs, keras, ops
 from tfq.backend.metrics import variables
 from tfq.callbacks.record import Record
 from tfq.data.batches import Steps
-from tfq.training.sigterm import Preempted
+from tfq.distribute.sigterm import Preempted
 
 
 class Preemption(keras.callbacks.Callback):

@@ -1,10 +1,13 @@
 """The training program behind train.py: data, network, `model.fit`, and what is left behind."""
 
+import contextlib
 import importlib.util
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tfq import callbacks, data, export, optional, plot
+from tfq import callbacks, data, distribute, export, optional, plot
 from tfq.backend.devices import accelerators, enable_determinism
 from tfq.backend.keras import backend as keras_backend
 from tfq.backend.keras import keras
@@ -13,13 +16,13 @@ from tfq.backend.settings import plain_settings
 from tfq.cli.config import TrainingConfig
 from tfq.data.batches import Steps
 from tfq.data.dataset import Dataset
+from tfq.distribute.sigterm import Preempted
 from tfq.summary import summarize
 from tfq.training import checkpoint, optimizers, run_data, transfer
 from tfq.training.history import History
 from tfq.training.lines import Lines, duration
 from tfq.training.rest import Rest
 from tfq.training.run_directory import RunDirectory, RunDirectoryError, versions
-from tfq.training.sigterm import Preempted, Sigterm
 
 EXPORT_IMAGES = 256
 
@@ -39,6 +42,7 @@ ERRORS = (
     export.ExportMismatch,
     export.Unsupported,
     ImportError,
+    distribute.DistributionError,
 )
 
 
@@ -59,9 +63,19 @@ def run(config: TrainingConfig, backend: str, directory: RunDirectory, build: Ca
     Raises:
         One of `ERRORS`, with a message for the user.
     """
+    engine = distribute.engine("none" if config.evaluate else config.distribute)  # before anything is computed: it joins the workers
     if config.deterministic:
         enable_determinism()
     keras.utils.set_random_seed(config.seed)
+    if engine.is_chief:
+        _run(config, backend, directory, build, engine)
+        return
+    # Some of a distributed state is read by all or none: what the chief writes the others write too, and throw away.
+    with tempfile.TemporaryDirectory() as own, open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        _run(config, backend, directory.copy(own), build, engine)
+
+
+def _run(config, backend, directory, build, engine):
     dataset = data.load(config.dataset, config.data_dir, log, image_size=config.image_size, labels=config.labels)
     log(f"==> Data: {dataset}")
     if config.export:
@@ -70,23 +84,37 @@ def run(config: TrainingConfig, backend: str, directory: RunDirectory, build: Ca
         evaluate(config, directory, dataset)
     else:
         try:
-            train(config, backend, directory, dataset, build)
+            train(config, backend, directory, dataset, build, engine)
+        except Exception as error:
+            gone = engine.explain(error)
+            if gone is None:
+                raise
+            raise distribute.WorkerLost(gone) from error
         finally:
             log.clear()
-    if config.export:
+    if config.export and engine.is_chief:
         export_best(directory, dataset, config)
 
 
 def train(
-    config: TrainingConfig, backend: str, directory: RunDirectory, dataset: Dataset, build: Callable[..., keras.Model]
+    config: TrainingConfig,
+    backend: str,
+    directory: RunDirectory,
+    dataset: Dataset,
+    build: Callable[..., keras.Model],
+    engine: distribute.Alone | None = None,
 ) -> None:
     """Train, going on from the last checkpoint where there is one."""
+    engine = engine or distribute.Alone()
     dataset = run_data.claim(directory, dataset, log)
     batches, val_batches = make_batches(config, dataset)
-    model = build_model(config, build, dataset, len(batches))
+    with engine.scope():
+        model = build_model(config, build, dataset, engine.steps(batches.num_images, config.batch_size), engine)
+        history = resume(model, directory, config)
     if config.export:
         export.check_model(model, config.export)
-    history = resume(model, directory, config)
+    engine.check_same("epochs", history.trained)
+    engine.check_same("steps", history.steps)
     test_name = "Holdout" if config.holdout else "Test"
     collapse = callbacks.StopOnCollapse(history, dataset.num_classes, batches.num_images)
     stops: list[Any] = [callbacks.StopOnNaN(), *([collapse] if config.stop_on_collapse else [])]
@@ -108,9 +136,9 @@ def train(
         *tensorboard(directory, history),
     ]
     is_complete = history.epochs >= config.epochs  # before what `complete` adds, which TensorBoard is to see too
-    with Sigterm() as sigterm:
+    with engine.preemption() as is_asked, engine.scope():
         for stretch, first, end in stretches(batches, history, config.epochs):
-            with data.feeding(model, stretch, val_batches) as fed:
+            with engine.feeding(model, stretch, val_batches) as fed:
                 complete(record, model, fed.val_images)
                 if is_complete or any(stop.reason for stop in stops):
                     break
@@ -128,11 +156,13 @@ def train(
                     callbacks=[
                         *lasting,
                         callbacks.Progress(*fed.steps, test_name, log.progress),
-                        callbacks.Preemption(record, fed.steps[0], config.batch_size, first, within, lambda: sigterm.is_received),
+                        callbacks.Preemption(record, fed.steps[0], config.batch_size, first, within, is_asked),
                     ],
                 )
-    if sigterm.is_received:
-        raise Preempted("stopped by SIGTERM after the last epoch")
+        if is_asked():
+            raise Preempted("stopped by SIGTERM after the last epoch")
+    if not engine.is_chief:
+        return
     reason = next((stop.reason for stop in stops if stop.reason), None)
     if history.epochs:
         finish(config, directory, dataset, model, history, reason)
@@ -179,7 +209,13 @@ def evaluation_batch(config: TrainingConfig) -> int:
     return config.eval_batch_size or config.batch_size
 
 
-def build_model(config: TrainingConfig, build: Callable[..., keras.Model], dataset: Dataset, steps_per_epoch: int) -> keras.Model:
+def build_model(
+    config: TrainingConfig,
+    build: Callable[..., keras.Model],
+    dataset: Dataset,
+    steps_per_epoch: int,
+    engine: distribute.Alone,
+) -> keras.Model:
     """The compiled network, with weights of its own or of `--init_from`."""
     model = build(
         config.model,
@@ -188,13 +224,17 @@ def build_model(config: TrainingConfig, build: Callable[..., keras.Model], datas
         input_shape=dataset.x_train.shape[1:],
         num_classes=dataset.num_classes,
     )
-    rate = optimizers.learning_rate(config.schedule, config.lr, config.epochs, steps_per_epoch, config.milestones)
+    if config.synchronized_bn:
+        engine.synchronize(model)
+    highest = optimizers.scaled(config.lr, config.optimizer, config.batch_size, config.lr_batch)
+    rate = optimizers.learning_rate(config.schedule, highest, config.epochs, steps_per_epoch, config.milestones)
     model.compile(
         optimizers.build(config.optimizer, rate, config.weight_decay, model),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="top1")],
+        **engine.metrics([keras.metrics.SparseCategoricalAccuracy(name="top1")]),
         steps_per_execution=config.steps_per_execution,
     )
+    engine.prepare(model)
     return model
 
 
