@@ -84,8 +84,7 @@ def _place(worker, workers, ports):
 
 def finished(processes, status=0):
     outputs = [process.communicate(timeout=240)[0] for process in processes]
-    for process, output in zip(processes, outputs, strict=True):
-        assert process.returncode == status, "\n".join(outputs)[-6000:]
+    assert [process.returncode for process in processes] == [status] * len(processes), "\n".join(outputs)[-6000:]
     return outputs
 
 

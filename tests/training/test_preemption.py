@@ -12,10 +12,10 @@ from test_resume import TIMELESS, build, data
 import train
 from tfq.backend.keras import keras
 from tfq.cli import program
+from tfq.distribute.sigterm import EXIT_STATUS, Preempted, Sigterm
 from tfq.training import checkpoint
 from tfq.training.rest import Rest
 from tfq.training.run_directory import RunDirectory
-from tfq.distribute.sigterm import EXIT_STATUS, Preempted, Sigterm
 
 # Three steps an epoch.
 FLAGS = (

@@ -63,7 +63,9 @@ def run(config: TrainingConfig, backend: str, directory: RunDirectory, build: Ca
     Raises:
         One of `ERRORS`, with a message for the user.
     """
-    engine = distribute.engine("none" if config.evaluate else config.distribute)  # before anything is computed: it joins the workers
+    engine = distribute.engine(
+        "none" if config.evaluate else config.distribute
+    )  # before anything is computed: it joins the workers
     if config.deterministic:
         enable_determinism()
     keras.utils.set_random_seed(config.seed)

@@ -50,7 +50,8 @@ class Alone:
             return -(-images // batch_size)
         if batch_size % self.replicas:
             raise DistributionError(
-                f"--batch_size={batch_size} is that of all replicas together, and must be a multiple of their number, {self.replicas}"
+                f"--batch_size={batch_size} is that of all replicas together, and must be a multiple of their number, "
+                f"{self.replicas}"
             )
         if images < batch_size:
             raise DistributionError(f"--batch_size={batch_size} leaves no whole batch of {images} training images")

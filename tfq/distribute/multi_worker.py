@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from tfq.backend.keras import is_legacy, keras, ops
+from tfq.backend.metrics import build as build_metrics
 from tfq.distribute.alone import DistributionError
 from tfq.distribute.strategy import Strategy
 from tfq.optional import require

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from tfq.backend import replicas
 from tfq.backend.fused import fused_batch_norm
+from tfq.backend.gradients import read
 from tfq.backend.keras import Tensor, is_legacy, keras, ops
 from tfq.quantizers.base import register
 
@@ -30,7 +31,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         outputs = super().call(inputs, training=training, mask=mask)
         if training and self.trainable and replicas.are_several():
             for moving in (self.moving_mean, self.moving_variance):
-                moving.assign(replicas.mean(ops.convert_to_tensor(moving)))
+                moving.assign(replicas.mean(read(moving)))
         return outputs
 
     def _can_fuse(self, inputs):
