@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import inspect
+import json
 import os
 import re
 import sys
@@ -104,6 +105,22 @@ flags.DEFINE_integer(
     lower_bound=1,
 )
 flags.DEFINE_enum(
+    "distribute",
+    _DEFAULT.distribute,
+    tuple(choices.DISTRIBUTIONS),
+    "Devices: mirrored, all GPUs of this machine; multiworker, the workers of TF_CONFIG (both TensorFlow); data_parallel, all "
+    "devices, and the processes of KERAS_DISTRIBUTION_* (JAX). --batch_size is that of all together.",
+)
+flags.DEFINE_integer(
+    "lr_batch",
+    _DEFAULT.lr_batch,
+    "--lr is that of batches of so many images: sgd multiplies it by batch_size / lr_batch, adam by the root of that.",
+    lower_bound=1,
+)
+flags.DEFINE_boolean(
+    "synchronized_bn", _DEFAULT.synchronized_bn, "mirrored, multiworker: batch normalization over the batch of all; slower."
+)
+flags.DEFINE_enum(
     "backend", None, choices.BACKENDS, "Keras' backend; tf_keras is Keras 2. Default: KERAS_BACKEND, or what there is."
 )
 
@@ -118,6 +135,7 @@ _FREE_FLAGS = (
     "backend",
     "data_dir",
     "diagnose",
+    "distribute",  # as that of --backend
     "eval_batch_size",
     "evaluate",
     "export",
@@ -273,6 +291,12 @@ def _lr(lr):
 
 
 @_wrong()
+def _synchronized_bn(synchronized_bn, distribute):
+    if synchronized_bn and distribute not in ("mirrored", "multiworker"):
+        return f"--synchronized_bn is for --distribute=mirrored or multiworker, elsewhere it is so; got --distribute={distribute}"
+
+
+@_wrong()
 def _milestones(milestones):
     if not all(epoch.isdecimal() and int(epoch) > 0 for epoch in milestones):
         return f"--milestones={','.join(milestones)} must be epochs with commas between, such as 50,75"
@@ -317,6 +341,9 @@ def choose_backend(log=print):
         raise UsageError(f"--export={','.join(names)} needs --backend={' or '.join(needed)}{also}; got {backend}")
     if FLAGS.steps_per_execution > 1 and backend == "torch":
         raise UsageError(f"--steps_per_execution={FLAGS.steps_per_execution}: Keras knows 1 alone on --backend=torch")
+    if backend not in choices.DISTRIBUTIONS[FLAGS.distribute]:
+        fitting = [f"{name} on {' or '.join(of)}" for name, of in choices.DISTRIBUTIONS.items() if name != "none"]
+        raise UsageError(f"--distribute={FLAGS.distribute} does not run on --backend={backend}: there is {', '.join(fitting)}")
     os.environ.pop("TF_USE_LEGACY_KERAS", None)
     os.environ["KERAS_BACKEND"] = backend
     if backend == "tf_keras":
@@ -420,9 +447,11 @@ def _said(error):
     return "; ".join(re.sub(r"^flags .*?: (?=--)", "", line) for line in str(error).splitlines())
 
 
-def die(error, status=2):
-    """End with one line."""
+def die(error, status=2, at_once=False):
+    """End with one line; at once where the backend would wait at the end for workers that are gone."""
     print(f"train.py: error: {one_line(error)}", file=sys.stderr, flush=True)
+    if at_once:
+        os._exit(status)
     sys.exit(status)
 
 
@@ -440,7 +469,7 @@ def main(_):
 def _run(directory):
     try:
         backend = choose_backend()
-        if not FLAGS.evaluate:
+        if not FLAGS.evaluate and _is_chief():
             claim(directory, backend)
         # Imported here: the backend had to be chosen first.
         from tfq.cli import program
@@ -451,8 +480,22 @@ def _run(directory):
             program.run(config(), backend, directory, models.build)
     except RunDirectoryError as error:  # as above: the directory is another run's
         die(error)
+    except program.Preempted as error:
+        die(f"{error}; {_way_on(directory)}", status=program.PREEMPTED_STATUS)
+    except program.WorkerLost as error:
+        die(f"{error}; {_way_on(directory)}, on all workers", status=1, at_once=True)
     except program.ERRORS as error:
         die(error, status=1)
+
+
+def _is_chief():
+    """Whether this process is the first of its job: it alone writes the directory, before the others have joined it."""
+    if FLAGS.distribute == "multiworker":
+        try:
+            return json.loads(os.environ.get("TF_CONFIG", "{}"))["task"]["index"] == 0
+        except (ValueError, KeyError, TypeError):
+            return False  # the engine says what is wrong with it
+    return FLAGS.distribute != "data_parallel" or int(os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0")) == 0
 
 
 def _is_interrupt(error):
@@ -464,9 +507,13 @@ def _interrupted(directory):
     if FLAGS.evaluate:
         return "interrupted"
     if directory.has_checkpoint():
-        command = "the same command" if FLAGS.resume else "the same command without --noresume"
-        return f"interrupted; {command} goes on from the last checkpoint in {directory.path}"
+        return f"interrupted; {_way_on(directory)}"
     return f"interrupted before the first checkpoint in {directory.path}: the same command starts over"
+
+
+def _way_on(directory):
+    command = "the same command" if FLAGS.resume else "the same command without --noresume"
+    return f"{command} goes on from the last checkpoint in {directory.path}"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,13 @@ DATASETS = ("cifar10", "cifar100", "digits", "folder", "mnist", "npz", "shards")
 OWN_DATA = {"npz": "FILE.npz", "folder": "DIR", "shards": "DIR"}
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("constant", "step", "cosine", "onecycle")
+# Engines of several devices, and the backends that have them.
+DISTRIBUTIONS = {
+    "none": ("tensorflow", "jax", "torch", "tf_keras"),
+    "mirrored": ("tensorflow", "tf_keras"),
+    "multiworker": ("tensorflow", "tf_keras"),
+    "data_parallel": ("jax",),
+}
 BACKENDS = ("tensorflow", "jax", "torch", "tf_keras")
 
 # A run may be prolonged only where the rate at an epoch does not depend on how many there will be.

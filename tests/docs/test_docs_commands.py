@@ -136,9 +136,19 @@ SHORT = {
 
 _SET_UP = "minutes of set-up, which downloads packages"
 _ITSELF = "these tests are a part of it"
+_JOB = "a job of several devices or machines; tests/distribute starts small ones"
 CANNOT_RUN = {
     f"{_TRAIN} --dataset=shards --data_dir=DIR": "test_data_stored.py trains on shards; this folder holds image files",
     "python -m lab.dask_inference model.tfq FOLDER tables --workers=2": "needs Dask; test_bulk.py runs it",
+    **{
+        f"python train.py --flagfile=configs/xnor.cfg {flags}": _JOB
+        for flags in (
+            "--backend=tensorflow --distribute=mirrored --batch_size=512 --lr_batch=128",
+            "--backend=jax --distribute=data_parallel --batch_size=512 --lr_batch=128",
+            "--distribute=multiworker --run_dir=/shared/xnor",
+            "--backend=jax --distribute=data_parallel --run_dir=/shared/xnor",
+        )
+    },
     "make demo": f"{_SET_UP}; test_configs.py trains its config",
     "make setup": _SET_UP,
     "make setup-jax": _SET_UP,

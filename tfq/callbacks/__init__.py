@@ -5,6 +5,7 @@ from tfq.callbacks.complexity import Complexity
 from tfq.callbacks.data_epoch import DataEpoch
 from tfq.callbacks.diagnosis import Diagnosis
 from tfq.callbacks.flip_ratio import FlipRatio
+from tfq.callbacks.preemption import Preemption
 from tfq.callbacks.progress import Progress
 from tfq.callbacks.quantizer_progress import QuantizerProgress
 from tfq.callbacks.record import Record
@@ -18,6 +19,7 @@ __all__ = [
     "DataEpoch",
     "Diagnosis",
     "FlipRatio",
+    "Preemption",
     "Progress",
     "QuantizerProgress",
     "Record",

@@ -17,9 +17,13 @@ class Complexity(keras.callbacks.Callback):
         super().__init__()
         self.count_relu = count_relu
         self.log = log
+        self._is_said = False
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Print the summary."""
+        """Print the summary, once."""
+        if self._is_said:
+            return
+        self._is_said = True
         try:
             self._log_costs()
         except ValueError as error:  # a class of one's own, or not built

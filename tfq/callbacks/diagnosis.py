@@ -1,5 +1,6 @@
 """What may be wrong with a low-bit network that does not train."""
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -74,6 +75,14 @@ class Diagnosis(keras.callbacks.Callback):
             logs["inputs_outside"] = outside
         with batch_statistics.fresh(self.model, images):
             logs["val_top1_fresh"] = self._val_top1()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The kernels at the epoch's beginning."""
+        return {str(place): kernel for place, kernel in enumerate(self._kernels)}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Compare with those of `state`."""
+        self._kernels = [state[str(place)] for place in range(len(state))]
 
     def _of_kernels(self):
         change = [

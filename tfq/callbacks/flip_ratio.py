@@ -1,5 +1,7 @@
 """How many low-bit weights change their level."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tfq.backend.keras import Logs, keras
@@ -54,6 +56,14 @@ class FlipRatio(keras.callbacks.Callback):
             logs["flip_ratio"] = sum(map(np.count_nonzero, flips.values())) / sum(flipped.size for flipped in flips.values())
         if self.per_layer:
             logs.update({f"flip_ratio/{path}": ratio for path, ratio in self.ratios.items()})
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The levels at the epoch's beginning."""
+        return dict(self._levels)
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Compare with those of `state`."""
+        self._levels = dict(state)
 
     def _all_levels(self):
         quantized = {path: kernel for path, kernel in kernels_in(self.model).items() if _is_quantized(kernel)}

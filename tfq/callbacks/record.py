@@ -1,10 +1,13 @@
 """Keeps the history of a run, its checkpoints and its CSV file."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from tfq.backend.keras import Logs, keras
+from tfq.callbacks.within_epoch import WithinEpoch
 from tfq.training import checkpoint
 from tfq.training.history import History
 
@@ -83,13 +86,35 @@ class Record(keras.callbacks.Callback):
             logs = {name: value for name, value in trained.items() if name != "epoch"}
             self._append(trained["epoch"], logs | {f"val_{name}": value for name, value in validate().items()})
 
+    def save_within(self, steps: int, metrics: Mapping[str, np.ndarray]) -> None:
+        """Write the last checkpoint in the middle of an epoch.
+
+        Args:
+            steps: those of the epoch that are done.
+            metrics: values of the variables of the metrics, by names of their own.
+        """
+        self.history.steps = steps
+        states = {f"figures/{i}/{name}": array for i, each in self._stateful() for name, array in each.state().items()}
+        checkpoint.save(self.model, self.last, self.history, {**metrics, **states})
+
+    def restore_within(self, within: Mapping[str, np.ndarray]) -> None:
+        """Give the figures what `save_within` kept of them; after their `on_epoch_begin`."""
+        for i, figure in self._stateful():
+            start = f"figures/{i}/"
+            figure.restore({name.removeprefix(start): array for name, array in within.items() if name.startswith(start)})
+
     def write_followers(self) -> None:
         """Write the best checkpoint and the CSV file as the history has them."""
         if not self.history.epochs or not self.last.exists():
             return
-        if self.history.best_epoch() == self.history.rows[-1]["epoch"]:
+        # Weights from within an epoch are not those that its rows tell of.
+        if not self.history.steps and self.history.best_epoch() == self.history.rows[-1]["epoch"]:
             checkpoint.copy(self.last, self.best)
         self.history.write_csv(self.csv)
+
+    def _stateful(self):
+        named = ((type(figure).__name__, figure) for figure in self.figures)
+        return [(name, figure) for name, figure in named if isinstance(figure, WithinEpoch)]
 
     def _append(self, epoch, logs):
         self.history.append(epoch, logs)

@@ -1,6 +1,9 @@
 """The figures of time that only the run can know."""
 
 import time
+from collections.abc import Mapping
+
+import numpy as np
 
 from tfq.backend.keras import Logs, keras
 from tfq.data.batches import Batches
@@ -34,3 +37,11 @@ class Speed(keras.callbacks.Callback):
         logs["seconds"] = seconds
         logs["images_per_second"] = self.batches.num_images / seconds
         logs["load_share"] = self.batches.seconds / seconds
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The seconds so far."""
+        return {"seconds": np.array(time.perf_counter() - self._started)}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Count those of an earlier process too."""
+        self._started -= float(state["seconds"])

@@ -45,6 +45,9 @@ class TrainingConfig:
     diagnose: bool = False
     stop_on_collapse: bool = True
     steps_per_execution: int = 1
+    distribute: str = "none"
+    lr_batch: int | None = None
+    synchronized_bn: bool = False
 
     evaluate: bool = False
     export: tuple[str, ...] = ()

@@ -1,23 +1,29 @@
 """The training program behind train.py: data, network, `model.fit`, and what is left behind."""
 
+import contextlib
 import importlib.util
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from tfq import callbacks, data, export, optional, plot
+from tfq import callbacks, data, distribute, export, optional, plot
 from tfq.backend.devices import accelerators, enable_determinism
+from tfq.backend.keras import backend as keras_backend
 from tfq.backend.keras import keras
 from tfq.backend.rounding import exact_products
 from tfq.backend.settings import plain_settings
 from tfq.cli.config import TrainingConfig
 from tfq.data.batches import Steps
 from tfq.data.dataset import Dataset
+from tfq.distribute.sigterm import Preempted
 from tfq.summary import summarize
 from tfq.training import checkpoint, optimizers, run_data, transfer
 from tfq.training.history import History
 from tfq.training.lines import Lines, duration
+from tfq.training.rest import Rest
 from tfq.training.run_directory import RunDirectory, RunDirectoryError, versions
 
 EXPORT_IMAGES = 256
@@ -38,6 +44,7 @@ ERRORS = (
     export.ExportMismatch,
     export.Unsupported,
     ImportError,
+    distribute.DistributionError,
 )
 
 
@@ -58,9 +65,21 @@ def run(config: TrainingConfig, backend: str, directory: RunDirectory, build: Ca
     Raises:
         One of `ERRORS`, with a message for the user.
     """
+    engine = distribute.engine(
+        "none" if config.evaluate else config.distribute
+    )  # before anything is computed: it joins the workers
     if config.deterministic:
         enable_determinism()
     keras.utils.set_random_seed(config.seed)
+    if engine.is_chief:
+        _run(config, backend, directory, build, engine)
+        return
+    # Some of a distributed state is read by all or none: what the chief writes the others write too, and throw away.
+    with tempfile.TemporaryDirectory() as own, open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        _run(config, backend, directory.copy(own), build, engine)
+
+
+def _run(config, backend, directory, build, engine):
     dataset = data.load(
         config.dataset, config.data_dir, log, image_size=config.image_size, labels=config.labels, stream=config.stream
     )
@@ -71,23 +90,37 @@ def run(config: TrainingConfig, backend: str, directory: RunDirectory, build: Ca
         evaluate(config, directory, dataset)
     else:
         try:
-            train(config, backend, directory, dataset, build)
+            train(config, backend, directory, dataset, build, engine)
+        except Exception as error:
+            gone = engine.explain(error)
+            if gone is None:
+                raise
+            raise distribute.WorkerLost(gone) from error
         finally:
             log.clear()
-    if config.export:
+    if config.export and engine.is_chief:
         export_best(directory, dataset, config)
 
 
 def train(
-    config: TrainingConfig, backend: str, directory: RunDirectory, dataset: Dataset, build: Callable[..., keras.Model]
+    config: TrainingConfig,
+    backend: str,
+    directory: RunDirectory,
+    dataset: Dataset,
+    build: Callable[..., keras.Model],
+    engine: distribute.Alone | None = None,
 ) -> None:
     """Train, going on from the last checkpoint where there is one."""
+    engine = engine or distribute.Alone()
     dataset = run_data.claim(directory, dataset, log)
     batches, val_batches = make_batches(config, dataset)
-    model = build_model(config, build, dataset, len(batches))
+    with engine.scope():
+        model = build_model(config, build, dataset, engine.steps(batches.num_images, config.batch_size), engine)
+        history = resume(model, directory, config)
     if config.export:
         export.check_model(model, config.export)
-    history = resume(model, directory, config)
+    engine.check_same("epochs", history.trained)
+    engine.check_same("steps", history.steps)
     test_name = "Holdout" if config.holdout else "Test"
     collapse = callbacks.StopOnCollapse(history, dataset.num_classes, batches.num_images)
     stops: list[Any] = [callbacks.StopOnNaN(), *([collapse] if config.stop_on_collapse else [])]
@@ -98,30 +131,44 @@ def train(
         *([callbacks.Diagnosis(batches, val_batches)] if config.diagnose else []),
     ]
     record = callbacks.Record(history, directory.last, directory.best, directory.history, figures)
+    lasting = [
+        callbacks.DataEpoch(batches),
+        *([callbacks.Bfloat16Training()] if config.bfloat16 else []),
+        callbacks.Complexity(count_relu=config.count_relu, log=log),
+        stops[0],
+        record,
+        callbacks.Report(batches, val_batches, config.epochs, test_name, log),
+        *stops[1:],  # behind the record, whose history it reads
+        *tensorboard(directory, history),
+    ]
     is_complete = history.epochs >= config.epochs  # before what `complete` adds, which TensorBoard is to see too
-    with data.feeding(model, batches, val_batches) as fed:
-        complete(record, model, fed.val_images)
-        if not is_complete:
-            directory.write_versions(versions(backend, accelerators()))
-            model.fit(
-                fed.images,
-                validation_data=fed.val_images,
-                epochs=config.epochs,
-                initial_epoch=history.epochs,
-                shuffle=False,  # the batches do it, by seed and epoch
-                verbose=0,  # `Progress` says it, in the lines that `Report` ends
-                callbacks=[
-                    callbacks.DataEpoch(batches),
-                    *([callbacks.Bfloat16Training()] if config.bfloat16 else []),
-                    callbacks.Complexity(count_relu=config.count_relu, log=log),
-                    stops[0],
-                    callbacks.Progress(*fed.steps, test_name, log.progress),
-                    record,
-                    callbacks.Report(batches, val_batches, config.epochs, test_name, log),
-                    *stops[1:],  # behind the record, whose history it reads
-                    *tensorboard(directory, history),
-                ],
-            )
+    with engine.preemption() as is_asked, engine.scope():
+        for stretch, first, end in stretches(batches, history, config.epochs):
+            with engine.feeding(model, stretch, val_batches) as fed:
+                complete(record, model, fed.val_images)
+                if is_complete or any(stop.reason for stop in stops):
+                    break
+                directory.write_versions(versions(backend, accelerators()))
+                within = checkpoint.read_within(directory.last) if first else {}
+                if first:
+                    build_metrics(model, stretch)
+                model.fit(
+                    fed.images,
+                    validation_data=fed.val_images,
+                    epochs=end,
+                    initial_epoch=history.epochs,
+                    shuffle=False,  # the batches do it, by seed and epoch
+                    verbose=0,  # `Progress` says it, in the lines that `Report` ends
+                    callbacks=[
+                        *lasting,
+                        callbacks.Progress(*fed.steps, test_name, log.progress),
+                        callbacks.Preemption(record, fed.steps[0], config.batch_size, first, within, is_asked),
+                    ],
+                )
+        if is_asked():
+            raise Preempted("stopped by SIGTERM after the last epoch")
+    if not engine.is_chief:
+        return
     reason = next((stop.reason for stop in stops if stop.reason), None)
     if history.epochs:
         finish(config, directory, dataset, model, history, reason)
@@ -129,6 +176,25 @@ def train(
         directory.write_json(directory.summary, {"epochs": 0, "stopped": reason})
     if reason:
         raise TrainingStopped(reason)
+
+
+def stretches(batches: data.Batches, history: History, epochs: int) -> Iterator[tuple[data.Batches | Rest, int, int]]:
+    """What there is to train, in calls of `fit`: the rest of an epoch that an earlier process has begun, then whole ones.
+
+    Yields:
+        The batches; how many steps of their first epoch are done; the number of epochs behind them.
+    """
+    if history.steps:
+        yield Rest(batches, history.steps), history.steps, history.epochs + 1
+        if history.steps or history.epochs >= epochs:  # stopped, or it was the last one
+            return
+    yield batches, 0, epochs
+
+
+def build_metrics(model: keras.Model, batches: Rest) -> None:
+    """Let the metrics make their variables, which Keras on TensorFlow does in the first step; elsewhere `fit` does it."""
+    if keras_backend == "tensorflow":
+        model.test_on_batch(*batches[0])
 
 
 def make_batches(config: TrainingConfig, dataset: Dataset) -> tuple[data.Batches, data.Batches]:
@@ -149,7 +215,13 @@ def evaluation_batch(config: TrainingConfig) -> int:
     return config.eval_batch_size or config.batch_size
 
 
-def build_model(config: TrainingConfig, build: Callable[..., keras.Model], dataset: Dataset, steps_per_epoch: int) -> keras.Model:
+def build_model(
+    config: TrainingConfig,
+    build: Callable[..., keras.Model],
+    dataset: Dataset,
+    steps_per_epoch: int,
+    engine: distribute.Alone,
+) -> keras.Model:
     """The compiled network, with weights of its own or of `--init_from`."""
     model = build(
         config.model,
@@ -158,13 +230,17 @@ def build_model(config: TrainingConfig, build: Callable[..., keras.Model], datas
         input_shape=dataset.x_train.shape[1:],
         num_classes=dataset.num_classes,
     )
-    rate = optimizers.learning_rate(config.schedule, config.lr, config.epochs, steps_per_epoch, config.milestones)
+    if config.synchronized_bn:
+        engine.synchronize(model)
+    highest = optimizers.scaled(config.lr, config.optimizer, config.batch_size, config.lr_batch)
+    rate = optimizers.learning_rate(config.schedule, highest, config.epochs, steps_per_epoch, config.milestones)
     model.compile(
         optimizers.build(config.optimizer, rate, config.weight_decay, model),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="top1")],
+        **engine.metrics([keras.metrics.SparseCategoricalAccuracy(name="top1")]),
         steps_per_execution=config.steps_per_execution,
     )
+    engine.prepare(model)
     return model
 
 
@@ -178,7 +254,8 @@ def resume(model: keras.Model, directory: RunDirectory, config: TrainingConfig) 
         return History()
     loaded, history = saved
     checkpoint.restore(model, loaded)
-    log(f"==> Going on after epoch {history.trained - 1} of the run in {directory.path}")
+    behind = f"step {history.steps} of epoch {history.trained}" if history.steps else f"epoch {history.trained - 1}"
+    log(f"==> Going on after {behind} of the run in {directory.path}")
     return history
 
 

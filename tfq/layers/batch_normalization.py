@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from tfq.backend import replicas
 from tfq.backend.fused import fused_batch_norm
+from tfq.backend.gradients import read
 from tfq.backend.keras import Tensor, is_legacy, keras, ops
 from tfq.quantizers.base import register
 
@@ -17,13 +19,20 @@ class BatchNormalization(keras.layers.BatchNormalization):
     op by op, which costs a small residual network on a CPU a third of its training speed. The fused op serves training on
     TensorFlow with inputs (N, H, W, C) normalized over the last axis; everything else (other ranks or axes, masks, renorm,
     synchronized or float64 statistics, an epsilon below 1.001e-5, inference, other backends) takes the path of Keras.
+
+    Under a distribution strategy of TensorFlow each replica normalizes by its own part of the batch, unless `synchronized`. The
+    moving statistics are the mean over all replicas; the layer of Keras 3 keeps those of the first.
     """
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
         """Normalize `inputs`; in training also update the moving statistics."""
         if training and self.trainable and mask is None and self._can_fuse(inputs):
             return self._fused_training_step(inputs)
-        return super().call(inputs, training=training, mask=mask)
+        outputs = super().call(inputs, training=training, mask=mask)
+        if training and self.trainable and replicas.are_several():
+            for moving in (self.moving_mean, self.moving_variance):
+                moving.assign(replicas.mean(read(moving)))
+        return outputs
 
     def _can_fuse(self, inputs):
         return (
@@ -49,6 +58,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return ops.cast(outputs, self.compute_dtype)
 
     def _move(self, moving, value):
+        value = replicas.mean(value) if replicas.are_several() else value
         # In float32, whatever the variable is: as in Keras.
         moving.assign(ops.cast(moving, "float32") * self.momentum + value * (1.0 - self.momentum))
 

@@ -5,6 +5,7 @@ import zlib
 from typing import Any
 
 from tfq import quantizers
+from tfq.backend import replicas
 from tfq.backend.keras import SHARED_STATE, Shape, Tensor, keras, ops
 from tfq.quantizers import half_precision
 from tfq.quantizers.base import QuantizerLike, register
@@ -45,7 +46,7 @@ class QuantGradient(keras.layers.Layer):
             return inputs
         key = self.key + 0  # a copy: the variable moves on before the backward pass
         self.key.assign(key + ops.convert_to_tensor([0, 1], dtype="int32"))
-        return self.gradient_quantizer(inputs, key)
+        return self.gradient_quantizer(inputs, replicas.key(key))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the inputs."""

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from tfq.backend import replicas
 from tfq.backend.gradients import read
-from tfq.backend.keras import SHARED_STATE, UNCAST, Shape, Tensor, is_legacy, keras
+from tfq.backend.keras import UNCAST, Shape, Tensor, is_legacy, keras, ops
 from tfq.quantizers.base import KernelQuantizer, Quantizer
 
 
@@ -29,11 +30,19 @@ class QuantizerState(keras.layers.Layer):
         super().build(shape)
 
     def observe(self, x: Tensor) -> None:
-        """Show the quantizer, in training, what it will quantize."""
+        """Show the quantizer, in training, what it will quantize; replicas agree on the mean of what they make of it."""
+        if not replicas.are_several():
+            self._quantizer.observe(x, **self.variables_by_name)
+            return
+        kept = [variable for variable in self.variables_by_name.values() if not variable.trainable]
+        before = [ops.copy(read(variable)) for variable in kept]
         self._quantizer.observe(x, **self.variables_by_name)
+        for variable, old in zip(kept, before, strict=True):
+            new = read(variable)
+            # Where nothing has changed, the mean of equal numbers could be another one.
+            variable.assign(ops.where(new == old, new, replicas.mean(new)))
 
     def _add(self, name, shape=(), initializer="zeros", trainable=True, regularizer=None):
-        shared = {} if trainable else SHARED_STATE
         # An .h5 file of tf_keras keeps a layer's weights by these names alone, those of its kernel and of its inputs together.
         unique = f"{self.name}/{name}" if is_legacy else name
         return self.add_weight(
@@ -43,7 +52,6 @@ class QuantizerState(keras.layers.Layer):
             trainable=trainable,
             regularizer=regularizer,
             dtype="float32",
-            **shared,
             **UNCAST,
         )
 

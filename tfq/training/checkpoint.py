@@ -5,10 +5,14 @@ by one rename. The one before is kept as `previous`.
 """
 
 import hashlib
+import io
 import os
 import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from tfq import files
 from tfq.backend.keras import keras
@@ -18,19 +22,21 @@ from tfq.terminal import Log
 from tfq.training.history import History
 
 _HISTORY = "tfq_history.json"
+_WITHIN = "tfq_within_epoch"
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be written or read; the message says which, why, and what is left."""
 
 
-def save(model: keras.Model, path: Path, history: History) -> None:
+def save(model: keras.Model, path: Path, history: History, within: Mapping[str, np.ndarray] | None = None) -> None:
     """Write model, optimizer and history to `path`; the file that was there becomes `previous`.
 
     Args:
         model: a compiled Keras model.
         path: where to; ends with `.keras` or `.h5`.
         history: the `History` of the run.
+        within: arrays that a stopped epoch needs to go on, by names without a slash at either end.
 
     Raises:
         CheckpointError: it cannot be written; what was there before is kept.
@@ -39,6 +45,8 @@ def save(model: keras.Model, path: Path, history: History) -> None:
     try:
         with files.replacing(path) as temporary:
             model.save(str(temporary))
+            if within:
+                _attach_within(temporary, within)
             _attach(temporary, history.text())
             if path.exists():
                 os.replace(path, previous(path))
@@ -125,6 +133,19 @@ def load_latest(path: Path, log: Log = print) -> tuple[keras.Model, History] | N
     return None
 
 
+def read_within(path: PathLike) -> dict[str, np.ndarray]:
+    """The arrays of a stopped epoch in the checkpoint at `path`; none where it was written between epochs."""
+    path = Path(path)
+    if path.suffix == ".h5":
+        with require("h5py").File(path, "r") as file:
+            return {bytes.fromhex(name).decode(): item[()] for name, item in file.get(_WITHIN, {}).items()}
+    with zipfile.ZipFile(path) as archive:
+        if f"{_WITHIN}.npz" not in archive.namelist():
+            return {}
+        with np.load(io.BytesIO(archive.read(f"{_WITHIN}.npz")), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+
 def restore(model: keras.Model, saved: keras.Model) -> None:
     """Copy weights and optimizer state of a loaded model into one that was built anew from the same flags.
 
@@ -165,6 +186,19 @@ def _attach(path, text):
     else:
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr(_HISTORY, text)
+
+
+def _attach_within(path, arrays):
+    if path.suffix == ".h5":
+        with require("h5py").File(path, "r+") as file:
+            group = file.create_group(_WITHIN)
+            for name, array in arrays.items():
+                group[name.encode().hex()] = array  # a slash would make groups
+        return
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        archive.writestr(f"{_WITHIN}.npz", content.getvalue())
 
 
 def _attached(path):

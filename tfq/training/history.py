@@ -17,11 +17,13 @@ class History:
     Args:
         rows: dictionaries with `epoch` (from 0) and the figures of that epoch; accuracies are shares from 0 to 1.
         unvalidated: the row of an epoch that was trained, but whose validation is not done, or None.
+        steps: steps behind the weights of an epoch that was stopped within its training; 0 between epochs.
     """
 
-    def __init__(self, rows: Iterable[dict[str, Any]] = (), unvalidated: dict[str, Any] | None = None) -> None:
+    def __init__(self, rows: Iterable[dict[str, Any]] = (), unvalidated: dict[str, Any] | None = None, steps: int = 0) -> None:
         self.rows = list(rows)
         self.unvalidated = unvalidated
+        self.steps = steps
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -31,7 +33,8 @@ class History:
 
     def text(self) -> str:
         """The history as JSON."""
-        return json.dumps({"rows": self.rows, "unvalidated": self.unvalidated})
+        within = {"steps": self.steps} if self.steps else {}  # without it, earlier versions read it too
+        return json.dumps({"rows": self.rows, "unvalidated": self.unvalidated, **within})
 
     @property
     def epochs(self) -> int:
@@ -46,6 +49,7 @@ class History:
     def append_trained(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Keep the figures of an epoch's training until `append` adds the whole epoch."""
         self.unvalidated = _row(epoch, logs)
+        self.steps = 0
 
     def append(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Add the figures of an epoch."""

@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules, all of them Keras' own."""
 
+import math
 from collections.abc import Sequence
 
 from tfq.backend.keras import keras, ops, weight_name
@@ -38,6 +39,24 @@ def learning_rate(
         warmup = max(1, round(0.3 * steps))
         return schedules.CosineDecay(lr / 25, max(1, steps - warmup), warmup_target=lr, warmup_steps=warmup)
     raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
+
+
+def scaled(lr: float, optimizer: str, batch_size: int, of_batch: int | None) -> float:
+    """The rate for another batch size than the one that it was found with.
+
+        sgd:  lr B / B0 (the linear rule: Goyal et al. 2017, arXiv:1706.02677, section 2.1)
+        adam: lr sqrt(B / B0) (the square-root rule: Malladi et al. 2022, arXiv:2205.10287, section 1)
+
+    Args:
+        lr: the rate that was found.
+        optimizer: one of `tfq.choices.OPTIMIZERS`.
+        batch_size: B, the images of a step on all devices together.
+        of_batch: B0; None leaves the rate as it is.
+    """
+    if of_batch is None:
+        return lr
+    factor = batch_size / of_batch
+    return lr * (factor if optimizer == "sgd" else math.sqrt(factor))
 
 
 def build(

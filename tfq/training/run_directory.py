@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import filelock
 
@@ -51,6 +51,14 @@ class RunDirectory:
         self.exports = self.path / "export"
         self._lock: filelock.BaseFileLock | None = None
         self._claimed: Mapping[str, Any] | None = None
+
+    def copy(self, path: PathLike) -> Self:
+        """A directory of a worker's own, with the checkpoints that are here."""
+        own = type(self)(path, self.last.suffix)
+        for file in self._checkpoints("last", "previous", "best"):
+            if file.exists():
+                shutil.copyfile(file, own.path / file.name)
+        return own
 
     def open(self) -> None:
         """Make the directory, see that it can be written, and hold it against a second process until this one ends."""

@@ -1,0 +1,81 @@
+"""Several devices of one or more processes, on JAX."""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tfq import data
+from tfq.backend.keras import backend, keras
+from tfq.data.on_device import Fed
+from tfq.distribute.alone import Alone, DistributionError
+from tfq.distribute.shards import TestShard, TrainingShard
+from tfq.optional import require
+
+_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
+
+
+class DataParallel(Alone):
+    """`keras.distribution.DataParallel` on all devices, and `keras.distribution.initialize` where its variables name a job.
+
+    The step is one program over the global batch: statistics, scales and noise are those of one process.
+
+    Raises:
+        DistributionError: the backend is another one, on which Keras trains without distributing anything; or the job does not
+            come together.
+    """
+
+    def __init__(self) -> None:
+        if backend != "jax":
+            raise DistributionError(f"--distribute=data_parallel needs --backend=jax; on {backend} Keras distributes nothing")
+        if os.environ.get(_PROCESSES):
+            try:
+                keras.distribution.initialize()
+            except (RuntimeError, ValueError) as error:
+                raise DistributionError(f"keras.distribution.initialize failed: {error}") from error
+        jax = require("jax")
+        self.worker, self.workers, self.replicas = jax.process_index(), jax.process_count(), jax.device_count()
+        self._distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Where the distribution is that of Keras."""
+        return self._distribution.scope()
+
+    def metrics(self, metrics: list[Any]) -> dict[str, list[Any]]:
+        """Weighted ones, which the images that fill up a test do not enter."""
+        return {"weighted_metrics": metrics}
+
+    @contextlib.contextmanager
+    def feeding(self, model: keras.Model, batches: Any, val_batches: data.Batches) -> Iterator[Fed]:
+        """The shards of this process, which Keras puts together."""
+        shards = (
+            TrainingShard(batches, self.worker, self.workers),
+            TestShard(val_batches, self.worker, self.workers, self.replicas),
+        )
+        yield Fed(*shards, shards)
+
+    @contextlib.contextmanager
+    def preemption(self) -> Iterator[Callable[[], bool]]:
+        """JAX itself watches for SIGTERM in a job of several processes, and has them agree on a step."""
+        if self.workers == 1:
+            with super().preemption() as is_asked:
+                yield is_asked
+            return
+        reached = require("jax.experimental.multihost_utils").reached_preemption_sync_point
+        counter = itertools.count()
+        yield lambda: reached(next(counter))
+
+    def everywhere(self, number: float) -> np.ndarray:
+        """By an all-gather between two steps."""
+        if self.workers == 1:
+            return super().everywhere(number)
+        return np.ravel(require("jax.experimental.multihost_utils").process_allgather(np.float32(number)))
+
+    def explain(self, error: BaseException) -> str | None:
+        """What the collectives say."""
+        if self.workers == 1 or type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):
+            return None
+        return f"a worker of {self.workers} is gone: {str(error).splitlines()[0][:200]}"
