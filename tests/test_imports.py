@@ -23,6 +23,8 @@ OPTIONAL = {
     "larq_compute_engine",
     "matplotlib",
     "numba",
+    "onnx",
+    "onnxruntime",
     "rich",
     "safetensors",
     "sklearn",

@@ -96,5 +96,8 @@ def _describe(helper, model, graph):
     """Names of the classes and statistics of the pixels, as JSON lists."""
     about: dict[str, Any] = {"labels": list(graph.labels)} if graph.labels else {}
     if graph.pixel_mean is not None and graph.pixel_std is not None:
-        about |= {"pixel_mean": [float(value) for value in graph.pixel_mean], "pixel_std": [float(value) for value in graph.pixel_std]}
+        about |= {
+            "pixel_mean": [float(value) for value in graph.pixel_mean],
+            "pixel_std": [float(value) for value in graph.pixel_std],
+        }
     helper.set_model_props(model, {key: json.dumps(value) for key, value in about.items()})

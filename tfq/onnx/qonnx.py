@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tfq.onnx.writer import Writer
 
 DOMAIN = "qonnx.custom_op.general"
+# Makers of what `BipolarQuant` takes as it is, by FINN; None is the input of the network.
+_BEFORE_SIGNS = ("Add", "Mul", "Div", None)
 
 
 class Qonnx(Dialect):
@@ -40,12 +42,14 @@ class Qonnx(Dialect):
                     'padding="same", or pad before the signs are taken'
                 )
             if isinstance(getattr(node, "quantizer", None), Levels) and getattr(node, "pad_value", 0) < 0:
-                raise OnnxError(f"{node.name!r} pads levels from 0 to 1 with -1, which unsigned levels do not hold: pad with 0 or 1")
+                raise OnnxError(
+                    f"{node.name!r} pads levels from 0 to 1 with -1, which unsigned levels do not hold: pad with 0 or 1"
+                )
 
     def integers(self, writer: Writer, quantizer: Sign | Levels, x: str) -> str:
         """See `Dialect`."""
         if isinstance(quantizer, Sign):
-            return _bipolar(writer, x)
+            return _bipolar(writer, x if writer.maker(x) in _BEFORE_SIGNS else _doubled(writer, x))
         if quantizer.bits == 1:
             # Without it FINN takes one unsigned bit for a sign.
             return _quant(writer, writer.add("Relu", x), 1, signed=False)
@@ -59,6 +63,11 @@ class Qonnx(Dialect):
             return _bipolar(writer, values)
         bits = kernel.bits + 1 if kernel.coding == "levels" else kernel.bits
         return _quant(writer, values, bits, signed=True, narrow=kernel.coding != "integer")
+
+
+def _doubled(writer, x):
+    """The same signs. finn-plus refuses some types in front of `BipolarQuant`, and drops a `Relu`, though others read it."""
+    return writer.add("Mul", x, writer.constant(np.float32(2), "doubled"))
 
 
 def _bipolar(writer, x):

@@ -54,6 +54,10 @@ class Writer:
         self.nodes.append(node)
         return node.output[0]
 
+    def maker(self, tensor: str) -> str | None:
+        """Type of the node that makes a tensor; None where it comes from outside."""
+        return next((node.op_type for node in reversed(self.nodes) if tensor in node.output), None)
+
     def constant(self, values: Any, what: str = "constant") -> str:
         """Add a constant of the type of its array; returns the name of it."""
         name = self._unique(what)
