@@ -15,9 +15,9 @@ REQUIRE_PYTHON = @"$(or $(PYTHON),false)" -c '$(CHECK)' 2>/dev/null || \
 
 VENV = .venv/bin/python
 VENV_JAX = .venv-jax/bin/python
-EXTRAS = --extra tensorflow --extra larq --extra tfmot --extra export --extra runtime --extra train --extra stream --extra bulk --extra test --extra dev
-EXTRAS_JAX = --extra jax --extra runtime --extra train --extra stream --extra test
-EXTRAS_TORCH = --extra runtime --extra train --extra test
+EXTRAS = $(addprefix --extra ,tensorflow larq tfmot export onnx runtime train stream bulk test dev)
+EXTRAS_JAX = $(addprefix --extra ,jax onnx runtime train stream test)
+EXTRAS_TORCH = $(addprefix --extra ,onnx runtime train test)
 
 # PyTorch for processors alone. That of PyPI brings CUDA on Linux; PyTorch's own index has it without. Options of pip that name another
 # place: make TORCH_FROM="--find-links FOLDER" setup-torch

@@ -27,6 +27,8 @@ OPTIONAL = {
     "larq_compute_engine",
     "matplotlib",
     "numba",
+    "onnx",
+    "onnxruntime",
     "pyarrow",
     "rich",
     "safetensors",

@@ -19,6 +19,8 @@ _EXTRAS = {
     "larq_compute_engine": "export",
     "numba": "runtime",
     "safetensors": "runtime",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
     "jax": "jax",
     "torch": "torch",
     "absl": "train",

@@ -15,7 +15,7 @@ from tfq.keras_graph import has_graph
 from tfq.optional import require_installed
 
 # Endings of the files of models that no format here has.
-_OF_OTHERS = {".h5", ".hdf5", ".onnx", ".pb", ".pt", ".pth", ".safetensors"}
+_OF_OTHERS = {".h5", ".hdf5", ".pb", ".pt", ".pth", ".safetensors"}
 
 
 def check(formats: Sequence[str], directory: PathLike | None = None, images: int | None = None) -> None:

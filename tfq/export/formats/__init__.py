@@ -6,6 +6,7 @@ from pathlib import PurePath
 from tfq.export.format import Format
 from tfq.export.formats.keras_file import KerasFile
 from tfq.export.formats.lce import LarqComputeEngine
+from tfq.export.formats.onnx import Onnx, Qonnx
 from tfq.export.formats.packed import Packed
 from tfq.export.formats.savedmodel import SavedModel
 from tfq.export.formats.tflite import TFLite
@@ -72,5 +73,5 @@ def unfit(formats: Iterable[str], backend: str) -> dict[tuple[str, ...], list[st
     return found
 
 
-for _format in (SavedModel(), KerasFile(), TFLite(), TFLiteInt8(), LarqComputeEngine(), Packed()):
+for _format in (SavedModel(), KerasFile(), TFLite(), TFLiteInt8(), LarqComputeEngine(), Onnx(), Qonnx(), Packed()):
     register_format(_format)
