@@ -1,0 +1,64 @@
+/* What may be chosen when the file is compiled, each by -DNAME=VALUE.
+
+   TFQ_WORD      bits that the scalar code counts at once: 32 or 64.
+   TFQ_POPCOUNT  TFQ_BUILTIN, TFQ_SWAR (shifts and sums) or TFQ_TABLE (256 bytes).
+   TFQ_SCALAR    defined: no vector instructions. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define TFQ_BUILTIN 1
+#define TFQ_SWAR 2
+#define TFQ_TABLE 3
+
+#ifndef TFQ_WORD
+#if UINTPTR_MAX > 0xffffffffu
+#define TFQ_WORD 64
+#else
+#define TFQ_WORD 32
+#endif
+#endif
+
+/* Where there is no instruction, the builtin is a call into the compiler's library. */
+#ifndef TFQ_POPCOUNT
+#if defined(__POPCNT__) || defined(__aarch64__) || defined(__riscv_zbb)
+#define TFQ_POPCOUNT TFQ_BUILTIN
+#else
+#define TFQ_POPCOUNT TFQ_SWAR
+#endif
+#endif
+
+#ifndef TFQ_SCALAR
+#if defined(__AVX512F__) && defined(__AVX512VPOPCNTDQ__)
+#define TFQ_AVX512
+#include <immintrin.h>
+#elif defined(__AVX2__)
+#define TFQ_AVX2
+#include <immintrin.h>
+#elif defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
+#define TFQ_NEON
+#include <arm_neon.h>
+#endif
+#endif
+
+/* Not every network calls every function. */
+#if defined(__GNUC__)
+#define TFQ_FUNCTION static __attribute__((unused))
+#define TFQ_INLINE static inline __attribute__((unused, always_inline))
+#else
+#define TFQ_FUNCTION static
+#define TFQ_INLINE static inline
+#endif
+
+/* A fused multiply-add rounds once where the network's definition rounds twice. gcc takes -std=c99 or -ffp-contract=off for that. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
+
+/* Filters that lie side by side, and windows that are computed together. */
+enum { TFQ_LANES = 16, TFQ_POSITIONS = 8 };
+
+TFQ_INLINE int32_t tfq_smaller(int32_t a, int32_t b) { return a < b ? a : b; }
+
+TFQ_INLINE int32_t tfq_larger(int32_t a, int32_t b) { return a > b ? a : b; }

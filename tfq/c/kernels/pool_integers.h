@@ -1,0 +1,43 @@
+/* A pool of integer sums that are kept in 16 bits: what follows the sums is done as they are read.
+
+   clamp(a scale + bias) of all sums a of a window, and their maximum or mean. */
+
+typedef struct {
+    const float *scale, *bias;
+    float low, high;
+} tfq_deferred;
+
+TFQ_FUNCTION void tfq_pool_integers(const tfq_windows *s, int32_t is_mean, const tfq_deferred *f, const int16_t *x, float *target)
+{
+    int32_t y, xx, c, i, j;
+
+    for (y = 0; y < s->out_height; y++)
+        for (xx = 0; xx < s->out_width; xx++, target += s->channels) {
+            const int32_t y0 = y * s->stride_y - s->top, x0 = xx * s->stride_x - s->left;
+            const int32_t top = tfq_larger(y0, 0), bottom = tfq_smaller(y0 + s->kernel_height, s->height);
+            const int32_t left = tfq_larger(x0, 0), right = tfq_smaller(x0 + s->kernel_width, s->width);
+            const float count = (float)((bottom - top) * (right - left));
+            for (i = top; i < bottom; i++)
+                for (j = left; j < right; j++) {
+                    const int16_t *from = x + ((size_t)i * (size_t)s->width + (size_t)j) * (size_t)s->channels;
+                    const int32_t is_first = i == top && j == left;
+                    for (c = 0; c < s->channels; c++) {
+                        float value = (float)from[c] * f->scale[c];
+                        value = f->bias ? value + f->bias[c] : value;
+                        if (f->low <= f->high) {
+                            value = value > f->low ? value : f->low;
+                            value = value < f->high ? value : f->high;
+                        }
+                        if (is_first)
+                            target[c] = value;
+                        else if (is_mean)
+                            target[c] += value;
+                        else
+                            target[c] = target[c] > value ? target[c] : value;
+                    }
+                }
+            if (is_mean)
+                for (c = 0; c < s->channels; c++)
+                    target[c] /= count;
+        }
+}

@@ -1,0 +1,180 @@
+/* What follows the sums of a convolution in the same step:
+
+   bit = (a >= threshold) != flip                                          of integer sums a, or
+   y = clamp((a scale [K] + bias) [affine_scale + affine_shift]) [+ residual]
+   packed = quantizer(y [packed_scale + packed_shift])
+
+   A quantizer is the number of bits of its levels, 0 for the sign, -1 for none. Bits of 32 channels are a word, `words` of a
+   pixel, and `plane` words further on the next bit of levels; `bytes` says that a level is a byte instead. */
+
+enum { TFQ_NO_QUANTIZER = -1, TFQ_SIGN = 0 };
+
+typedef struct {
+    int32_t quantizer, channels, words, plane, bytes;
+    const float *scale, *shift;
+} tfq_packing;
+
+typedef struct {
+    int32_t filters;
+    const int32_t *thresholds;
+    const uint32_t *flips;
+    const float *scale, *bias, *affine_scale, *affine_shift;
+    float low, high;
+    tfq_packing packing;
+} tfq_results;
+
+typedef struct {
+    const float *input_scale, *residual;
+    float *target;
+    void *packed;
+    int16_t *sums; /* the integer sums as they are, for a pool that finishes them */
+} tfq_places;
+
+/* round(n clip(x, 0, 1)), ties to even; adding and subtracting 1.5 * 2^23 rounds. NaN gives 0. */
+TFQ_INLINE float tfq_level(float x, int32_t bits)
+{
+    x = x > 0.0f ? x : 0.0f;
+    x = x < 1.0f ? x : 1.0f;
+    return ((float)((1 << bits) - 1) * x + 12582912.0f) - 12582912.0f;
+}
+
+TFQ_INLINE float tfq_quantized(float x, int32_t quantizer)
+{
+    if (quantizer == TFQ_NO_QUANTIZER)
+        return x;
+    if (quantizer == TFQ_SIGN)
+        return x >= 0.0f ? 1.0f : -1.0f;
+    return tfq_level(x, quantizer);
+}
+
+/* Bit l is value[l] >= 0. */
+TFQ_INLINE uint32_t tfq_signs(const float *value, int32_t lanes)
+{
+    uint32_t bits = 0;
+    int32_t l;
+
+#if defined(TFQ_AVX512)
+    if (lanes == TFQ_LANES)
+        return (uint32_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(value), _mm512_setzero_ps(), _CMP_GE_OQ);
+#elif defined(TFQ_AVX2)
+    if (lanes == TFQ_LANES) {
+        const __m256 zero = _mm256_setzero_ps();
+        return (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(value), zero, _CMP_GE_OQ)) |
+               (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(value + 8), zero, _CMP_GE_OQ)) << 8;
+    }
+#endif
+    for (l = 0; l < lanes; l++)
+        bits |= (uint32_t)(value[l] >= 0.0f) << l;
+    return bits;
+}
+
+/* Bit l is a[l] >= threshold[l]. */
+TFQ_INLINE uint32_t tfq_at_least(const int32_t *a, const int32_t *threshold, int32_t lanes)
+{
+    uint32_t bits = 0;
+    int32_t l;
+
+#if defined(TFQ_AVX512)
+    if (lanes == TFQ_LANES)
+        return (uint32_t)_mm512_cmpge_epi32_mask(_mm512_loadu_si512((const void *)a), _mm512_loadu_si512((const void *)threshold));
+#endif
+    for (l = 0; l < lanes; l++)
+        bits |= (uint32_t)(a[l] >= threshold[l]) << l;
+    return bits;
+}
+
+/* Writes the bits of the channels from `first` on, a multiple of 16, of one pixel. */
+TFQ_INLINE void tfq_put_bits(uint32_t *pixel, int32_t first, uint32_t bits)
+{
+    if (first % 32)
+        pixel[first / 32] |= bits << 16;
+    else
+        pixel[first / 32] = bits;
+}
+
+TFQ_INLINE void tfq_put(const tfq_packing *s, void *packed, int32_t position, int32_t first, int32_t lanes, const float *value)
+{
+    float scaled[TFQ_LANES];
+    int32_t l, bit;
+
+    for (l = 0; l < lanes; l++)
+        scaled[l] = s->scale ? value[l] * s->scale[first + l] + s->shift[first + l] : value[l];
+    if (s->quantizer == TFQ_SIGN) {
+        tfq_put_bits((uint32_t *)packed + (size_t)position * (size_t)s->words, first, tfq_signs(scaled, lanes));
+    } else if (s->bytes) {
+        uint8_t *bytes = (uint8_t *)packed + (size_t)position * (size_t)s->channels + first;
+        for (l = 0; l < lanes; l++)
+            bytes[l] = (uint8_t)tfq_level(scaled[l], s->quantizer);
+    } else {
+        for (bit = 0; bit < s->quantizer; bit++) {
+            uint32_t bits = 0;
+            for (l = 0; l < lanes; l++)
+                bits |= ((uint32_t)tfq_level(scaled[l], s->quantizer) >> bit & 1u) << l;
+            tfq_put_bits((uint32_t *)packed + (size_t)bit * (size_t)s->plane + (size_t)position * (size_t)s->words, first, bits);
+        }
+    }
+}
+
+TFQ_INLINE void tfq_finish_lanes(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
+                                 const float *sums)
+{
+    float value[TFQ_LANES];
+    const size_t begin = (size_t)position * (size_t)s->filters + (size_t)first;
+    int32_t l;
+
+    for (l = 0; l < lanes; l++)
+        value[l] = sums[l] * s->scale[first + l];
+    if (at->input_scale)
+        for (l = 0; l < lanes; l++)
+            value[l] *= at->input_scale[position];
+    if (s->bias)
+        for (l = 0; l < lanes; l++)
+            value[l] += s->bias[first + l];
+    if (s->affine_scale)
+        for (l = 0; l < lanes; l++)
+            value[l] = value[l] * s->affine_scale[first + l] + s->affine_shift[first + l];
+    if (s->low <= s->high)
+        for (l = 0; l < lanes; l++) {
+            value[l] = value[l] > s->low ? value[l] : s->low;
+            value[l] = value[l] < s->high ? value[l] : s->high;
+        }
+    if (at->residual)
+        for (l = 0; l < lanes; l++)
+            value[l] += at->residual[begin + (size_t)l];
+    if (at->target)
+        for (l = 0; l < lanes; l++)
+            at->target[begin + (size_t)l] = value[l];
+    if (at->packed)
+        tfq_put(&s->packing, at->packed, position, first, lanes, value);
+}
+
+/* Finishes the filters from `first` on of one window; whole blocks with a constant for their length. */
+TFQ_FUNCTION void tfq_finish(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
+                             const float *sums)
+{
+    if (lanes == TFQ_LANES)
+        tfq_finish_lanes(s, at, position, first, TFQ_LANES, sums);
+    else
+        tfq_finish_lanes(s, at, position, first, lanes, sums);
+}
+
+TFQ_INLINE void tfq_finish_integers(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
+                                    const int32_t *sums)
+{
+    float values[TFQ_LANES];
+    int32_t l;
+
+    if (at->sums) {
+        for (l = 0; l < lanes; l++)
+            at->sums[(size_t)position * (size_t)s->filters + (size_t)(first + l)] = (int16_t)sums[l];
+        return;
+    }
+    if (s->thresholds) {
+        const uint32_t bits = tfq_at_least(sums, s->thresholds + first, lanes) ^ (s->flips[first / 32] >> first % 32 & 0xffffu);
+        tfq_put_bits((uint32_t *)at->packed + (size_t)position * (size_t)s->packing.words, first, bits & ((1u << lanes) - 1u));
+        return;
+    }
+    for (l = 0; l < lanes; l++)
+        values[l] = (float)sums[l];
+    tfq_finish(s, at, position, first, lanes, values);
+}

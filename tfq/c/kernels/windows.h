@@ -1,0 +1,29 @@
+/* How windows lie over a tensor (height, width, channels). `top` and `left` are rows and columns that windows reach beyond it. */
+
+typedef struct {
+    int32_t height, width, channels;
+    int32_t kernel_height, kernel_width, stride_y, stride_x, dilation_y, dilation_x;
+    int32_t top, left, out_height, out_width;
+} tfq_windows;
+
+/* Where tap (i, j) of window `position` lies: the number of its pixel, or -1 outside. */
+TFQ_INLINE int32_t tfq_pixel(const tfq_windows *s, int32_t position, int32_t i, int32_t j)
+{
+    const int32_t y = position / s->out_width * s->stride_y - s->top + i * s->dilation_y;
+    const int32_t x = position % s->out_width * s->stride_x - s->left + j * s->dilation_x;
+
+    return y < 0 || y >= s->height || x < 0 || x >= s->width ? -1 : y * s->width + x;
+}
+
+/* Adds to the sums of a window what each of its taps outside adds: `values` has a row of `step` numbers a tap. */
+TFQ_FUNCTION void tfq_add_outside(const tfq_windows *s, const int32_t *values, int32_t step, int32_t position, int32_t lanes,
+                                  int32_t *sums)
+{
+    int32_t i, j, l;
+
+    for (i = 0; i < s->kernel_height; i++)
+        for (j = 0; j < s->kernel_width; j++, values += step)
+            if (tfq_pixel(s, position, i, j) < 0)
+                for (l = 0; l < lanes; l++)
+                    sums[l] += values[l];
+}

@@ -1,0 +1,80 @@
+"""The text of the files."""
+
+import re
+from importlib.resources import files
+from string import Template
+
+
+from tfq.c.arena import Buffer
+from tfq.c.constants import number
+from tfq.c.source import OUTPUT, Source, Structure
+from tfq.graph import nodes as g
+
+# In the order in which they build on each other.
+KERNELS = (
+    "config", "popcount", "windows", "results", "pack", "dot_scalar", "dot", "conv_bits", "conv_bytes", "conv_floats",
+    "conv_depthwise", "input_scale", "elementwise", "copy", "pool", "pool_integers", "pixels",
+)  # fmt: skip
+# A line of C, roughly: numbers stand in long lines.
+_WIDTH = 130
+
+
+def template(name: str) -> Template:
+    """A file of `tfq/c/templates/`."""
+    return Template((files("tfq.c") / "templates" / name).read_text(encoding="utf-8"))
+
+
+def kernel(name: str) -> str:
+    """The text of a file of `tfq/c/kernels/`."""
+    return (files("tfq.c") / "kernels" / f"{name}.h").read_text(encoding="utf-8").strip()
+
+
+def body(source: Source, places: dict, name: str) -> dict[str, str]:
+    """What the template of the C file is filled with."""
+    needed = {"config", *source.kernels}
+    kernels = [kernel(each) for each in KERNELS if each in needed]
+    lines, layer = [], None
+    for call in source.calls:
+        if call.layer != layer:
+            layer = call.layer
+            lines.append(f"    /* {comment(layer)} */")
+        lines.append(_call(call, places))
+    return {
+        "kernels": "\n\n".join([*kernels, *source.functions.values()]),
+        "constants": "\n\n".join(source.constants.definitions),
+        "calls": "\n".join(lines),
+        "name": name,
+    }
+
+
+def comment(text: str) -> str:
+    """A text that may stand in a comment."""
+    return re.sub(r"[^\w ./:+-]|/(?=\*)|(?<=\*)/", "_", text, flags=re.ASCII)
+
+
+def _call(call, places):
+    text = f"    {call.function}({', '.join(_argument(argument, places) for argument in call.arguments)});"
+    return text if len(text) <= _WIDTH else text.replace(", ", ",\n        ", 1)
+
+
+def _argument(argument, places):
+    if isinstance(argument, Buffer):
+        return _pointer(argument, places)
+    if isinstance(argument, Structure):
+        return f"&(const {argument.ctype}){{{', '.join(_argument(field, places) for field in argument.fields)}}}"
+    return number(argument)
+
+
+def _pointer(buffer, places):
+    if buffer.name == OUTPUT:
+        return "output"
+    if buffer.name == g.INPUT:
+        return "input"
+    return f"TFQ_AT({buffer.ctype}, {places[buffer.name]})"
+
+
+def shape(sizes: tuple) -> str:
+    """(32, 32, 3) as "32 x 32 x 3"."""
+    return " x ".join(map(str, sizes))
+
+

@@ -1,0 +1,172 @@
+"""Writes the files of a network: NAME.c, NAME.h, NAME.json and NAME_example.c."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfq import __version__, files
+from tfq.c import limits, registry, render
+from tfq.c.arena import place
+from tfq.c.constants import Constants
+from tfq.c.manifest import manifest
+from tfq.c.source import OUTPUT, Source
+from tfq.files import PathLike
+from tfq.graph import nodes as g
+from tfq.graph import reference
+from tfq.runtime.plan.paths import is_product
+from tfq.runtime.plan.planner import plan
+
+# Inputs that the self-test holds.
+_TESTED = 3
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        paths: of the files, the C file first.
+        manifest: the content of NAME.json.
+    """
+
+    paths: tuple[Path, ...]
+    manifest: dict
+
+
+def write(
+    graph: g.Graph,
+    directory: PathLike,
+    name: str = "network",
+    *,
+    inputs: np.ndarray | None = None,
+    flash: int | None = None,
+    ram: int | None = None,
+) -> Written:
+    """Write a network as C.
+
+    Args:
+        graph: `tfq.graph.nodes.Graph`.
+        directory: where to, made if missing.
+        name: of the files, and the first part of all names in them.
+        inputs: of the self-test, of which the first three are taken: uint8 where the network takes such, else float32. Default:
+            random ones.
+        flash: most bytes of constants and code; None for any.
+        ram: most bytes of arena, input and output; None for any.
+
+    Returns:
+        `Written`.
+
+    Raises:
+        NoC: there is no C for an operation; the message names it.
+        TooLarge: it needs more flash or memory than that; nothing is written.
+        ValueError: `name` is no name in C.
+    """
+    texts, found = source_files(graph, name, inputs)
+    limits.check(found, flash, ram)
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    for file, text in texts.items():
+        files.write_text(directory / file, text)
+    return Written(tuple(directory / file for file in texts), found)
+
+
+def source_files(graph: g.Graph, name: str, inputs: np.ndarray | None = None) -> tuple[dict[str, str], dict]:
+    """The text of each file by its name, and the manifest; see `write`."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise ValueError(f"the name must be one that C takes: letters, digits and _; got {name!r}")
+    registry.check(graph.nodes)
+    source = emitted(graph, name)
+    decoded = None
+    if graph.pixel_mean is not None:
+        source.need("pixels")
+        decoded = source.tensor(g.INPUT)
+        mean, deviation = (source.constants.array(values, "f4") for values in (graph.pixel_mean, graph.pixel_std))
+    places, arena = place(source.calls, decoded, [OUTPUT] if decoded else [OUTPUT, g.INPUT])
+    found = manifest(graph, source, name, arena)
+    common = {
+        "name": name, "upper": name.upper(), "version": __version__, "header": f"{name}.h",
+        "title": f"A network of {len(graph.nodes)} operations: {found['network_sha256'][:16]}.",
+        "inputs": math.prod(graph.input_shape), "outputs": math.prod(graph.output_shape),
+        "input_shape": render.shape(graph.input_shape), "output_shape": render.shape(graph.output_shape),
+        "arena": arena, "constant_bytes": source.constants.bytes, "suffix": "_uint8" if decoded else "",
+        "input_type": "uint8_t" if decoded else "float",
+        "input_meaning": "pixels from 0 to 255" if decoded else "as the network was trained on",
+    }  # fmt: skip
+    uint8 = ""
+    if decoded is not None:
+        channels = graph.input_shape[-1]
+        numbers = {"offset": places[g.INPUT], "pixels": common["inputs"] // channels, "channels": channels}
+        arrays = {"mean": mean.text, "deviation": deviation.text}
+        uint8 = render.template("uint8.c").substitute(common, **numbers, **arrays)
+    selftest = _selftest(graph, common, inputs)
+    texts = {
+        f"{name}.c": render.template("network.c").substitute(
+            common | render.body(source, places, name), uint8=uint8, labels=_labels(graph, name, True), selftest=selftest
+        ),
+        f"{name}.h": render.template("network.h").substitute(
+            common, uint8_declaration=_declaration(name) if decoded else "", labels_declaration=_labels(graph, name, False)
+        ),
+        f"{name}.json": json.dumps(found, indent=2) + "\n",
+        f"{name}_example.c": render.template("example.c").substitute(common),
+    }
+    return texts, found
+
+
+def emitted(graph: g.Graph, name: str) -> Source:
+    """The `Source` of a network."""
+    source = Source(plan(graph), name)
+    source.pack(g.INPUT)
+    for node in source.plan.nodes:
+        if node.name in source.plan.inside or not (is_product(node) or node.name in source.plan.needed):
+            continue
+        emit = registry.emitter_of(node)
+        assert emit is not None, node.name
+        emit(source, node)
+        if not is_product(node):
+            source.pack(node.name)
+    return source
+
+
+def _declaration(name):
+    return f"\n/* The same of pixels from 0 to 255. */\nvoid {name}_run_uint8(const uint8_t *input, float *output, void *arena);\n"
+
+
+def _labels(graph, name, is_definition):
+    if not graph.labels:
+        return ""
+    array = f"const char *const {name}_labels[{len(graph.labels)}]"
+    if not is_definition:
+        return f"\n/* Names of the classes. */\nextern {array};\n"
+    return f"\n{array} = {{{', '.join(_string(label) for label in graph.labels)}}};\n"
+
+
+def _string(text):
+    """A C string; each byte that is no plain character as an octal number."""
+    plain = {ord(character) for character in " !#%&'()*+,-./:;<=>@[]^_`{|}~"} | set(b"0123456789") | set(range(65, 91)) | set(range(97, 123))
+    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
+
+
+def _selftest(graph, common, inputs: np.ndarray | None):
+    images = _random(graph) if inputs is None else inputs[:_TESTED]
+    if graph.pixel_mean is None:
+        images = images.astype(np.float32)
+    arrays = Constants(f"{common['name']}_test")
+    taken = arrays.array(images, "f4" if graph.pixel_mean is None else "u1")
+    expected = arrays.array(reference.run(graph, images), "f4")
+    return render.template("selftest.c").substitute(
+        common | {"inputs": taken.text}, upper=common["upper"], expected=expected.text, count=len(images),
+        constants="\n\n".join(arrays.definitions),
+    )  # fmt: skip
+
+
+def _random(graph) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    shape: Sequence[int] = (_TESTED, *graph.input_shape)
+    if graph.pixel_mean is None:
+        return rng.standard_normal(shape).astype(np.float32)
+    return rng.integers(0, 256, shape, np.uint8)
