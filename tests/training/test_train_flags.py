@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from absl.testing import flagsaver
-from running import BACKEND, ROOT, train
+from running import BACKEND, ROOT, slow_on, train
 
 SLIPS = {
     "--method=nonsense": "--method",
@@ -58,6 +58,7 @@ def _flags_as_they_were():
 
 
 @pytest.mark.keras3_only
+@slow_on("jax")
 @pytest.mark.parametrize("flags", SLIPS)
 def test_a_slip_is_one_line(flags, tmp_path):
     given = flags.split()
