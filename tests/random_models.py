@@ -130,10 +130,11 @@ class Grower:
         bits = self.pick(self.between(1, 4), self.pick(5, 8, 16, 32))
         return self.pick(None, XnorInputs(), DoReFaInputs(bits))
 
-    def quantizers(self):
+    def quantizers(self, is_depthwise=False):
+        center = self.chance(0.3) and not is_depthwise  # whose filters have one channel
         kernel_quantizer = self.pick(
             None,
-            XnorWeights(center=self.chance(0.3), clip=self.chance(0.3)),
+            XnorWeights(center=center, clip=self.chance(0.3)),
             XnorWeights(),
             TernaryWeights(per_filter=self.chance(0.5)),
             DoReFaWeights(self.between(1, 4)),
@@ -188,7 +189,7 @@ class Grower:
         if self.chance(0.25):
             options.pop("input_quantizer", None)
             return stock(**options)(x)
-        options = {**self.quantizers(), **options}
+        options = {**self.quantizers(ours is QuantDepthwiseConv2D), **options}
         if options["padding"] == "same":
             options["pad_values"] = self.pick(0, 1, -1)
         if ours is QuantDepthwiseConv2D:
@@ -212,7 +213,7 @@ class Grower:
         return self.generic(self.of_two_kernels(QuantSeparableConv2D, size, strides=strides, padding="same"), x)
 
     def of_two_kernels(self, kind, size, **options):
-        quantizers = self.quantizers()
+        quantizers = self.quantizers(is_depthwise=True)
         depthwise, pointwise = quantizers.pop("kernel_quantizer"), self.quantizers()["kernel_quantizer"]
         quantizers |= {"depthwise_quantizer": depthwise, "pointwise_quantizer": pointwise}
         options |= {"pad_values": self.pick(0, 1, -1), "depth_multiplier": self.between(1, 2), **self.ending()}
@@ -235,7 +236,7 @@ class Grower:
         elif kind is QuantConv1DTranspose:
             layer = kind(filters, size, padding=self.pick("same", "valid"), **self.ending(), **self.quantizers())
         elif kind is QuantDepthwiseConv1D:
-            layer = kind(size, padding="same", pad_values=self.pick(0, 1, -1), **self.ending(), **self.quantizers())
+            layer = kind(size, padding="same", pad_values=self.pick(0, 1, -1), **self.ending(), **self.quantizers(True))
         else:
             options = {"padding": self.pick("same", "causal"), "pad_values": self.pick(0, 1, -1), "strides": self.pick(1, 2)}
             layer = kind(filters, size, **options, **self.ending(), **self.quantizers())

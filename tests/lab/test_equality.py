@@ -141,9 +141,13 @@ LSQ = {"input_quantizer": LSQInputs(2), "kernel_quantizer": LSQWeights(2)}
     [
         QuantConv2D(8, 3, padding="same", **LSQ),
         QuantDepthwiseConv2D(3, padding="same", depth_multiplier=2, **LSQ),
-        QuantConv2D(8, 3, padding="same", input_quantizer=RSignInputs(), kernel_quantizer=XnorWeights()),
-        QuantConv2D(8, 3, padding="same", input_quantizer=EWGSInputs(2), kernel_quantizer=XnorWeights()),
-        QuantConv2D(8, 3, padding="same", input_quantizer=PACTInputs(2), kernel_quantizer=XnorWeights()),
+        *(
+            pytest.param(
+                QuantConv2D(8, 3, padding="same", input_quantizer=quantizer, kernel_quantizer=XnorWeights()),
+                marks=pytest.mark.slow,
+            )
+            for quantizer in (RSignInputs(), EWGSInputs(2), PACTInputs(2))
+        ),
     ],
     ids=["lsq", "depthwise_lsq", "rsign", "ewgs", "pact"],
 )
@@ -154,12 +158,15 @@ def test_other_layers_equal_keras(layer, data):
     assert row["largest_difference"] < 1e-5
 
 
+RSIGN, EWGS = {"input_quantizer": RSignInputs()}, {"input_quantizer": EWGSInputs(2)}
+
+
 def sequences():
-    """Rows of an image one behind the other, through layers of sequences."""
+    """A row of an image through layers of sequences; two of their quantizers shift their inputs."""
     x = keras.Input((32, 3))
     y = BatchNormalization()(keras.layers.Conv1D(12, 3, padding="same")(x))
-    y = BatchNormalization()(QuantConv1D(16, 3, padding="same", pad_values=1, name="same", **XNOR)(y))
-    y = BatchNormalization()(QuantConv1D(10, 3, padding="causal", dilation_rate=2, name="causal", **LEVELS)(y))
+    y = BatchNormalization()(QuantConv1D(16, 3, padding="same", pad_values=1, name="same", **{**XNOR, **RSIGN})(y))
+    y = BatchNormalization()(QuantConv1D(10, 3, padding="causal", dilation_rate=2, name="causal", **{**LEVELS, **EWGS})(y))
     y = QuantDepthwiseConv1D(3, strides=2, padding="same", depth_multiplier=2, name="depthwise", **XNOR)(y)
     y = BatchNormalization()(keras.layers.MaxPooling1D()(BatchNormalization()(y)))
     y = QuantConv1DTranspose(8, 3, strides=2, name="up", **XNOR)(y)

@@ -20,6 +20,10 @@ WRONG = {
     "bits=0": (kernel(lambda: DoReFaWeights(0)), "bits must be an integer from 1 to 16, or 32.*; got bits=0"),
     "bits=33": (lambda case: {"input_quantizer": DoReFaInputs(33)}, "bits must be an integer from 1 to 16.*; got bits=33"),
     "needs bits": (kernel(lambda: "dorefa_weights"), "needs its number of bits: give an object such as"),
+    "a class": (
+        kernel(lambda: DoReFaWeights),
+        r"expected a quantizer, .*; got <class .*: call it, DoReFaWeights\(...\)",
+    ),
     "unknown kernel": (kernel(lambda: "xnor_weight"), "unknown quantizer 'xnor_weight'; known are xnor_weights, "),
     "unknown input": (lambda case: {"input_quantizer": "signs"}, "unknown quantizer 'signs'; known are "),
     "of gradients": (kernel(lambda: DoReFaGradients(2)), r"_quantizer must quantize kernels, .*; got DoReFaGradients\("),

@@ -10,8 +10,8 @@ from tfq.layers.built_layers import built_layers
 from tfq.layers.gradient import QuantGradient
 from tfq.layers.keras_quantization import RefusesKerasQuantization
 from tfq.layers.kernel import KernelPlace, QuantizedKernel
+from tfq.layers.kernel_check import ChecksKernels
 from tfq.layers.kernel_precision import mark, warn_of_starved_weights
-from tfq.layers.passing import PassesKernels
 from tfq.layers.saving import SavesKernels
 from tfq.layers.signature import ConstructorSignature
 from tfq.layers.state import QuantizerState, arguments, state_of
@@ -19,7 +19,7 @@ from tfq.quantizers import half_precision
 from tfq.quantizers.base import QuantizerLike
 
 
-class QuantizedLayer(PassesKernels, SavesKernels, RefusesKerasQuantization, Float32Inputs, LayerMixin):
+class QuantizedLayer(ChecksKernels, SavesKernels, RefusesKerasQuantization, Float32Inputs, LayerMixin):
     """Mixin, in front of a Keras layer, that quantizes its input, kernel and output gradient.
 
         y = activation(quantized_op(input_quantizer(x), kernel_quantizer(W)) + b)

@@ -162,7 +162,8 @@ def get(identifier: QuantizerLike) -> Callable[..., Tensor] | None:
         return _by_name(identifier)
     if _is_quantizer(identifier):
         return _that_saves(identifier)
-    raise ValueError(f"expected a quantizer, its name, its configuration or None; got {identifier!r}")
+    hint = f": call it, {identifier.__name__}(...)" if isinstance(identifier, type) else ""
+    raise ValueError(f"expected a quantizer, its name, its configuration or None; got {identifier!r}{hint}")
 
 
 def get_for_inputs(identifier: QuantizerLike) -> Callable[..., Tensor] | None:

@@ -25,7 +25,7 @@ def _watched(call):
     return watched
 
 
-class PassesKernels(LayerMixin):
+class ChecksKernels(LayerMixin):
     """Mixin of `QuantizedLayer`: a kernel that its first call has not quantized is an error, not a layer that trains in float.
 
     Raises:
