@@ -11,8 +11,8 @@ from tfq.graph import codec, file, kernels, reference
 # Nothing here depends on Keras: once is enough.
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
 
-# Each written by the tfq that first had its version: small networks whose sums are exact in float32, so that every processor gives
-# the same logits; beside each a few images and the logits of the runtime at the time.
+# Each written by a tfq of its version: small networks whose sums are exact in float32, so that every processor gives the same
+# logits; beside each a few images and the logits of the runtime at the time.
 DATA = ROOT / "tests" / "data"
 NETWORKS = {
     (1, "xnor"): {("binary", 1)},
