@@ -63,6 +63,7 @@ SHORT = {
     f"{_TRAIN} --dataset=folder --data_dir=DIR --stream": (
         f"--image_size=32 --epochs=1 --batch_size=8 {_NETWORK} --run_dir=runs/stream"
     ),
+    ".venv/bin/python -m lab.hostile": "--count=10 --json=results/tiny_hostile.json",
     f"{_SWEEP} table": "",
     f"{_SWEEP} questions": "",
     f"{_SWEEP} --recipe=short --hours=8": f"--results=results/tiny --tag=tiny --rows=resnet20/float -- {_FEW} {_NETWORK}",

@@ -168,8 +168,7 @@ def test_lines_tell_the_rate_and_the_time_that_is_left(capsys):
 def test_killed_processes_lose_and_double_no_row(job, pixels):
     """Two processes, killed with all their children at several moments; the last run ends by itself."""
     np.save(job.images / "many.npy", np.concatenate([pixels] * 400))
-    arguments = [sys.executable, "-m", "tfq.cli.main", str(job.model), str(job.images), f"--out={job.out}", "--processes=2"]
-    arguments[1:3] = ["-m", "tfq.runtime"]
+    arguments = [sys.executable, "-m", "tfq.runtime", str(job.model), str(job.images), f"--out={job.out}", "--processes=2"]
     for seconds in (3, 4, 5):
         process = subprocess.Popen(arguments, start_new_session=True, cwd=ROOT)
         time.sleep(seconds)

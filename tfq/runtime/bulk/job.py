@@ -15,7 +15,8 @@ from tfq.files import PathLike
 from tfq.runtime.pictures import image_endings
 
 FORMATS = ("csv", "parquet")
-_MANIFEST = "job.json"
+# Readers of tables leave out what begins so.
+_MANIFEST = "_job.json"
 
 
 class ResumeError(ValueError):

@@ -1,0 +1,1 @@
+"""Hostile `.tfq` files with right checksums: see `python -m lab.hostile --help`."""
