@@ -26,8 +26,8 @@ class MultiWorker(Strategy):
         super().__init__(require("tensorflow").distribute.MultiWorkerMirroredStrategy())
         if self.replicas != self.workers:
             raise DistributionError(
-                f"--distribute=multiworker takes one GPU a worker; got {self.replicas} of {self.workers} workers: give each GPU a "
-                "worker of its own, by CUDA_VISIBLE_DEVICES"
+                f"--distribute=multiworker takes one GPU a worker; got {self.replicas} of {self.workers} workers: "
+                "give each GPU a worker of its own, by CUDA_VISIBLE_DEVICES"
             )
 
     def prepare(self, model: keras.Model) -> None:
