@@ -473,6 +473,7 @@ def _run(directory):
             claim(directory, backend)
         # Imported here: the backend had to be chosen first.
         from tfq.cli import program
+        from tfq.distribute import WorkerLost, sigterm
     except (UsageError, RunDirectoryError, ImportError, ValueError) as error:  # the last of a keras.json that Keras cannot read
         die(error)
     try:
@@ -480,9 +481,9 @@ def _run(directory):
             program.run(config(), backend, directory, models.build)
     except RunDirectoryError as error:  # as above: the directory is another run's
         die(error)
-    except program.Preempted as error:
-        die(f"{error}; {_way_on(directory)}", status=program.PREEMPTED_STATUS)
-    except program.WorkerLost as error:
+    except sigterm.Preempted as error:
+        die(f"{error}; {_way_on(directory)}", status=sigterm.EXIT_STATUS)
+    except WorkerLost as error:
         die(f"{error}; {_way_on(directory)}, on all workers", status=1, at_once=True)
     except program.ERRORS as error:
         die(error, status=1)

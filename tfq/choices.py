@@ -8,8 +8,8 @@ SCHEDULES = ("constant", "step", "cosine", "onecycle")
 # Engines of several devices, and the backends that have them.
 DISTRIBUTIONS = {
     "none": ("tensorflow", "jax", "torch", "tf_keras"),
-    "mirrored": ("tensorflow", "tf_keras"),
-    "multiworker": ("tensorflow", "tf_keras"),
+    "mirrored": ("tensorflow",),
+    "multiworker": ("tensorflow",),
     "data_parallel": ("jax",),
 }
 BACKENDS = ("tensorflow", "jax", "torch", "tf_keras")

@@ -60,13 +60,13 @@ def test_a_mean_over_the_shards_of_a_test_is_that_over_its_images(workers, repli
 
 def test_a_batch_must_be_cut_evenly():
     engine = Alone()
-    assert engine.steps(50, 12) == 5
+    assert engine.steps(batches(50, 12)) == 5
     engine.replicas = 4
-    assert engine.steps(50, 12) == 4
+    assert engine.steps(batches(50, 12)) == 4
     with pytest.raises(DistributionError, match=r"--batch_size=10 .* multiple of their number, 4"):
-        engine.steps(50, 10)
+        engine.steps(batches(50, 10))
     with pytest.raises(DistributionError, match="no whole batch of 3 training images"):
-        engine.steps(3, 4)
+        engine.steps(batches(3, 4))
 
 
 def test_workers_that_go_on_elsewhere_are_found():

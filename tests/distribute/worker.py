@@ -18,11 +18,11 @@ def main(run_dir, *arguments):
     if os.environ.get("TFQ_TEST_DEVICES") and backend != "jax":
         two_devices()
     from tfq.cli import program
-    from tfq.distribute.sigterm import EXIT_STATUS
+    from tfq.distribute.sigterm import EXIT_STATUS, Preempted
 
     try:
         run(train, program, backend, setattr)
-    except program.Preempted as error:
+    except Preempted as error:
         print(error, flush=True)
         os._exit(EXIT_STATUS)
     except program.ERRORS as error:

@@ -115,10 +115,11 @@ def train(
     dataset = run_data.claim(directory, dataset, log)
     batches, val_batches = make_batches(config, dataset)
     with engine.scope():
-        model = build_model(config, build, dataset, engine.steps(batches.num_images, config.batch_size), engine)
-        history = resume(model, directory, config)
+        model = build_model(config, build, dataset, engine.steps(batches), engine)
     if config.export:
         export.check_model(model, config.export)
+    with engine.scope():
+        history = resume(model, directory, config)
     engine.check_same("epochs", history.trained)
     engine.check_same("steps", history.steps)
     test_name = "Holdout" if config.holdout else "Test"
@@ -329,9 +330,10 @@ def evaluate(config: TrainingConfig, directory: RunDirectory, dataset: Dataset) 
     for path in [path for path in (directory.best, directory.last) if path.exists()] or [directory.best]:
         model, history = checkpoint.load(path)
         run_data.check_fits(model, path, dataset)
-        if history.trained != tested:
-            log(f"==> Test top-1 of {path}{whose} (epoch {history.trained - 1}): {test_accuracy(config, model, dataset):.3%}")
-        tested = history.trained
+        behind = f"epoch {history.trained}, step {history.steps}" if history.steps else f"epoch {history.trained - 1}"
+        if behind != tested:
+            log(f"==> Test top-1 of {path}{whose} ({behind}): {test_accuracy(config, model, dataset):.3%}")
+        tested = behind
 
 
 def test_accuracy(config: TrainingConfig, model: keras.Model, dataset: Dataset) -> float:

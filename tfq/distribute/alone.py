@@ -40,22 +40,22 @@ class Alone:
         """Context to build and compile the model in."""
         return contextlib.nullcontext()
 
-    def steps(self, images: int, batch_size: int) -> int:
+    def steps(self, batches: data.Batches) -> int:
         """Steps of an epoch; where batches are cut, one of fewer images at the end is left out.
 
         Raises:
             DistributionError: a batch cannot be cut into as many parts as there are replicas, or there is none.
         """
         if self.replicas == 1:
-            return -(-images // batch_size)
-        if batch_size % self.replicas:
+            return len(batches)
+        size, images = batches.batch_size, batches.num_images
+        if size % self.replicas:
             raise DistributionError(
-                f"--batch_size={batch_size} is that of all replicas together, and must be a multiple of their number, "
-                f"{self.replicas}"
+                f"--batch_size={size} is that of all replicas together, and must be a multiple of their number, {self.replicas}"
             )
-        if images < batch_size:
-            raise DistributionError(f"--batch_size={batch_size} leaves no whole batch of {images} training images")
-        return images // batch_size
+        if images < size:
+            raise DistributionError(f"--batch_size={size} leaves no whole batch of {images} training images")
+        return images // size
 
     def metrics(self, metrics: list[Any]) -> dict[str, list[Any]]:
         """Arguments of `compile` for the metrics."""

@@ -3,10 +3,11 @@
 import json
 import os
 import re
+from typing import Any
 
 import numpy as np
 
-from tfq.backend.keras import is_legacy, keras, ops
+from tfq.backend.keras import keras, ops
 from tfq.backend.metrics import build as build_metrics
 from tfq.distribute.alone import DistributionError
 from tfq.distribute.strategy import Strategy
@@ -23,6 +24,11 @@ class MultiWorker(Strategy):
     def __init__(self) -> None:
         self.worker, self.workers = _task()
         super().__init__(require("tensorflow").distribute.MultiWorkerMirroredStrategy())
+        if self.replicas != self.workers:
+            raise DistributionError(
+                f"--distribute=multiworker takes one GPU a worker; got {self.replicas} of {self.workers} workers: "
+                "give each GPU a worker of its own, by CUDA_VISIBLE_DEVICES"
+            )
 
     def prepare(self, model: keras.Model) -> None:
         """Go round two faults of Keras 3.15.1, whose `fit` cannot take this strategy as it is.
@@ -30,13 +36,14 @@ class MultiWorker(Strategy):
         It reduces the first batch to build a model from, which fails with PerReplica values: here all is built beforehand. And it
         averages the logs of a step along an axis, which a single number has not: here each is a vector of one.
         """
-        if is_legacy:
-            return
         with self.scope():
             build_metrics(model)
             model.optimizer.build(model.trainable_variables)
         model._maybe_symbolic_build = lambda **_: None
         model.train_step, model.test_step = _with_vectors(model.train_step), _with_vectors(model.test_step)
+
+    def _distributed(self, dataset: Any) -> Any:
+        return self.strategy.distribute_datasets_from_function(lambda _: dataset)
 
     def everywhere(self, number: float) -> np.ndarray:
         """By an all-gather between two steps."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tfq import data, walk
-from tfq.backend.keras import is_legacy, keras
+from tfq.backend.keras import keras
 from tfq.data.on_device import Fed
 from tfq.distribute.alone import Alone
 from tfq.distribute.shards import TestShard, TrainingShard
@@ -38,8 +38,6 @@ class Strategy(Alone):
         for _, layer in walk.layers(model):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
-                if is_legacy:
-                    layer.fused = False  # as its constructor would
 
     @contextlib.contextmanager
     def feeding(self, model: keras.Model, batches: Any, val_batches: data.Batches) -> Iterator[Fed]:
@@ -48,27 +46,23 @@ class Strategy(Alone):
             TrainingShard(batches, self.worker, self.workers),
             TestShard(val_batches, self.worker, self.workers, self.replicas),
         )
-        yield Fed(self._distributed(shards[0]), self._distributed(shards[1]), shards)
+        yield Fed(*(self._distributed(_dataset(shard)) for shard in shards), shards)
 
-    def _distributed(self, shard):
-        tf = require("tensorflow")
-        parts = self.replicas // self.workers
+    def _distributed(self, dataset: Any) -> Any:
+        """What `fit` takes for the data set of this worker, a batch a step."""
+        return dataset
 
-        def each():
-            for index in range(len(shard)):
-                arrays = shard[index]
-                size = len(arrays[0]) // parts
-                for part in range(parts):
-                    yield tuple(array[part * size : (part + 1) * size] for array in arrays)
 
-        first = next(each())
-        signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in first)
-        options = tf.data.Options()
-        options.autotune.enabled = False
+def _dataset(shard):
+    tf = require("tensorflow")
 
-        def dataset(_):
-            made = tf.data.Dataset.from_generator(each, output_signature=signature)
-            counted = made.apply(tf.data.experimental.assert_cardinality(len(shard) * parts))
-            return counted.prefetch(_AHEAD * parts).with_options(options)
+    def each():
+        return (shard[index] for index in range(len(shard)))
 
-        return self.strategy.distribute_datasets_from_function(dataset)
+    signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in shard[0])
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF  # it is sharded
+    dataset = tf.data.Dataset.from_generator(each, output_signature=signature)
+    counted = dataset.apply(tf.data.experimental.assert_cardinality(len(shard)))
+    return counted.prefetch(_AHEAD).with_options(options)
