@@ -19,7 +19,7 @@ from tfq.onnx.writer import Writer
 def _convolution(writer: Writer, node: Any, x: str) -> str:
     shape, axes = writer.graph.shapes[node.inputs[0]], len(node.strides)
     pairs = margins(node, shape, node.kernel.shape[:-2], node.dilations)
-    how = {"strides": list(node.strides), "dilations": list(node.dilations)}
+    how: dict[str, Any] = {"strides": list(node.strides), "dilations": list(node.dilations)}
     whole, value, rest = quantized(writer, node, x), node.pad_value * highest(node), None
     if not value and any(map(any, pairs)) and not _takes_zeros(writer, node):
         value, rest = -highest(node), _of_margin(node, shape, writer)
@@ -68,7 +68,7 @@ def sums(writer: Writer, node: Any, y: str) -> str:
 
 def behind(writer: Writer, node: Any, y: str, axes: int) -> str:
     """The scale and the bias behind a product."""
-    scale = np.float64(1)
+    scale = np.ones(1)
     if not isinstance(node.kernel, g.FloatKernel):
         scale = node.kernel.scale.astype(np.float64) / kernels.denominator(node.kernel)
     return writer.shifted(writer.scaled(y, (scale / highest(node)).astype(np.float32), axes), node.bias, axes)
