@@ -1,7 +1,7 @@
 # make demo: all set-up, then train the embedded default.   make test: all set-up, then the tests.
 # Assumes make and Python 3.11 to 3.13 with venv; everything else goes into .venv and .venv-jax, in locked versions.
 
-.PHONY: demo setup setup-jax setup-torch test test-all test-313 test-torch test-nightly lint docs notebooks format lock wheel clean
+.PHONY: demo setup setup-jax setup-torch test test-all test-313 test-torch test-fpga test-nightly lint docs notebooks format lock wheel clean
 .DELETE_ON_ERROR:
 
 # The first of these that really is Python 3.11 to 3.13 with venv; `make PYTHON=...` names another. 3.13 comes after the two that
@@ -80,13 +80,27 @@ test-torch: SELECT = not slow
 test-torch: setup-torch
 	@echo "== Keras 3 on PyTorch" && KERAS_BACKEND=torch .venv-torch/bin/python $(PYTEST) $(ON_TORCH)
 
+# Their tests read tfq in the checkout: finn-plus has a setuptools that is too old to install it.
+JUDGES = .venv-finn/.complete .venv-hls4ml/.complete
+$(JUDGES): PYTHON = python3.11
+$(JUDGES): .venv-%/.complete: locks/%.txt
+	$(REQUIRE_PYTHON)
+	"$(PYTHON)" -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+# What reads QONNX files, and hls4ml's C simulation by g++. finn-plus and hls4ml want other versions of what the tests have.
+test-fpga: $(JUDGES)
+	.venv-finn/bin/python -m pytest -m slow tests/onnx_models/test_finn.py
+	.venv-hls4ml/bin/python -m pytest -m slow tests/interop/test_hls4ml.py
+
 # Test processes at once. Each starts with a half of the tests, so that what a module shares is made once, and helps the other at the end.
 WORKERS = 2
 PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 
 # What needs no Keras runs once, and imports none. The rest runs in three parts, so that no process grows beyond 2 GiB. On tf_keras and
 # JAX the first two are small among the fast tests, and one there.
-WITHOUT_KERAS = tests/cli tests/graph tests/runtime
+WITHOUT_KERAS = tests/cli tests/graph tests/onnx_models tests/runtime
 FILES = tests/convert tests/export
 PROGRAMS = tests/lab tests/models tests/training
 REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS) $(FILES) $(PROGRAMS))
@@ -136,14 +150,22 @@ format: setup
 UPGRADE =
 LOCK = -m uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
 
+# Of the judges of QONNX, on one Python. brevitas wants torch, which the tests do without.
+FINN_NEEDS = finn-plus==1.6.1 pytest pytest-xdist psutil setuptools
+LOCK_ALONE = -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
+
 lock: setup
+	mkdir -p build
 	$(VENV) $(LOCK) $(EXTRAS) -o locks/tensorflow.txt
 	$(VENV) $(LOCK) $(EXTRAS_JAX) -o locks/jax.txt
 	printf '%s\n' $(TORCH_NEEDS) | $(VENV) $(LOCK) - $(EXTRAS_TORCH) -o locks/torch.txt
+	printf 'torch ; sys_platform == "never"\n' > build/without_torch.txt
+	printf '%s\n' $(FINN_NEEDS) | $(VENV) $(LOCK_ALONE) - --override build/without_torch.txt -o locks/finn.txt
+	printf '%s\n' hls4ml==1.3.0 | $(VENV) $(LOCK_ALONE) pyproject.toml - --extra tensorflow --extra runtime --extra test -o locks/hls4ml.txt
 
 # Two from one tree, with no file in both: tfq-runtime, which installs no Keras, and tfq, which requires it.
 wheel: setup
 	$(VENV) tools/wheels.py
 
 clean:
-	rm -rf $(ENVIRONMENTS:/.complete=) build dist site *.egg-info
+	rm -rf $(ENVIRONMENTS:/.complete=) $(JUDGES:/.complete=) build dist site *.egg-info

@@ -333,9 +333,10 @@ def test_rounding_that_the_model_itself_does_not_survive_passes():
 
 def test_unknown_format_is_named():
     with pytest.raises(
-        ValueError, match="export format 'onnx' is unknown; known are savedmodel, keras, tflite, tflite_int8, lce, tfq"
+        ValueError,
+        match="export format 'gguf' is unknown; known are savedmodel, keras, tflite, tflite_int8, lce, onnx, qonnx, tfq",
     ):
-        export.check(["tflite", "onnx"])
+        export.check(["tflite", "gguf"])
 
 
 @pytest.mark.skipif(backend == "tensorflow", reason="needs a backend other than TensorFlow")

@@ -95,9 +95,7 @@ def _value(helper, name, shape, dialect, channels_are_last):
 def _describe(helper, model, graph):
     """Names of the classes and statistics of the pixels, as JSON lists."""
     about: dict[str, Any] = {"labels": list(graph.labels)} if graph.labels else {}
-    if graph.pixel_mean is not None and graph.pixel_std is not None:
-        about |= {
-            "pixel_mean": [float(value) for value in graph.pixel_mean],
-            "pixel_std": [float(value) for value in graph.pixel_std],
-        }
+    for name in ("pixel_mean", "pixel_std"):
+        if getattr(graph, name) is not None:
+            about[name] = [float(value) for value in getattr(graph, name)]
     helper.set_model_props(model, {key: json.dumps(value) for key, value in about.items()})

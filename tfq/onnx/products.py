@@ -19,7 +19,12 @@ from tfq.onnx.writer import Writer
 def _convolution(writer: Writer, node: Any, x: str) -> str:
     shape, axes = writer.graph.shapes[node.inputs[0]], len(node.strides)
     pairs = margins(node, shape, node.kernel.shape[:-2], node.dilations)
-    how = {"strides": list(node.strides), "dilations": list(node.dilations)}
+    # hls4ml wants the shape of the kernel here too.
+    how: dict[str, Any] = {
+        "kernel_shape": list(node.kernel.shape[:-2]),
+        "strides": list(node.strides),
+        "dilations": list(node.dilations),
+    }
     whole, value, rest = quantized(writer, node, x), node.pad_value * highest(node), None
     if not value and any(map(any, pairs)) and not _takes_zeros(writer, node):
         value, rest = -highest(node), _of_margin(node, shape, writer)
@@ -38,7 +43,9 @@ def _dense(writer: Writer, node: g.Dense, x: str) -> str:
     """A convolution of single pixels where there are any."""
     axes, whole = len(writer.graph.shapes[node.name]) - 1, quantized(writer, node, x)
     if axes:
-        y = writer.add("Conv", whole, kernel(writer, node, lambda w: w.T.reshape(*w.T.shape, *[1] * axes)))
+        y = writer.add(
+            "Conv", whole, kernel(writer, node, lambda w: w.T.reshape(*w.T.shape, *[1] * axes)), kernel_shape=[1] * axes
+        )
     else:
         y = writer.add("MatMul", whole, kernel(writer, node, lambda w: w))
     return behind(writer, node, sums(writer, node, y), axes)
@@ -68,7 +75,7 @@ def sums(writer: Writer, node: Any, y: str) -> str:
 
 def behind(writer: Writer, node: Any, y: str, axes: int) -> str:
     """The scale and the bias behind a product."""
-    scale = np.float64(1)
+    scale = np.ones(1)
     if not isinstance(node.kernel, g.FloatKernel):
         scale = node.kernel.scale.astype(np.float64) / kernels.denominator(node.kernel)
     return writer.shifted(writer.scaled(y, (scale / highest(node)).astype(np.float32), axes), node.bias, axes)
@@ -101,4 +108,4 @@ def _kmap(writer, node, x):
     mean = writer.add("ReduceMean", writer.add("Abs", x), axes=[1], keepdims=1)
     mean = writer.padded(mean, pairs, abs(node.pad_value))
     box = writer.constant(np.full((1, 1, height, width), 1 / (height * width), np.float32), "box")
-    return writer.add("Conv", mean, box, strides=list(node.strides), dilations=list(node.dilations))
+    return writer.add("Conv", mean, box, kernel_shape=[height, width], strides=list(node.strides), dilations=list(node.dilations))

@@ -19,8 +19,13 @@ def _transposed(writer: Writer, node: Any, x: str) -> str:
         behind_last = whole - spread.before - spread.out
         cut.append((spread.before, max(behind_last, 0)))
         extra.append(max(-behind_last, 0))
-    how = {"strides": list(node.strides), "dilations": list(node.dilations), "pads": pads_of(cut), "output_padding": extra}
-    y = writer.add("ConvTranspose", quantized(writer, node, x), kernel(writer, node, _first), **how)
+    how: dict[str, Any] = {
+        "kernel_shape": list(node.kernel.shape[:-2]),
+        "strides": list(node.strides),
+        "dilations": list(node.dilations),
+        "pads": pads_of(cut),
+    }
+    y = writer.add("ConvTranspose", quantized(writer, node, x), kernel(writer, node, _first), **how, output_padding=extra)
     return behind(writer, node, sums(writer, node, y), axes)
 
 

@@ -13,6 +13,9 @@ from tfq.graph import nodes as g
 from tfq.interop.hls4ml import types
 from tfq.optional import require
 
+# With a capital hls4ml 1.3 does not merge it with a scale and a shift in front of it, into a threshold: it rounds that down, so
+# that sums between are +1, and compares the same way where the scale is below 0.
+_SIGN = "Binary_tanh"
 # Layers of hls4ml, each on the result of the one before.
 Configs: TypeAlias = list[dict[str, Any]]
 
@@ -27,7 +30,7 @@ def config_of(call: Call, node: Any) -> Configs:
         case g.ScaleShift(scale=scale, shift=shift):
             return [_scaled(scale, shift)]
         case g.Quantize(quantizer=quantizer):
-            behind = _scaled(np.full(call.output_shape[-1], 1 / quantizer.highest), 0)
+            behind = _scaled(np.full(call.input_shapes[0][-1], 1 / quantizer.highest), 0)
             return [*_whole(quantizer, call.input_shapes[0]), *([] if quantizer.highest == 1 else [behind])]
         case g.ReLU(max_value=None):
             return [{"class_name": "Activation", "activation": "relu"}]
@@ -43,7 +46,7 @@ def config_of(call: Call, node: Any) -> Configs:
 def _whole(quantizer, shape):
     """Inputs as whole numbers: the type of the result rounds and holds them."""
     precision = types.of_inputs(quantizer)
-    name = "binary_tanh" if isinstance(quantizer, g.Sign) else "relu"
+    name = _SIGN if isinstance(quantizer, g.Sign) else "relu"
     front = [] if quantizer.highest == 1 else [_scaled(np.full(shape[-1], float(quantizer.highest)), 0)]
     return [*front, {"class_name": "Activation", "activation": name, "quantizer_precision": precision}]
 

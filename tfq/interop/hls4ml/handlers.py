@@ -17,7 +17,7 @@ _base = require("hls4ml.converters.keras_v3._base")
 _LAYERS = (layers.QuantConv2D, layers.QuantDense, layers.QuantActivation, layers.BatchNormalization)
 
 
-class QuantizedLayerHandler(_base.KerasV3LayerHandler):
+class QuantizedLayerHandler(_base.KerasV3LayerHandler):  # type: ignore[name-defined]
     """A layer as the operations of a packed graph, and each of them as a layer of hls4ml.
 
     Raises:

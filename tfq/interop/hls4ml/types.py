@@ -14,7 +14,7 @@ _types, _quantizers = (require(f"hls4ml.model.{name}") for name in ("types", "qu
 _SCALE_BITS = 18
 
 
-class Whole(_quantizers.Quantizer):
+class Whole(_quantizers.Quantizer):  # type: ignore[name-defined]
     """Weights that are whole numbers already, of so many bits."""
 
     def __init__(self, bits: int) -> None:
