@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 from tfq.export.format import Format
+from tfq.export.formats.c import CSource
 from tfq.export.formats.keras_file import KerasFile
 from tfq.export.formats.lce import LarqComputeEngine
 from tfq.export.formats.packed import Packed
@@ -72,5 +73,5 @@ def unfit(formats: Iterable[str], backend: str) -> dict[tuple[str, ...], list[st
     return found
 
 
-for _format in (SavedModel(), KerasFile(), TFLite(), TFLiteInt8(), LarqComputeEngine(), Packed()):
+for _format in (SavedModel(), KerasFile(), TFLite(), TFLiteInt8(), LarqComputeEngine(), Packed(), CSource()):
     register_format(_format)
