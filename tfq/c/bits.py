@@ -41,7 +41,9 @@ def product(source: Source, node, results: Text, places, over) -> None:
     )  # fmt: skip
     taken = of_inputs + (outside == _OUTSIDE_LEFT_OUT)
     scratch = source.scratch(node.name, "uint32_t", 4 * taken * _POSITIONS * words)
-    source.call(node.name, "tfq_conv_bits", how, results, source.packed(source.plan.packed[node.name]), scratch, places, over=over)
+    source.call(
+        node.name, "tfq_conv_bits", how, results, source.packed(source.plan.packed[node.name]), scratch, places, over=over
+    )
 
 
 def _nonzero(plane):

@@ -23,4 +23,6 @@ def product(source: Source, node, results: Text, places, over) -> None:
         outside_sums=outside_sums(source, node, windows),
     )  # fmt: skip
     scratch = source.scratch(node.name, "uint8_t", taps * channels)
-    source.call(node.name, "tfq_conv_bytes", how, results, source.packed(source.plan.packed[node.name]), scratch, places, over=over)
+    source.call(
+        node.name, "tfq_conv_bytes", how, results, source.packed(source.plan.packed[node.name]), scratch, places, over=over
+    )

@@ -3,7 +3,7 @@
 from tfq.c.arena import Buffer
 from tfq.c.constants import NULL
 from tfq.c.registry import register_c
-from tfq.c.source import NO_CLAMP, NO_QUANTIZER, Source, quantizer_code
+from tfq.c.source import NO_CLAMP, NO_QUANTIZER, Source, Structure, quantizer_code
 from tfq.c.windows import fields
 from tfq.graph import nodes as g
 from tfq.graph import shapes
@@ -123,13 +123,24 @@ def global_pool(source: Source, node: g.GlobalMaxPool | g.GlobalAveragePool) -> 
 
 
 def _pool(source, node, windows, is_mean):
-    name = node.inputs[0]
+    """The call of a pool, which packs its result in passing where that is all that is wanted of it."""
+    name, channels = node.inputs[0], windows["channels"]
+    packed = [packed for packed in source.plan.margins if packed.source == node.name]
+    in_passing = packed[0] if len(packed) == 1 and not source.is_read_in_float(node.name) else None
+    if in_passing is None:
+        to = Structure("tfq_pooled", (channels, source.tensor(node.name), NULL, NULL))
+    else:
+        packing = source.constants.structure("tfq_packing", **source.packing(in_passing))
+        row = source.scratch(node.name, "float", 4 * channels)
+        to = Structure("tfq_pooled", (0, row, packing, source.packed(in_passing)))
+        source.packed_in_passing.add(in_passing)
+    source.need("windows", "results", "pooled")
     how = source.constants.structure("tfq_windows", **windows)
-    finish = source.deferred.get(name, NULL)
-    if finish is NULL:
-        source.need("windows", "pool")
-        source.call(node.name, "tfq_pool", how, is_mean, source.tensor(name), source.tensor(node.name))
+    finish = source.deferred.get(name)
+    if finish is None:
+        source.need("pool")
+        source.call(node.name, "tfq_pool", how, is_mean, source.tensor(name), to)
         return
-    source.need("windows", "pool_integers")
+    source.need("pool_integers")
     sums = Buffer(name, "int16_t", 2 * source.size(name))
-    source.call(node.name, "tfq_pool_integers", how, is_mean, finish, sums, source.tensor(node.name))
+    source.call(node.name, "tfq_pool_integers", how, is_mean, finish, sums, to)

@@ -64,6 +64,7 @@ def _is_pooled_alone(source, fused):
     readers = source.readers(fused.result)
     is_plain = fused.affine is None and fused.residual is None and not scales_inputs(fused.node)
     is_read = any(packed.source == fused.result for packed in source.plan.margins) or source.is_output(fused.result)
+    is_read = is_read or source.is_residual(fused.result)
     return is_plain and not is_read and bool(readers) and all(isinstance(node, pools) for node in readers)
 
 

@@ -13,7 +13,7 @@ from tfq.graph import nodes as g
 # In the order in which they build on each other.
 KERNELS = (
     "config", "popcount", "windows", "results", "pack", "dot_scalar", "dot", "conv_bits", "conv_bytes", "conv_floats",
-    "conv_depthwise", "input_scale", "elementwise", "copy", "pool", "pool_integers", "pixels",
+    "conv_depthwise", "input_scale", "elementwise", "copy", "pooled", "pool", "pool_integers", "pixels",
 )  # fmt: skip
 # A line of C, roughly: numbers stand in long lines.
 _WIDTH = 130
@@ -76,5 +76,3 @@ def _pointer(buffer, places):
 def shape(sizes: tuple) -> str:
     """(32, 32, 3) as "32 x 32 x 3"."""
     return " x ".join(map(str, sizes))
-
-

@@ -13,7 +13,7 @@ from tfq.c.arena import Buffer
 from tfq.c.constants import NULL, Constants, Text
 from tfq.graph import nodes as g
 from tfq.graph import shapes
-from tfq.runtime.plan.paths import input_bits
+from tfq.runtime.plan.paths import input_bits, is_product, scales_inputs
 from tfq.runtime.plan.plan import PackedTensor, Plan
 
 OUTPUT = ("output",)
@@ -69,6 +69,7 @@ class Source:
         functions: C text of further functions, by name.
         macs: multiply-accumulates by what is multiplied.
         deferred: `tfq_deferred` of the tensors that are kept as integer sums, by name.
+        packed_in_passing: tensors that need no call of their own to be packed.
     """
 
     def __init__(self, plan: Plan, prefix: str) -> None:
@@ -78,6 +79,7 @@ class Source:
         self.functions: dict[str, str] = {}
         self.macs: dict[str, int] = {}
         self.deferred: dict[str, Text] = {}
+        self.packed_in_passing: set[PackedTensor] = set()
         self._nodes = {node.name: node for node in plan.nodes}
         self._output = plan.nodes[-1].name
         self._same = self._reshaped()
@@ -141,11 +143,24 @@ class Source:
             "plane": height * width * words, "bytes": packed.bytes, "scale": scale, "shift": shift,
         }  # fmt: skip
 
+    def is_read_in_float(self, name: str) -> bool:
+        """Whether a tensor is the result of the network, or an operation takes its values as they are."""
+        return self.is_output(name) or self.is_residual(name) or any(self._takes_floats(node) for node in self.readers(name))
+
+    def is_residual(self, name: str) -> bool:
+        """Whether a tensor is added to the result of a convolution as that is computed."""
+        return any(fused.residual == name for fused in self.plan.fused.values())
+
+    def _takes_floats(self, node):
+        if not is_product(node):
+            return node.name in self.plan.needed
+        return node.name not in self.plan.packed or scales_inputs(node)
+
     def pack(self, name: str, but: PackedTensor | None = None) -> None:
         """Pack a tensor in all ways that others read it, `but` one that has been packed in passing."""
         height, width, _ = self.image(name)
         for packed in self.plan.margins:
-            if packed.source == name and packed != but:
+            if packed.source == name and packed != but and packed not in self.packed_in_passing:
                 self.need("results", "pack")
                 how = self.constants.structure("tfq_packing", **self.packing(packed))
                 self.call(name, "tfq_pack", how, height * width, self.tensor(name), self.packed(packed))

@@ -28,5 +28,3 @@ def reaches_outside(node, field: dict[str, int]) -> bool:
     last_y = (field["out_height"] - 1) * field["stride_y"] - field["top"] + (field["kernel_height"] - 1) * field["dilation_y"]
     last_x = (field["out_width"] - 1) * field["stride_x"] - field["left"] + (field["kernel_width"] - 1) * field["dilation_x"]
     return field["top"] > 0 or field["left"] > 0 or last_y >= field["height"] or last_x >= field["width"]
-
-

@@ -133,7 +133,9 @@ def emitted(graph: g.Graph, name: str) -> Source:
 
 
 def _declaration(name):
-    return f"\n/* The same of pixels from 0 to 255. */\nvoid {name}_run_uint8(const uint8_t *input, float *output, void *arena);\n"
+    return (
+        f"\n/* The same of pixels from 0 to 255. */\nvoid {name}_run_uint8(const uint8_t *input, float *output, void *arena);\n"
+    )
 
 
 def _labels(graph, name, is_definition):
@@ -147,7 +149,12 @@ def _labels(graph, name, is_definition):
 
 def _string(text):
     """A C string; each byte that is no plain character as an octal number."""
-    plain = {ord(character) for character in " !#%&'()*+,-./:;<=>@[]^_`{|}~"} | set(b"0123456789") | set(range(65, 91)) | set(range(97, 123))
+    plain = (
+        {ord(character) for character in " !#%&'()*+,-./:;<=>@[]^_`{|}~"}
+        | set(b"0123456789")
+        | set(range(65, 91))
+        | set(range(97, 123))
+    )
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
 
 

@@ -6,9 +6,10 @@ import sys
 from tfq.terminal import one_line
 
 # Each command: its module, which has a `main(arguments, prog)`, and what it does. A module is imported when its command is asked
-# for: `run` and `benchmark` are of tfq-runtime, and go without Keras and without the others.
+# for: `run`, `benchmark` and `export` of a .tfq file are of tfq-runtime, and go
+# without Keras and without the others.
 COMMANDS = {
-    "export": ("tfq.export.__main__", "write a trained network as .tfq, TFLite, SavedModel, ..."),
+    "export": ("tfq.cli.export", "write a trained network as .tfq, C, TFLite, SavedModel, ..."),
     "run": ("tfq.runtime.__main__", "name what a packed network sees on image files"),
     "summary": ("tfq.cli.summary", "print what a network costs, layer by layer"),
     "weights": ("tfq.cli.weights", "keep the weights of a run in a small .npz file"),
@@ -27,14 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     name = arguments[0]
     module, _ = COMMANDS[name]
     try:
-        command = importlib.import_module(module)
+        return importlib.import_module(module).main(arguments[1:], f"tfq {name}") or 0
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "tfq":
-            raise
-        print(f"tfq {name}: error: it needs the whole of tfq, beside its runtime: pip install tfq", file=sys.stderr)
+        is_own = error.name is not None and error.name.partition(".")[0] == "tfq"
+        text = "it needs the whole of tfq, beside its runtime: pip install tfq" if is_own else one_line(error)
+        print(f"tfq {name}: error: {text}", file=sys.stderr)
         return 1
-    try:
-        return command.main(arguments[1:], f"tfq {name}") or 0
     except ImportError as error:
         print(f"tfq {name}: error: {one_line(error)}", file=sys.stderr)
         return 1

@@ -51,6 +51,13 @@
 #define TFQ_INLINE static inline
 #endif
 
+/* Before a loop whose sums are to stay in registers. */
+#if defined(__GNUC__) && __GNUC__ >= 8 && !defined(__clang__)
+#define TFQ_UNROLL _Pragma("GCC unroll 16")
+#else
+#define TFQ_UNROLL
+#endif
+
 /* A fused multiply-add rounds once where the network's definition rounds twice. gcc takes -std=c99 or -ffp-contract=off for that. */
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
@@ -62,3 +69,10 @@ enum { TFQ_LANES = 16, TFQ_POSITIONS = 8 };
 TFQ_INLINE int32_t tfq_smaller(int32_t a, int32_t b) { return a < b ? a : b; }
 
 TFQ_INLINE int32_t tfq_larger(int32_t a, int32_t b) { return a > b ? a : b; }
+
+/* 16 numbers side by side, which lie anywhere: one register, two or four. */
+#if (defined(TFQ_AVX512) || defined(TFQ_AVX2) || defined(TFQ_NEON)) && defined(__GNUC__)
+#define TFQ_VECTORS
+typedef float tfq_floats16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t tfq_ints16 __attribute__((vector_size(64), aligned(4), may_alias));
+#endif

@@ -31,13 +31,21 @@ TFQ_INLINE void tfq_insert(uint32_t *window, int32_t at, const uint32_t *pixel, 
     }
 }
 
-/* Sets or clears `count` bits. */
+/* Sets `count` bits, 1 or more. */
 TFQ_FUNCTION void tfq_set(uint32_t *window, int32_t at, int32_t count)
 {
-    int32_t bit;
+    const int32_t last = at + count - 1;
+    const uint32_t head = 0xffffffffu << at % 32, tail = 0xffffffffu >> (31 - last % 32);
+    int32_t k;
 
-    for (bit = at; bit < at + count; bit++)
-        window[bit / 32] |= (uint32_t)1 << bit % 32;
+    if (at / 32 == last / 32) {
+        window[at / 32] |= head & tail;
+        return;
+    }
+    window[at / 32] |= head;
+    for (k = at / 32 + 1; k < last / 32; k++)
+        window[k] = 0xffffffffu;
+    window[last / 32] |= tail;
 }
 
 /* Copies the bits of one window, and those of the taps that lie inside to `valid`; returns the number of taps outside. */
@@ -124,8 +132,7 @@ TFQ_FUNCTION void tfq_conv_bits(const tfq_bits *s, const tfq_results *results, c
                     for (l = 0; l < lanes; l++)
                         sum[l] = -sum[l];
                 else if (lanes == TFQ_LANES)
-                    for (l = 0; l < TFQ_LANES; l++)
-                        sum[l] = s->base[first + l] - less - sum[l];
+                    tfq_subtract(s->base + first, less, sum);
                 else
                     for (l = 0; l < lanes; l++)
                         sum[l] = s->base[first + l] - less - sum[l];

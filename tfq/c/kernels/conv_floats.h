@@ -20,12 +20,14 @@ enum { TFQ_WINDOWS = 4 };
     TFQ_INLINE void NAME##_lanes(const float *x, const TYPE *w, int32_t count, int32_t lanes, int32_t windows, float *sums)      \
     {                                                                                                                            \
         int32_t k, l, p;                                                                                                         \
-        for (k = 0; k < count; k++, w += lanes)                                                                                  \
+        for (k = 0; k < count; k++, w += lanes) {                                                                                \
+            TFQ_UNROLL                                                                                                           \
             for (p = 0; p < windows; p++) {                                                                                      \
                 const float value = x[p * count + k];                                                                            \
                 for (l = 0; l < lanes; l++)                                                                                      \
                     sums[p * TFQ_LANES + l] += value * (float)w[l];                                                              \
             }                                                                                                                    \
+        }                                                                                                                        \
     }                                                                                                                            \
                                                                                                                                  \
     TFQ_FUNCTION void NAME(const float *x, const TYPE *w, int32_t count, int32_t lanes, int32_t windows, float *sums)            \
@@ -42,6 +44,27 @@ enum { TFQ_WINDOWS = 4 };
 TFQ_DEFINE_FLOATS(tfq_sum_floats, float)
 TFQ_DEFINE_FLOATS(tfq_sum_int8, int8_t)
 TFQ_DEFINE_FLOATS(tfq_sum_int16, int16_t)
+
+#if defined(TFQ_VECTORS)
+/* Four windows and a whole block. */
+TFQ_FUNCTION void tfq_sum_floats_16(const float *x, const float *w, int32_t count, float *sums)
+{
+    tfq_floats16 a = {0}, b = {0}, c = {0}, d = {0};
+    int32_t k;
+
+    for (k = 0; k < count; k++, x++, w += TFQ_LANES) {
+        const tfq_floats16 weights = TFQ_OF_16(tfq_floats16, w);
+        a += weights * x[0];
+        b += weights * x[count];
+        c += weights * x[2 * count];
+        d += weights * x[3 * count];
+    }
+    TFQ_16(tfq_floats16, sums) = a;
+    TFQ_16(tfq_floats16, sums + TFQ_LANES) = b;
+    TFQ_16(tfq_floats16, sums + 2 * TFQ_LANES) = c;
+    TFQ_16(tfq_floats16, sums + 3 * TFQ_LANES) = d;
+}
+#endif
 
 TFQ_FUNCTION void tfq_sum_signs(const float *x, const uint16_t *w, int32_t count, int32_t lanes, int32_t windows, float *sums)
 {
@@ -89,6 +112,11 @@ TFQ_FUNCTION void tfq_conv_floats(const tfq_floats *s, const tfq_results *result
                 const size_t at = ((size_t)group * (size_t)filters + (size_t)first) * (size_t)count;
                 const size_t blocks = (size_t)group * (size_t)((filters + TFQ_LANES - 1) / TFQ_LANES) + (size_t)(first / TFQ_LANES);
                 float sums[TFQ_WINDOWS * TFQ_LANES] = {0};
+#if defined(TFQ_VECTORS)
+                if (s->kind == TFQ_FLOATS && lanes == TFQ_LANES && windows == TFQ_WINDOWS)
+                    tfq_sum_floats_16(scratch, (const float *)s->weights + at, count, sums);
+                else
+#endif
                 if (s->kind == TFQ_FLOATS)
                     tfq_sum_floats(scratch, (const float *)s->weights + at, count, lanes, windows, sums);
                 else if (s->kind == TFQ_INT8)

@@ -8,11 +8,13 @@ TFQ_INLINE void tfq_dot_full(const uint32_t *x, const uint32_t *v, const uint32_
     __m512i sums[TFQ_POSITIONS], extra[TFQ_POSITIONS];
     int32_t k, p;
 
+    TFQ_UNROLL
     for (p = 0; p < positions; p++)
         sums[p] = extra[p] = _mm512_setzero_si512();
     for (k = 0; k < words; k++) {
         const __m512i of_w = _mm512_loadu_si512((const void *)(w + (size_t)k * TFQ_LANES));
         const __m512i of_m = m ? _mm512_loadu_si512((const void *)(m + (size_t)k * TFQ_LANES)) : of_w;
+        TFQ_UNROLL
         for (p = 0; p < positions; p++) {
             __m512i t = _mm512_xor_si512(of_w, _mm512_set1_epi32((int)x[p * words + k]));
             if (m)
@@ -25,6 +27,7 @@ TFQ_INLINE void tfq_dot_full(const uint32_t *x, const uint32_t *v, const uint32_
             sums[p] = _mm512_add_epi32(sums[p], _mm512_popcnt_epi32(t));
         }
     }
+    TFQ_UNROLL
     for (p = 0; p < positions; p++) {
         __m512i total = _mm512_sll_epi32(sums[p], _mm_cvtsi32_si128(shift));
         if (m && v)

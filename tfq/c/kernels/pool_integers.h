@@ -7,12 +7,13 @@ typedef struct {
     float low, high;
 } tfq_deferred;
 
-TFQ_FUNCTION void tfq_pool_integers(const tfq_windows *s, int32_t is_mean, const tfq_deferred *f, const int16_t *x, float *target)
+TFQ_FUNCTION void tfq_pool_integers(const tfq_windows *s, int32_t is_mean, const tfq_deferred *f, const int16_t *x, const tfq_pooled *to)
 {
-    int32_t y, xx, c, i, j;
+    float *target = to->target;
+    int32_t y, xx, c, i, j, position = 0;
 
     for (y = 0; y < s->out_height; y++)
-        for (xx = 0; xx < s->out_width; xx++, target += s->channels) {
+        for (xx = 0; xx < s->out_width; xx++, target += to->step, position++) {
             const int32_t y0 = y * s->stride_y - s->top, x0 = xx * s->stride_x - s->left;
             const int32_t top = tfq_larger(y0, 0), bottom = tfq_smaller(y0 + s->kernel_height, s->height);
             const int32_t left = tfq_larger(x0, 0), right = tfq_smaller(x0 + s->kernel_width, s->width);
@@ -39,5 +40,8 @@ TFQ_FUNCTION void tfq_pool_integers(const tfq_windows *s, int32_t is_mean, const
             if (is_mean)
                 for (c = 0; c < s->channels; c++)
                     target[c] /= count;
+            if (to->packing)
+                for (c = 0; c < s->channels; c += TFQ_LANES)
+                    tfq_put(to->packing, to->packed, position, c, tfq_smaller(TFQ_LANES, s->channels - c), target + c);
         }
 }

@@ -92,27 +92,37 @@ TFQ_INLINE void tfq_put_bits(uint32_t *pixel, int32_t first, uint32_t bits)
         pixel[first / 32] = bits;
 }
 
-TFQ_INLINE void tfq_put(const tfq_packing *s, void *packed, int32_t position, int32_t first, int32_t lanes, const float *value)
+/* Writes the quantized values of the channels from `first` on. */
+TFQ_INLINE void tfq_put_scaled(const tfq_packing *s, void *packed, int32_t position, int32_t first, int32_t lanes,
+                               const float *value)
 {
-    float scaled[TFQ_LANES];
     int32_t l, bit;
 
-    for (l = 0; l < lanes; l++)
-        scaled[l] = s->scale ? value[l] * s->scale[first + l] + s->shift[first + l] : value[l];
     if (s->quantizer == TFQ_SIGN) {
-        tfq_put_bits((uint32_t *)packed + (size_t)position * (size_t)s->words, first, tfq_signs(scaled, lanes));
+        tfq_put_bits((uint32_t *)packed + (size_t)position * (size_t)s->words, first, tfq_signs(value, lanes));
     } else if (s->bytes) {
         uint8_t *bytes = (uint8_t *)packed + (size_t)position * (size_t)s->channels + first;
         for (l = 0; l < lanes; l++)
-            bytes[l] = (uint8_t)tfq_level(scaled[l], s->quantizer);
+            bytes[l] = (uint8_t)tfq_level(value[l], s->quantizer);
     } else {
         for (bit = 0; bit < s->quantizer; bit++) {
             uint32_t bits = 0;
             for (l = 0; l < lanes; l++)
-                bits |= ((uint32_t)tfq_level(scaled[l], s->quantizer) >> bit & 1u) << l;
+                bits |= ((uint32_t)tfq_level(value[l], s->quantizer) >> bit & 1u) << l;
             tfq_put_bits((uint32_t *)packed + (size_t)bit * (size_t)s->plane + (size_t)position * (size_t)s->words, first, bits);
         }
     }
+}
+
+/* The same after the scale and shift, if there are any. */
+TFQ_INLINE void tfq_put(const tfq_packing *s, void *packed, int32_t position, int32_t first, int32_t lanes, const float *value)
+{
+    float scaled[TFQ_LANES];
+    int32_t l;
+
+    for (l = 0; l < lanes; l++)
+        scaled[l] = s->scale ? value[l] * s->scale[first + l] + s->shift[first + l] : value[l];
+    tfq_put_scaled(s, packed, position, first, lanes, scaled);
 }
 
 TFQ_INLINE void tfq_finish_lanes(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
@@ -148,18 +158,81 @@ TFQ_INLINE void tfq_finish_lanes(const tfq_results *s, const tfq_places *at, int
         tfq_put(&s->packing, at->packed, position, first, lanes, value);
 }
 
-/* Finishes the filters from `first` on of one window; whole blocks with a constant for their length. */
-TFQ_FUNCTION void tfq_finish(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
-                             const float *sums)
+#if defined(TFQ_VECTORS)
+
+#define TFQ_16(TYPE, POINTER) (*(TYPE *)(void *)(POINTER))
+#define TFQ_OF_16(TYPE, POINTER) (*(const TYPE *)(const void *)(POINTER))
+
+/* The same of a whole block. */
+TFQ_FUNCTION void tfq_finish_16(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, const float *sums)
 {
-    if (lanes == TFQ_LANES)
-        tfq_finish_lanes(s, at, position, first, TFQ_LANES, sums);
-    else
-        tfq_finish_lanes(s, at, position, first, lanes, sums);
+    const size_t begin = (size_t)position * (size_t)s->filters + (size_t)first;
+    const tfq_packing *packing = &s->packing;
+    tfq_floats16 value = TFQ_OF_16(tfq_floats16, sums) * TFQ_OF_16(tfq_floats16, s->scale + first);
+    float results[TFQ_LANES];
+    int32_t l;
+
+    if (at->input_scale)
+        value *= at->input_scale[position];
+    if (s->bias)
+        value += TFQ_OF_16(tfq_floats16, s->bias + first);
+    if (s->affine_scale)
+        value = value * TFQ_OF_16(tfq_floats16, s->affine_scale + first) + TFQ_OF_16(tfq_floats16, s->affine_shift + first);
+    if (s->low <= s->high) {
+        TFQ_16(tfq_floats16, results) = value;
+        for (l = 0; l < TFQ_LANES; l++) {
+            results[l] = results[l] > s->low ? results[l] : s->low;
+            results[l] = results[l] < s->high ? results[l] : s->high;
+        }
+        value = TFQ_OF_16(tfq_floats16, results);
+    }
+    if (at->residual)
+        value += TFQ_OF_16(tfq_floats16, at->residual + begin);
+    if (at->target)
+        TFQ_16(tfq_floats16, at->target + begin) = value;
+    if (!at->packed)
+        return;
+    if (packing->scale)
+        value = value * TFQ_OF_16(tfq_floats16, packing->scale + first) + TFQ_OF_16(tfq_floats16, packing->shift + first);
+    TFQ_16(tfq_floats16, results) = value;
+    tfq_put_scaled(packing, at->packed, position, first, TFQ_LANES, results);
 }
 
-TFQ_INLINE void tfq_finish_integers(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
-                                    const int32_t *sums)
+#endif
+
+/* sums = base - less - sums, of a whole block. */
+TFQ_INLINE void tfq_subtract(const int32_t *base, int32_t less, int32_t *sums)
+{
+#if defined(TFQ_VECTORS)
+    TFQ_16(tfq_ints16, sums) = TFQ_OF_16(tfq_ints16, base) - less - TFQ_OF_16(tfq_ints16, sums);
+#else
+    int32_t l;
+
+    for (l = 0; l < TFQ_LANES; l++)
+        sums[l] = base[l] - less - sums[l];
+#endif
+}
+
+/* Finishes the filters from `first` on of one window; whole blocks with a constant for their length. */
+TFQ_INLINE void tfq_finish(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
+                           const float *sums)
+{
+#if defined(TFQ_VECTORS)
+    if (lanes == TFQ_LANES) {
+        tfq_finish_16(s, at, position, first, sums);
+        return;
+    }
+#else
+    if (lanes == TFQ_LANES) {
+        tfq_finish_lanes(s, at, position, first, TFQ_LANES, sums);
+        return;
+    }
+#endif
+    tfq_finish_lanes(s, at, position, first, lanes, sums);
+}
+
+TFQ_FUNCTION void tfq_finish_integers(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
+                                      const int32_t *sums)
 {
     float values[TFQ_LANES];
     int32_t l;

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 from tfq.export.format import Format
+from tfq.export.formats.c import CSource
 from tfq.export.formats.keras_file import KerasFile
 from tfq.export.formats.lce import LarqComputeEngine
 from tfq.export.formats.onnx import Onnx, Qonnx
@@ -73,5 +74,5 @@ def unfit(formats: Iterable[str], backend: str) -> dict[tuple[str, ...], list[st
     return found
 
 
-for _format in (SavedModel(), KerasFile(), TFLite(), TFLiteInt8(), LarqComputeEngine(), Onnx(), Qonnx(), Packed()):
+for _format in (SavedModel(), KerasFile(), TFLite(), TFLiteInt8(), LarqComputeEngine(), Onnx(), Qonnx(), Packed(), CSource()):
     register_format(_format)

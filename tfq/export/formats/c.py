@@ -1,0 +1,60 @@
+"""C source, for microcontrollers and whatever else has a C compiler."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tfq.export.format import Format
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from tfq.export.format import Predict
+    from tfq.export.sample import Sample
+
+_NAME = "network"
+
+
+class CSource(Format):
+    """A directory with the C of a functional or Sequential model: see `tfq.c`.
+
+    It is compiled to compare it with the model: that needs a C compiler.
+
+    Args:
+        flash: most bytes of constants and code; None for any.
+        ram: most bytes of arena, input and output; None for any.
+    """
+
+    name = "c"
+    filename = "c"
+    marker = f"{_NAME}.c"
+    holds_labels = True
+
+    def __init__(self, flash: int | None = None, ram: int | None = None) -> None:
+        self._flash, self._ram = flash, ram
+
+    def save(self, model: Any, path: Path, sample: Sample) -> None:
+        """Write the files, with the pixel statistics and labels of `sample` and its first images as self-test."""
+        from tfq.c.write import write
+        from tfq.convert.from_keras import from_keras
+
+        graph = from_keras(model, sample.pixel_mean, sample.pixel_std, sample.labels)
+        images = sample.images if graph.pixel_mean is None else sample.pixels(sample.images[:8])
+        write(graph, path, _NAME, inputs=images, flash=self._flash, ram=self._ram)
+
+    def load(self, path: Path) -> Predict:
+        """What the compiled file computes, from float32 or uint8 images."""
+        from tfq.c.compiled import Compiled
+
+        return Compiled(path / f"{_NAME}.c").predict
+
+    def load_uint8(self, path: Path) -> Predict:
+        """The same function."""
+        return self.load(path)
+
+    def check(self, model: Any) -> None:
+        """Raise Unsupported, which names each, where layers of a model have no packed form."""
+        from tfq.convert.from_keras import from_keras
+
+        from_keras(model)
