@@ -48,6 +48,8 @@ def main(arguments) -> int:
     except RuntimeError as error:
         parser.exit(1, f"{parser.prog}: error: {error}\n")
     _print(rows)
+    if options.library == "tfq":
+        _print_goals(rows)
     if options.json:
         kept = json.loads(options.json.read_text(encoding="utf-8")) if options.json.exists() else []
         kept = [row for row in kept if row["library"] != options.library]
@@ -117,18 +119,20 @@ def _print(rows):
     cells = [(row["layer"], str(row["count"]), row["method"], f"{row['ms']:.2f}", f"{row['ratio']:.2f}") for row in rows]
     print(table(("layer", "count", "method", "ms", "of float"), cells, align="lrlrr"))
     for method in dict.fromkeys(row["method"] for row in rows):
-        ratio = total([row for row in rows if row["method"] == method])
-        _print_goal(f"{method}, sum over resnet20", ratio, MOST.get(method))
+        print(f"{method}, sum over resnet20: {total([row for row in rows if row['method'] == method]):.3f}")
+
+
+def _print_goals(rows):
+    for method, most in MOST.items():
+        _print_goal(f"{method}, sum over resnet20", total([row for row in rows if row["method"] == method]), most)
     worst = max((row for row in rows if row["count"]), key=lambda row: row["ratio"])
     _print_goal(f"the slowest layer: {worst['method']}, {worst['layer']}", worst["ratio"], MOST_OF_A_LAYER)
-    for row in rows:
-        if not row["count"] and row["method"] == "xnor":
-            _print_goal(f"{row['method']}, {row['layer']}", row["ratio"], MOST_OF_DEPTHWISE)
+    (depthwise,) = (row for row in rows if not row["count"] and row["method"] == "xnor")
+    _print_goal(f"xnor, {depthwise['layer']}", depthwise["ratio"], MOST_OF_DEPTHWISE)
 
 
 def _print_goal(what, ratio, most):
-    goal = "" if most is None else f", at most {most}: {'met' if ratio <= most else 'MISSED'}"
-    print(f"{what}: {ratio:.3f}{goal}")
+    print(f"{what}: {ratio:.3f}, at most {most}: {'met' if ratio <= most else 'MISSED'}")
 
 
 def total(rows: list[dict[str, Any]]) -> float:

@@ -18,6 +18,7 @@ FLOAT = "float"
 def main():
     """Measure what the first line of standard input says: {library, layers, turns, batch_size}."""
     asked = json.loads(sys.stdin.readline())
+    tf.get_logger().setLevel("ERROR")  # it warns of many functions, which are meant
     library = importlib.import_module(f"lab.benchmark.layer_steps.of_{asked['library']}")
     for layer in asked["layers"]:
         print(json.dumps(measured(library, layer, asked["turns"], asked["batch_size"])), flush=True)
