@@ -9,6 +9,7 @@ from typing import Any
 
 from tfq.backend.gradients import custom_gradient
 from tfq.backend.keras import Tensor, ops
+from tfq.backend.windows import pass_inside
 
 
 def sign(x: Tensor) -> Tensor:
@@ -33,8 +34,7 @@ def inside(x: Tensor, low: float, high: float) -> Tensor:
 
 def clipped(upstream: Tensor, x: Tensor, clip_value: float | None) -> Tensor:
     """`upstream` where |x| <= clip_value, else 0 (NaN gives 0), the gradient of a clipped STE; None clips nothing."""
-    # A scalar 0, not zeros_like, nor a product with the window: the fastest on TensorFlow (3 % of a training step).
-    return upstream if clip_value is None else ops.where(ops.abs(x) <= clip_value, upstream, 0.0)
+    return upstream if clip_value is None else pass_inside(upstream, x, -clip_value, clip_value)
 
 
 @custom_gradient
@@ -52,11 +52,7 @@ def ste_sign(x: Tensor) -> Any:
 @custom_gradient
 def clip_inclusive(x: Tensor) -> Any:
     """Clip to [-1, 1] with gradient 1 on the closed interval, on every backend (they differ at the two ends)."""
-
-    def grad(upstream):
-        return ops.where(ops.abs(x) <= 1, upstream, ops.zeros_like(upstream))
-
-    return ops.clip(x, -1.0, 1.0), grad
+    return ops.clip(x, -1.0, 1.0), lambda upstream: clipped(upstream, x, 1)
 
 
 def round_to_levels(x: Tensor, bits: int) -> Tensor:

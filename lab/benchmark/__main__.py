@@ -8,6 +8,7 @@ from tfq import backends
 # Name of each benchmark and what it compares; its module has the same name and a `main(arguments)`.
 _BENCHMARKS = {
     "train": "training throughput of resnet20: tfq, stock Keras, larq",
+    "layers": "a training step of single layers: tfq, larq, HGQ2 or qkeras-v3, against stock Keras",
     "feed": "training throughput on JAX: batches made by the host, and on the device",
     "concurrency": "one packed network called from many threads at once: results, memory",
     "conv": "a single binary convolution at several shapes: tfq, larq-compute-engine, TFLite, Keras, popcount limit",

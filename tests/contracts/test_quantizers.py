@@ -145,9 +145,21 @@ class Unsaved(InputQuantizer):
         return {"threshold": 1.0 + self.threshold}
 
 
+@register
+class MeanSigns(InputQuantizer):
+    """Says that it looks at each element alone, but takes the mean of the image off."""
+
+    bits = 1
+    is_elementwise = True
+
+    def __call__(self, x):
+        return XnorInputs()(x - ops.mean(x, axis=(1, 2, 3), keepdims=True))
+
+
 @pytest.mark.parametrize(
     ("quantizer", "message"),
     [
+        (MeanSigns(), "is_elementwise, but gives an element another value where others are left out"),
         (WideGradient(), "passes outside of its window"),
         (WrongGrid(), "its values are off Levels"),
         (OtherCodes(), "encode is off the forward pass"),

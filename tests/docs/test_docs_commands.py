@@ -97,6 +97,10 @@ SHORT = {
         "--repetitions=1 --threads=1 --images=16"
     ),
     ".venv/bin/python -m lab.benchmark depthwise": "--turns=2",
+    ".venv/bin/python -m lab.benchmark layers --json=results/benchmark_layers.json": "--turns=1 --batch_size=1 --width=1",
+    ".venv/bin/python -m lab.benchmark layers --library=larq --json=results/benchmark_layers.json": (
+        "--turns=1 --batch_size=1 --width=1"
+    ),
     ".venv/bin/python -m lab.benchmark conv": "--shapes 8x32x32x3 --repetitions=1",
     ".venv/bin/python -m lab.benchmark concurrency results/sweep/short/networks/resnet20_xnor_seed0.tfq": (
         "--seconds=1 --callers=2"
@@ -173,6 +177,9 @@ CANNOT_RUN = {
     "TF_USE_LEGACY_KERAS=1 .venv/bin/python -m pytest tests/layers": _ITSELF,
     "KERAS_BACKEND=jax .venv-jax/bin/python -m pytest tests/layers": _ITSELF,
     "KERAS_BACKEND=torch .venv-torch/bin/python -m pytest tests/layers": _ITSELF,
+    "python -m lab.benchmark layers --library=hgq2 --python=PYTHON --json=results/benchmark_layers.json": (
+        "PYTHON is of an environment that has it; test_benchmark.py runs the libraries that are here"
+    ),
     "python -m lab.benchmark feed --bfloat16": "JAX on an accelerator; test_data_on_device.py runs it in small, on JAX",
     f"{_TRAIN} --evaluate --backend=tensorflow --run_dir=runs/sweep/full/resnet20_xnor_seed0": (
         "its run of 100 epochs is on another machine; that of docs/training.md is run instead"

@@ -13,7 +13,10 @@ from conftest import ROOT
 import models
 from lab.benchmark import __main__ as command
 from lab.benchmark import artifacts, concurrency, conv, conv_plot, depthwise, infer, infer_worker, popcount
+from lab.benchmark import layers as layers_benchmark
 from lab.benchmark import train as train_benchmark
+from lab.benchmark.layer_steps import of_tfq
+from lab.benchmark.layer_steps import worker as layer_worker
 from lab.equality import command as equality
 from tfq.backend.keras import keras
 from tfq.export.run import RunError
@@ -59,6 +62,37 @@ def test_a_depthwise_convolution_is_measured_both_ways(tmp_path, capsys, monkeyp
         assert tuple(row.values())[:4] == (6, 5, 2, 2)
         assert 0 < row["low"] <= row["ratio"] <= row["high"]
     assert "5 x 2, 6x6, stride 2" in capsys.readouterr().out
+
+
+def test_the_forms_of_the_layers_of_resnet20():
+    found = layers_benchmark.forms(1)
+    assert sum(form["count"] for form in found) == 20  # no shortcut in the first stage at this width
+    labels = {layers_benchmark.label(form): form["count"] for form in found}
+    assert labels["3x3, 16 to 16, 32x32"] == 6
+    assert labels["1x1, 16 to 32, 32x32, stride 2"] == 1
+    assert labels["3x3, 64 depthwise, 32x32"] == 0
+
+
+def test_the_sum_over_a_network_counts_each_layer():
+    rows = [
+        {"count": 3, "ms": 2.0, "float_ms": 1.0},
+        {"count": 1, "ms": 1.0, "float_ms": 5.0},
+        {"count": 0, "ms": 9.0, "float_ms": 1},
+    ]
+    assert layers_benchmark.total(rows) == 7 / 8
+
+
+@pytest.mark.parametrize("filters", [3, None])
+def test_a_layer_is_measured_beside_that_of_keras(filters):
+    form = {"height": 4, "channels": 2, "filters": filters, "kernel_size": 3, "strides": 2}
+    (stock,) = layer_worker.stock(keras, form)
+    for method in of_tfq.METHODS.values():
+        (layer,) = method(form)
+        assert layer.stock_class() is type(stock)
+        assert layer.get_config().items() >= {name: stock.get_config()[name] for name in layer_worker.options(form)}.items()
+    taken = layer_worker.measured(of_tfq, form, 1, 2)
+    assert set(taken) == {"float", "ternary", "xnor", "dorefa_a2w2"}
+    assert all(ms > 0 for ms in taken.values())
 
 
 @pytest.fixture
@@ -194,6 +228,7 @@ COMMANDS = {
     "train": (train_benchmark, []),
     "concurrency": (concurrency, ["model.tfq"]),
     "depthwise": (depthwise, []),
+    "layers": (layers_benchmark, []),
     "equality": (equality, ["--run_dir=run"]),
 }
 
@@ -326,3 +361,28 @@ def test_train_measures_the_networks_that_are_asked_for(tmp_path, capsys, monkey
     for row in rows:
         assert row["ratio"] == pytest.approx(row["samples_per_s"] / rows[0]["samples_per_s"])
     assert "tfq_xnor / larq_xnor: " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["tfq", "larq"])
+def test_layers_of_each_library(library, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    kept = {"library": "another", "ms": 1}
+    (tmp_path / "rows.json").write_text(json.dumps([kept, {"library": library, "ms": 2}]))
+    tiny = [f"--library={library}", "--turns=1", "--batch_size=2", "--width=1", f"--json={tmp_path / 'rows.json'}"]
+    assert layers_benchmark.main(tiny) == 0
+    first, *rows = json.loads((tmp_path / "rows.json").read_text())
+    assert first == kept
+    assert {row["library"] for row in rows} == {library}
+    assert {row["method"] for row in rows} == {"ternary", "xnor", "dorefa_a2w2"}
+    for row in rows:
+        assert tuple(row) == layers_benchmark.KEYS
+        assert row["ratio"] == pytest.approx(row["ms"] / row["float_ms"])
+    assert "xnor, sum over resnet20: " in capsys.readouterr().out
+
+
+def test_a_library_that_is_not_there_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(layers_benchmark, "forms", lambda width: [])
+    with pytest.raises(SystemExit, match="1"):
+        layers_benchmark.main(["--python=false"])
+    assert "layers: error: the process of tfq ended with status 1" in capsys.readouterr().err

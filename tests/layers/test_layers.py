@@ -157,6 +157,44 @@ def same_padding(length, kernel, stride, dilation):
     return total // 2, total - total // 2
 
 
+class SeenSigns(quantizers.InputQuantizer):
+    """Signs; notes the shapes of what it is called with."""
+
+    bits = 1
+
+    def __init__(self, is_elementwise):
+        self.is_elementwise, self.seen = is_elementwise, []
+
+    def __call__(self, x):
+        self.seen.append(tuple(x.shape[1:]))
+        return XnorInputs()(x)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_what_a_convolution_of_one_cell_strides_over_is_not_quantized_in_training(padding):
+    found = []
+    for is_elementwise, seen in ((True, (4, 3, 4)), (False, (7, 8, 4))):
+        signs = SeenSigns(is_elementwise)
+        options = {"strides": (2, 3), "padding": padding, "input_quantizer": signs, "kernel_quantizer": TernaryWeights()}
+        layer = build(QuantConv2D, 3, 1, **options)
+        layer(tensor(X), training=False)
+        assert set(signs.seen) == {(7, 8, 4)}
+        signs.seen.clear()
+        output, gradients = layer_vjp(layer, X, np.random.default_rng(2).normal(size=(4, 4, 3, 3)).astype("float32"))
+        assert set(signs.seen) == {seen}
+        found.append([output, *gradients])
+    for skipped, whole in zip(*found, strict=True):
+        np.testing.assert_allclose(skipped, whole, rtol=1e-6, atol=1e-6)
+    assert not found[0][1][:, 1::2].any()
+
+
+def test_a_convolution_of_several_cells_quantizes_all():
+    signs = SeenSigns(True)
+    layer = build(QuantConv2D, 3, 2, strides=2, input_quantizer=signs)
+    layer(tensor(X), training=True)
+    assert set(signs.seen) == {(7, 8, 4)}
+
+
 def convolve(x, kernel, strides, dilation, padding, pad_value):
     """Cross-correlation in float64, position by position; x (N, H, W, C), kernel (h, w, C, F)."""
     kh, kw = kernel.shape[:2]

@@ -1,5 +1,6 @@
 """The contract of the quantized layers: what an operation on quantized operands states, and what is then done for it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from tfq import activations, constraints, quantizers
@@ -117,6 +118,10 @@ class QuantizedLayer(ChecksKernels, SavesKernels, RefusesKerasQuantization, Floa
         """
         raise NotImplementedError(f"{self.name}: {type(self).__name__} has no quantized_op(inputs, kernel)")
 
+    def skip_unread(self, inputs: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
+        """`inputs` without elements that `quantized_op` does not read, and the operation on the others; here, all are read."""
+        return inputs, self.quantized_op
+
     def scale_outputs(self, outputs: Tensor, inputs: Tensor) -> Tensor:
         """What `quantized_op` gave, scaled by what is known of the `inputs` before their quantizer: here, as it is."""
         return outputs
@@ -220,12 +225,15 @@ class QuantizedLayer(ChecksKernels, SavesKernels, RefusesKerasQuantization, Floa
     def _on_quantized_operands(self, inputs, training):
         if training:
             self._observe(inputs)
-        quantized, dtype = inputs, self.operand_dtype(inputs)
+        quantized, operation, dtype = inputs, self.quantized_op, self.operand_dtype(inputs)
+        # Not in inference, whose graph the exports know.
+        if training and getattr(self.input_quantizer, "is_elementwise", False):
+            quantized, operation = self.skip_unread(inputs)
         if self.input_quantizer is not None:
-            quantized = self.input_quantizer(inputs, **self.input_arguments)
+            quantized = self.input_quantizer(quantized, **self.input_arguments)
         inputs, quantized = ops.cast(inputs, dtype), ops.cast(quantized, dtype)
         kernels = [kernel.quantized if kernel.quantizer is None else ops.cast(kernel.quantized, dtype) for kernel in self.kernels]
-        outputs = self._with_bias(self.scale_outputs(self.quantized_op(quantized, *kernels), inputs))
+        outputs = self._with_bias(self.scale_outputs(operation(quantized, *kernels), inputs))
         activation = getattr(self, "activation", None)
         return outputs if activation is None else activation(outputs)
 

@@ -1,6 +1,8 @@
 """What every quantized convolution has: values to pad its quantized inputs with."""
 
+import functools
 import numbers
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tfq.backend.keras import Shape, Tensor, ops
@@ -50,6 +52,19 @@ class QuantizedConvolution(QuantizedLayer):
         """The convolution."""
         inputs, padding = self.padded(inputs)
         return ops.conv(inputs, kernel, list(self.strides), padding, self.data_format, self.dilation_rate)
+
+    def skip_unread(self, inputs: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
+        """A kernel of one cell moved in strides reads one element of each stride: 1/4 of the inputs with strides of 2.
+
+        The operation on these has strides of 1, and no padding, since such a kernel never lies across the border.
+        """
+        reads_all = any(size > 1 for size in self.kernel_size) or all(stride == 1 for stride in self.strides)
+        is_ours = type(self).quantized_op is QuantizedConvolution.quantized_op and self.data_format == "channels_last"
+        if reads_all or not is_ours:
+            return super().skip_unread(inputs)
+        # The mean of one cell each, which TensorFlow has 7 times as fast as a slice with its gradient.
+        read = ops.average_pool(inputs, 1, self.strides, "valid", self.data_format)
+        return read, functools.partial(ops.conv, strides=1, padding="valid", data_format=self.data_format)
 
     def padded(self, inputs: Tensor, value: int | None = None) -> tuple[Tensor, str]:
         """Inputs and the `padding` that is left for the operation: "valid" where they are padded here.

@@ -161,6 +161,9 @@ class Quantizer(Configured):
 
     operand: str | None = None
     bits: int = FULL_PRECISION
+    # Whether value and gradient of an element depend on nothing but this element, so that a layer may leave out what it never
+    # reads. Not where anything is learned, or a scale computed.
+    is_elementwise: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -20,6 +20,7 @@ class ApproxSign(InputQuantizer):
     """
 
     bits = 1
+    is_elementwise = True
 
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""

@@ -6,6 +6,7 @@ from tfq import ste, sums
 from tfq.backend.gradients import custom_gradient, promote
 from tfq.backend.keras import Tensor, ops
 from tfq.backend.noise import random_uniform
+from tfq.backend.windows import pass_inside
 from tfq.quantizers import grids, half_precision
 from tfq.quantizers.base import (
     FULL_PRECISION,
@@ -88,6 +89,8 @@ class DoReFaInputs(KBits, InputQuantizer):
     Args:
         bits: 1 to 16, or 32 to pass the activations through.
     """
+
+    is_elementwise = True
 
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""
@@ -173,11 +176,9 @@ def soft_clipped_levels(w: Tensor, bits: int, differentiate_max: bool = False) -
 def _clipped_levels(x, bits):
     @custom_gradient
     def call(x):
-        def grad(upstream):
-            return ops.where(ops.logical_and(x >= 0, x <= 1), upstream, 0.0)
-
         full = promote(x, "float32")
-        return ops.cast(ste.round_to_levels(ops.clip(full, 0.0, 1.0), bits), x.dtype), grad
+        levels = ops.cast(ste.round_to_levels(ops.clip(full, 0.0, 1.0), bits), x.dtype)
+        return levels, lambda upstream: pass_inside(upstream, x, 0, 1)
 
     return call(x)
 

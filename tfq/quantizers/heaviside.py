@@ -24,6 +24,7 @@ class SteHeaviside(Clipped, InputQuantizer):
     """
 
     bits = 1
+    is_elementwise = True
 
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""

@@ -23,6 +23,7 @@ class SteSign(Clipped, InputQuantizer):
     """
 
     bits = 1
+    is_elementwise = True
 
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""

@@ -31,6 +31,7 @@ class SwishSign(InputQuantizer):
     """
 
     bits = 1
+    is_elementwise = True
 
     def __init__(self, beta: float = 5.0) -> None:
         if isinstance(beta, bool) or not isinstance(beta, numbers.Real) or not beta > 0:

@@ -155,6 +155,7 @@ class XnorInputs(InputQuantizer):
     """
 
     bits = 1
+    is_elementwise = True
 
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""

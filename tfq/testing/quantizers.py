@@ -35,8 +35,8 @@ def check_quantizer(quantizer: Quantizer) -> None:
     half-precision operand is quantized in float32; the values lie on its grid, of at most 2^bits; no gradient passes outside of
     its window, and some at both of its ends; what it keeps belongs to the layer, stays float32 under mixed precision, and is
     saved. Kernels: `encode` gives the values of the forward pass, with scales that span the filters of each kind of kernel, which
-    a graph holds. Inputs: each image is quantized by itself, to what a graph makes of it. Gradients: the forward pass is the
-    identity, and the noise a function of the key.
+    a graph holds. Inputs: each image, and each element where it `is_elementwise`, is quantized by itself, to what a graph makes
+    of it. Gradients: the forward pass is the identity, and the noise a function of the key.
 
     Args:
         quantizer: an object of a class that `tfq.quantizers.register_quantizer` has made known.
@@ -297,12 +297,20 @@ class _Inputs(_Operand):
     def run(self):
         super().run()
         self.takes_each_image_by_itself()
+        self.takes_each_element_by_itself()
         self.is_the_same_in_a_graph()
 
     def takes_each_image_by_itself(self):
         together, alone = (_array(self.quantizer(ops.convert_to_tensor(x), **self.given)) for x in (self.x, self.x[:1]))
         same = np.allclose(alone, together[:1], rtol=1e-5, atol=1e-7)
         self.expect(same, "an image by itself is quantized to other values than in a batch", "the same: no scale spans the batch")
+
+    def takes_each_element_by_itself(self):
+        if not self.quantizer.is_elementwise:
+            return
+        of_all, of_some = (_array(self.quantizer(ops.convert_to_tensor(x), **self.given)) for x in (self.x, self.x[:, ::2, 1:]))
+        text = "is_elementwise, but gives an element another value where others are left out"
+        self.expect(np.array_equal(of_some, of_all[:, ::2, 1:]), text, "the same")
 
     def is_the_same_in_a_graph(self):
         try:

@@ -1,0 +1,1 @@
+"""Steps of single layers, one file a library; they import nothing of tfq but where tfq is measured."""

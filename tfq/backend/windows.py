@@ -1,0 +1,59 @@
+"""The window of a clipped straight-through estimator, in as few passes over memory as a backend can."""
+
+from typing import Any
+
+from tfq.backend.devices import accelerators
+from tfq.backend.keras import Tensor, backend, keras_3, ops
+from tfq.optional import require
+
+__all__ = ["pass_inside"]
+
+# Twice as much would overflow float32.
+_LARGEST = 1e38
+_DERIVATIVE = "TfqPassInside"
+
+
+def pass_inside(upstream: Tensor, x: Tensor, low: float, high: float) -> Tensor:
+    """`upstream` where low <= x <= high, else 0 (so where x is NaN), whatever `upstream` is there."""
+    # A scalar 0, not zeros_like, nor a product with the window: the fastest of these on TensorFlow (3 % of a training step).
+    return ops.where(ops.logical_and(x >= low, x <= high), upstream, 0.0)
+
+
+def _pass_inside(upstream: Tensor, x: Tensor, low: float, high: float) -> Tensor:
+    tf = require("tensorflow")
+    of_floats = all(keras_3.backend.standardize_dtype(operand.dtype) == "float32" for operand in (upstream, x))
+    around_0 = low in (0, -high) and 0 < high < _LARGEST
+    if tf.executing_eagerly() or not of_floats or not around_0 or accelerators():
+        return _selected(upstream, x, low, high)
+    return _in_place(upstream, x, low, high)
+
+
+def _in_place(upstream, x, low, high):
+    """On processors: one pass over a finite gradient, in its own memory, where the selection takes four, and new memory.
+
+    The op of that pass multiplies by the window. So it may not where the gradient is not finite; then its sum is not either.
+    """
+    tf = require("tensorflow")
+    return tf.cond(
+        tf.math.is_finite(tf.reduce_sum(upstream)),
+        lambda: _multiplied(upstream, x, low, high),
+        lambda: _selected(upstream, x, low, high),
+    )
+
+
+def _multiplied(upstream, x, low, high):
+    tf = require("tensorflow")
+    # With these two options the window is (low, high) exactly, if 0 is one end or the middle.
+    options = {"min": low, "max": high, "num_bits": 2, "narrow_range": True}
+    with tf.compat.v1.get_default_graph().gradient_override_map({"FakeQuantWithMinMaxArgsGradient": _DERIVATIVE}):
+        return tf.raw_ops.FakeQuantWithMinMaxArgsGradient(gradients=upstream, inputs=x, **options)
+
+
+def _derivative(op: Any, upstream: Tensor) -> tuple[Tensor, None]:
+    """Of the op above, for gradients of gradients: TensorFlow takes it for a constant."""
+    return _in_place(upstream, op.inputs[1], op.get_attr("min"), op.get_attr("max")), None
+
+
+if backend == "tensorflow":
+    _selected, pass_inside = pass_inside, _pass_inside
+    require("tensorflow").RegisterGradient(_DERIVATIVE)(_derivative)
