@@ -5,6 +5,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from tfq import files
@@ -59,8 +60,12 @@ def unpacked(path: Path, log: Log) -> Path:
     known = path.stat()
     key = hashlib.blake2b(f"{path.resolve()} {known.st_size} {known.st_mtime_ns}".encode(), digest_size=8).hexdigest()
     folder = cache.folder() / "unpacked" / f"{path.stem}-{key}"
-    if folder.is_dir():
-        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder.with_name(f"{folder.name}.lock")):  # a second process waits, and finds it there
+        return folder if folder.is_dir() else _unpack(path, folder, log)
+
+
+def _unpack(path, folder, log):
     beside = folder.with_name(f".writing-{folder.name}")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
