@@ -83,7 +83,7 @@ def _place(worker, workers, ports):
 
 
 def finished(processes, status=0):
-    outputs = [process.communicate(timeout=240)[0] for process in processes]
+    outputs = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [status] * len(processes), "\n".join(outputs)[-6000:]
     return outputs
 
@@ -95,7 +95,8 @@ def synchronized(engine):
 def assert_as_alone(found, alone):
     """Within 1e-4 of each array's largest value."""
     for name, array in alone.items():
-        np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-4 * np.abs(array).max() + 1e-7, err_msg=name)
+        # In front of batch normalization the gradient of a bias is 0, but for rounding.
+        np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-4 * np.abs(array).max() + 1e-6, err_msg=name)
 
 
 def assert_same(first, *others):
