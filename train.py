@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import importlib.util
 import inspect
-import json
 import os
 import re
 import sys
@@ -108,8 +107,8 @@ flags.DEFINE_enum(
     "distribute",
     _DEFAULT.distribute,
     tuple(choices.DISTRIBUTIONS),
-    "Devices: mirrored, all GPUs of this machine; multiworker, the workers of TF_CONFIG (both TensorFlow); data_parallel, all "
-    "devices, and the processes of KERAS_DISTRIBUTION_* (JAX). --batch_size is that of all together.",
+    "Devices: mirrored, all GPUs of this machine (TensorFlow); data_parallel, all devices, and the processes of "
+    "KERAS_DISTRIBUTION_* (JAX); multiworker says what there is instead. --batch_size is that of all together.",
 )
 flags.DEFINE_integer(
     "lr_batch",
@@ -117,9 +116,7 @@ flags.DEFINE_integer(
     "--lr is that of batches of so many images: sgd multiplies it by batch_size / lr_batch, adam by the root of that.",
     lower_bound=1,
 )
-flags.DEFINE_boolean(
-    "synchronized_bn", _DEFAULT.synchronized_bn, "mirrored, multiworker: batch normalization over the batch of all; slower."
-)
+flags.DEFINE_boolean("synchronized_bn", _DEFAULT.synchronized_bn, "mirrored: batch normalization over the batch of all; slower.")
 flags.DEFINE_enum(
     "backend", None, choices.BACKENDS, "Keras' backend; tf_keras is Keras 2. Default: KERAS_BACKEND, or what there is."
 )
@@ -292,8 +289,8 @@ def _lr(lr):
 
 @_wrong()
 def _synchronized_bn(synchronized_bn, distribute):
-    if synchronized_bn and distribute not in ("mirrored", "multiworker"):
-        return f"--synchronized_bn is for --distribute=mirrored or multiworker, elsewhere it is so; got --distribute={distribute}"
+    if synchronized_bn and distribute != "mirrored":
+        return f"--synchronized_bn is for --distribute=mirrored, elsewhere it is so; got --distribute={distribute}"
 
 
 @_wrong()
@@ -341,8 +338,13 @@ def choose_backend(log=print):
         raise UsageError(f"--export={','.join(names)} needs --backend={' or '.join(needed)}{also}; got {backend}")
     if FLAGS.steps_per_execution > 1 and backend == "torch":
         raise UsageError(f"--steps_per_execution={FLAGS.steps_per_execution}: Keras knows 1 alone on --backend=torch")
+    if FLAGS.distribute == "multiworker":
+        raise UsageError(
+            "--distribute=multiworker: fit of Keras 3.15 fails with MultiWorkerMirroredStrategy. Take --backend=jax "
+            "--distribute=data_parallel for several machines, or --distribute=mirrored for the GPUs of one"
+        )
     if backend not in choices.DISTRIBUTIONS[FLAGS.distribute]:
-        fitting = [f"{name} on {' or '.join(of)}" for name, of in choices.DISTRIBUTIONS.items() if name != "none"]
+        fitting = [f"{name} on {' or '.join(of)}" for name, of in choices.DISTRIBUTIONS.items() if of and name != "none"]
         raise UsageError(f"--distribute={FLAGS.distribute} does not run on --backend={backend}: there is {', '.join(fitting)}")
     os.environ.pop("TF_USE_LEGACY_KERAS", None)
     os.environ["KERAS_BACKEND"] = backend
@@ -491,11 +493,6 @@ def _run(directory):
 
 def _is_chief():
     """Whether this process is the first of its job: it alone writes the directory, before the others have joined it."""
-    if FLAGS.distribute == "multiworker":
-        try:
-            return json.loads(os.environ.get("TF_CONFIG", "{}"))["task"]["index"] == 0
-        except (ValueError, KeyError, TypeError):
-            return False  # the engine says what is wrong with it
     return FLAGS.distribute != "data_parallel" or int(os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0")) == 0
 
 

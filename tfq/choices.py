@@ -9,7 +9,7 @@ SCHEDULES = ("constant", "step", "cosine", "onecycle")
 DISTRIBUTIONS = {
     "none": ("tensorflow", "jax", "torch", "tf_keras"),
     "mirrored": ("tensorflow",),
-    "multiworker": ("tensorflow",),
+    "multiworker": (),  # TensorFlow's users look for it: train.py names what there is instead
     "data_parallel": ("jax",),
 }
 BACKENDS = ("tensorflow", "jax", "torch", "tf_keras")

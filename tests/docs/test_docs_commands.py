@@ -151,7 +151,6 @@ CANNOT_RUN = {
         for flags in (
             "--backend=tensorflow --distribute=mirrored --batch_size=512 --lr_batch=128",
             "--backend=jax --distribute=data_parallel --batch_size=512 --lr_batch=128",
-            "--distribute=multiworker --run_dir=/shared/xnor",
             "--backend=jax --distribute=data_parallel --run_dir=/shared/xnor",
         )
     },

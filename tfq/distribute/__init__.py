@@ -10,7 +10,6 @@ __all__ = ["Alone", "DistributionError", "WorkerLost", "engine"]
 _ENGINES = {
     "none": ("alone", "Alone"),
     "mirrored": ("mirrored", "Mirrored"),
-    "multiworker": ("multi_worker", "MultiWorker"),
     "data_parallel": ("data_parallel", "DataParallel"),
 }
 
