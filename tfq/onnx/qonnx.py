@@ -1,4 +1,4 @@
-"""QONNX: `Quant` and `BipolarQuant`, which hls4ml and FINN read.
+"""QONNX: `Quant` and `BipolarQuant`, which FINN and hls4ml read.
 
 Each has scale 1, so that sums of products are whole numbers. 1 / n of DoReFa's levels stands behind them: with it as the scale of
 a `Quant` what lies between two levels comes out a level off.
