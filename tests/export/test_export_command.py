@@ -226,7 +226,7 @@ def test_the_table_of_a_network_without_weights_has_no_ratio():
         ({"formats": ["tfq", "tfq"]}, "formats must be a list of names, each once"),
         ({"formats": [["tfq"]]}, "export format ['tfq'] is unknown"),
         ({"formats": 3}, "formats must be a list of names"),
-        ({"formats": ["tfq", "onnx"]}, "export format 'onnx' is unknown; known are savedmodel, keras"),
+        ({"formats": ["tfq", "gguf"]}, "export format 'gguf' is unknown; known are savedmodel, keras"),
         ({"formats": ["tfq"], "images": 15}, "on 16 images or more; got 15"),
         ({"formats": ["tfq"], "directory": SLICE}, "cifar10_slice.npz is a file"),
     ],

@@ -560,7 +560,7 @@ def test_command_says_in_one_line_what_is_wrong(tmp_path, capsys):
     for arguments, message in (
         ([tmp_path], "there is no run in"),
         ([tmp_path / "model.keras"], "there is no run in"),
-        ([tmp_path, "--formats=onnx"], "export format 'onnx' is unknown"),
+        ([tmp_path, "--formats=gguf"], "export format 'gguf' is unknown"),
         ([tmp_path, "--images=none.npz"], "none.npz must be an .npz file"),
     ):
         assert program.main([str(argument) for argument in arguments]) == 1

@@ -37,7 +37,7 @@ SLIPS = {
     "--dataset=folder": "--dataset=folder needs --data_dir=DIR",
     "--image_size=8": "--image_size is for --dataset=folder; got --dataset=cifar10",
     "--dataset=folder --data_dir=. --image_size=8x": "--image_size=8x must be HEIGHTxWIDTH",
-    "--export=onnx": "--export=onnx",
+    "--export=gguf": "--export=gguf",
     "--method=int8 --export=tflite,tfq": "--export=tfq is not for --method=int8",
     "--method=ternary_a1 --export=lce": "--export=lce needs --method=xnor",
     "--init_from=nowhere": "--init_from=nowhere",

@@ -38,6 +38,14 @@ class Dialect:
         """The whole numbers of a kernel, in the order of ONNX, as a tensor of float32."""
         raise NotImplementedError
 
+    def affine(self, writer: Writer, x: str, scale: np.ndarray, shift: np.ndarray | None, axes: int) -> str:
+        """Times a number, plus a number: one a channel, or one for all; of a tensor with so many axes behind the channels."""
+        for kind, values, idle in (("Mul", scale, 1), ("Add", shift, 0)):
+            if values is not None and (np.asarray(values) != idle).any():
+                per_channel = np.asarray(values, np.float32).reshape(-1, *[1] * axes)
+                x = writer.add(kind, x, writer.constant(per_channel, "scale" if kind == "Mul" else "shift"))
+        return x
+
     def sums(self, writer: Writer, y: str) -> str:
         """Sums of products of whole numbers, as they go on."""
         return y

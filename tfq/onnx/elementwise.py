@@ -9,8 +9,7 @@ from tfq.onnx.writer import Writer
 
 @emits(g.ScaleShift)
 def _scale_shift(writer: Writer, node: g.ScaleShift, x: str) -> str:
-    axes = len(writer.graph.shapes[node.name]) - 1
-    return writer.shifted(writer.scaled(x, node.scale, axes), node.shift if node.shift.any() else None, axes)
+    return writer.dialect.affine(writer, x, node.scale, node.shift, len(writer.graph.shapes[node.name]) - 1)
 
 
 @emits(g.ReLU)

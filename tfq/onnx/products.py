@@ -78,7 +78,7 @@ def behind(writer: Writer, node: Any, y: str, axes: int) -> str:
     scale = np.ones(1)
     if not isinstance(node.kernel, g.FloatKernel):
         scale = node.kernel.scale.astype(np.float64) / kernels.denominator(node.kernel)
-    return writer.shifted(writer.scaled(y, (scale / highest(node)).astype(np.float32), axes), node.bias, axes)
+    return writer.dialect.affine(writer, y, (scale / highest(node)).astype(np.float32), node.bias, axes)
 
 
 def _first(values):

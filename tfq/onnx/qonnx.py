@@ -1,4 +1,4 @@
-"""QONNX: `Quant` and `BipolarQuant`, which hls4ml and FINN read.
+"""QONNX: `Quant` and `BipolarQuant`, which FINN and hls4ml read.
 
 Each has scale 1, so that sums of products are whole numbers. 1 / n of DoReFa's levels stands behind them: with it as the scale of
 a `Quant` what lies between two levels comes out a level off.
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 DOMAIN = "qonnx.custom_op.general"
 # Makers of what `BipolarQuant` takes as it is, by FINN; None is the input of the network.
-_BEFORE_SIGNS = ("Add", "Mul", "Div", None)
+_BEFORE_SIGNS = ("BatchNormalization", "Add", "Mul", "Div", None)
+_STATISTICS = ("scale", "shift", "mean", "variance")
 
 
 class Qonnx(Dialect):
@@ -56,6 +57,13 @@ class Qonnx(Dialect):
         scaled = writer.add("Mul", x, writer.constant(np.float32(quantizer.highest), "levels"))
         return _quant(writer, scaled, quantizer.bits, signed=False)
 
+    def affine(self, writer: Writer, x: str, scale: np.ndarray, shift: np.ndarray | None, axes: int) -> str:
+        """See `Dialect`. hls4ml does not spread a constant of one value a channel over images, but for a batch normalization."""
+        channels = max(np.size(scale), np.size(shift) if shift is not None else 1)
+        if not axes or channels == 1:
+            return super().affine(writer, x, scale, shift, axes)
+        return _normalized(writer, x, scale, np.zeros(channels) if shift is None else shift)
+
     def weights(self, writer: Writer, w: np.ndarray, kernel: PackedKernel) -> str:
         """See `Dialect`. Levels, which are odd, take one bit more than in a `.tfq` file."""
         values = writer.constant(w.astype(np.float32), "kernel")
@@ -63,6 +71,14 @@ class Qonnx(Dialect):
             return _bipolar(writer, values)
         bits = kernel.bits + 1 if kernel.coding == "levels" else kernel.bits
         return _quant(writer, values, bits, signed=True, narrow=kernel.coding != "integer")
+
+
+def _normalized(writer, x, scale, shift):
+    """Scale and shift as a batch normalization of mean 0 and variance 1."""
+    ones = np.ones(len(shift), np.float32)
+    values = (scale * ones, shift, 0 * ones, ones)
+    constants = [writer.constant(np.asarray(each, np.float32), what) for each, what in zip(values, _STATISTICS, strict=True)]
+    return writer.add("BatchNormalization", x, *constants, epsilon=0.0)
 
 
 def _doubled(writer, x):

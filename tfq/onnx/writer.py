@@ -65,18 +65,6 @@ class Writer:
         self.constants.append(self._onnx.numpy_helper.from_array(np.array(values, order="C"), name))
         return name
 
-    def per_channel(self, values: np.ndarray, axes: int, what: str) -> str:
-        """A constant of one value a channel, or one for all, beside a tensor with so many axes behind the channels."""
-        return self.constant(np.asarray(values, np.float32).reshape(1, -1, *[1] * axes), what)
-
-    def scaled(self, x: str, scale: np.ndarray, axes: int) -> str:
-        """Times one number a channel, unless all are 1."""
-        return x if (np.asarray(scale) == 1).all() else self.add("Mul", x, self.per_channel(scale, axes, "scale"))
-
-    def shifted(self, x: str, shift: np.ndarray | None, axes: int) -> str:
-        """Plus one number a channel, if any."""
-        return x if shift is None else self.add("Add", x, self.per_channel(shift, axes, "shift"))
-
     def padded(self, x: str, pairs: Sequence[tuple[int, int]], value: float) -> str:
         """Margins of a value around images or sequences, (before, behind) of each axis behind the channels."""
         if not any(map(any, pairs)):
