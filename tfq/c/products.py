@@ -12,7 +12,6 @@ from tfq.c.source import NO_CLAMP, Source, as_floats, places
 from tfq.c.windows import windows_of
 from tfq.graph import nodes as g
 from tfq.runtime.plan.paths import input_bits, is_depthwise, kernel_planes, on_bits, on_bytes, scales_inputs
-from tfq.runtime.plan.plan import Fused
 from tfq.runtime.program import threshold
 from tfq.runtime.program.accumulator import kernel_scale
 from tfq.runtime.program.packing import integers as whole_weights

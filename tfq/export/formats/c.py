@@ -40,7 +40,9 @@ class CSource(Format):
         from tfq.convert.from_keras import from_keras
 
         graph = from_keras(model, sample.pixel_mean, sample.pixel_std, sample.labels)
-        images = sample.images if graph.pixel_mean is None else sample.pixels(sample.images[:8])
+        images = sample.images
+        if images is not None and graph.pixel_mean is not None:
+            images = sample.pixels(images[:8])
         write(graph, path, _NAME, inputs=images, flash=self._flash, ram=self._ram)
 
     def load(self, path: Path) -> Predict:
