@@ -16,6 +16,7 @@ STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 # Scalar code with words of 32 bits, shifts and sums: what microcontrollers run.
 SCALAR = (*STRICT, "-O1", "-DTFQ_SCALAR")
 SMALL = (*SCALAR, "-DTFQ_WORD=32", "-DTFQ_POPCOUNT=TFQ_SWAR")
+CHECKED = (*SMALL, "-fsanitize=undefined", "-fno-sanitize-recover")
 FAST = (*STRICT, "-O1", "-march=native")
 pytestmark = pytest.mark.usefixtures("gcc")
 
@@ -70,9 +71,7 @@ def sums_of_everything(rng):
     return g.Graph(shape, (*nodes, g.Concatenate("all", tuple(parts))))
 
 
-@pytest.mark.parametrize(
-    "flags", [(*SMALL, "-fsanitize=undefined", "-fno-sanitize-recover"), FAST, (*SCALAR, "-DTFQ_POPCOUNT=TFQ_TABLE")]
-)
+@pytest.mark.parametrize("flags", [CHECKED, FAST, (*SCALAR, "-DTFQ_POPCOUNT=TFQ_TABLE")])
 def test_integer_sums_are_exact(tmp_path, flags):
     rng = np.random.default_rng(0)
     graph = sums_of_everything(rng)
