@@ -100,7 +100,7 @@ PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "$(SELECT)"
 
 # What needs no Keras runs once, and imports none. The rest runs in three parts, so that no process grows beyond 2 GiB. On tf_keras and
 # JAX the first two are small among the fast tests, and one there.
-WITHOUT_KERAS = tests/cli tests/graph tests/onnx_models tests/runtime
+WITHOUT_KERAS = tests/c tests/cli tests/graph tests/onnx_models tests/runtime
 FILES = tests/convert tests/export
 PROGRAMS = tests/lab tests/models tests/training
 REST = tests $(addprefix --ignore=,$(WITHOUT_KERAS) $(FILES) $(PROGRAMS))

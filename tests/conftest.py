@@ -33,7 +33,7 @@ _MARKS = {
 _LONG = {"test_sweep.py", "test_train.py", "test_configs.py", "test_diagnosis.py", "test_runtime_compiled.py", "test_saving.py"}
 _MEMORY = 1.2 * 2**30
 # What is in these folders needs no Keras: `make test` runs it once, in processes that do not import it.
-_WITHOUT_KERAS = ("cli", "graph", "onnx_models", "runtime")
+_WITHOUT_KERAS = ("c", "cli", "graph", "onnx_models", "runtime")
 
 # On Python 3.13 there are neither larq nor tfmot.
 _LEGACY = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfq.backend.keras import keras, ops  # those in use: Keras 3, or tf_keras
+from tfq.c import register_c
 from tfq.convert import register_from_keras, register_to_keras
 from tfq.export import Format, reading, register_format
 from tfq.graph import GraphError, Node, check, nodes, register_operation
@@ -125,6 +126,23 @@ def moved_prelu(call):
 @register_to_keras(MovedPReLU)
 def rprelu(node, name):
     return CentredPReLU(name=name), [node.center, node.slope]
+
+
+_MOVED_PRELU = """
+static void moved_prelu(int pixels, int channels, const float *center, const float *slope, const float *x, float *y)
+{
+    for (int i = 0; i < pixels * channels; i++)
+        y[i] = (x[i] - center[i % channels]) * (x[i] > center[i % channels] ? 1.0f : slope[i % channels]);
+}
+"""
+
+
+@register_c(MovedPReLU)
+def moved_prelu_in_c(source, node):
+    source.define("moved_prelu", _MOVED_PRELU)
+    channels, x, y = len(node.center), source.tensor(node.inputs[0]), source.tensor(node.name)
+    center, slope = source.constants.array(node.center, "f4"), source.constants.array(node.slope, "f4")
+    source.call(node.name, "moved_prelu", source.size(node.name) // channels, channels, center, slope, x, y)
 
 
 @register_format

@@ -52,6 +52,8 @@ SHORT = {
     f"tfq run {_XNOR}/export/model.tfq FOLDER --top=3 --resize": "",
     "tfq run model.tfq FOLDER --top=3 --resize": "",
     "tfq run model.tfq FOLDER --out=tables --processes=2": "--resize",
+    "tfq export model.tfq --formats=c --out=firmware": "",
+    "tfq export model.tfq --formats=c --flash=256K --ram=300K": "",
     "tfq summary model.keras": "",
     "tfq benchmark model.tfq --against model.tflite": "--repetitions=1 --batch=2",
     f"{_TRAIN} --method=dorefa --w_bits=3 --a_bits=5 --g_bits=8": f"{_DATA} {_NETWORK} --run_dir=runs/bits",

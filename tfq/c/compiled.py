@@ -58,6 +58,8 @@ class Compiled:
                 raise ValueError(f"{path} does not compile: {next((line for line in lines if 'error' in line), lines[0])}")
             # The loaded library outlives its file.
             self._library = ctypes.CDLL(str(library))
+        if not hasattr(self._library, f"{self.manifest['name']}_run"):
+            raise ValueError(f"{path} is damaged: it has no function {self.manifest['name']}_run")
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Results of images, float32 or uint8: float32 (n, ...)."""

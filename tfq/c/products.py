@@ -11,8 +11,8 @@ from tfq.c.registry import register_c
 from tfq.c.source import NO_CLAMP, Source, as_floats, places
 from tfq.c.windows import windows_of
 from tfq.graph import nodes as g
+from tfq.runtime.plan.images import PlacedConv2D
 from tfq.runtime.plan.paths import input_bits, is_depthwise, kernel_planes, on_bits, on_bytes, scales_inputs
-from tfq.runtime.plan.plan import Fused
 from tfq.runtime.program import threshold
 from tfq.runtime.program.accumulator import kernel_scale
 from tfq.runtime.program.packing import integers as whole_weights
@@ -20,7 +20,7 @@ from tfq.runtime.program.packing import integers as whole_weights
 _MOST_OF_16_BITS = 2**15 - 1
 
 
-@register_c(g.Conv2D, g.Dense)
+@register_c(g.Conv2D, PlacedConv2D, g.Dense)
 def product(source: Source, node: g.Conv2D | g.Dense) -> None:
     """Add the calls of a convolution or product, and those that pack its result for others."""
     fused = source.plan.fused[node.name]

@@ -4,7 +4,6 @@ import re
 from importlib.resources import files
 from string import Template
 
-
 from tfq.c.arena import Buffer
 from tfq.c.constants import number
 from tfq.c.source import OUTPUT, Source, Structure

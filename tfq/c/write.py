@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from tfq.runtime.plan.planner import plan
 
 # Inputs that the self-test holds.
 _TESTED = 3
+# Bytes that stand in a C string as they are; not ?, of which two begin a trigraph.
+_PLAIN = frozenset((string.ascii_letters + string.digits + " !#%&'()*+,-./:;<=>@[]^_`{|}~").encode())
 
 
 @dataclass(frozen=True)
@@ -149,13 +152,8 @@ def _labels(graph, name, is_definition):
 
 def _string(text):
     """A C string; each byte that is no plain character as an octal number."""
-    plain = (
-        {ord(character) for character in " !#%&'()*+,-./:;<=>@[]^_`{|}~"}
-        | set(b"0123456789")
-        | set(range(65, 91))
-        | set(range(97, 123))
-    )
-    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
+    characters = (chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in text.encode())
+    return f'"{"".join(characters)}"'
 
 
 def _selftest(graph, common, inputs: np.ndarray | None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfq.export.format import Format
+from tfq.export.format import Format, reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,22 +39,31 @@ class CSource(Format):
         from tfq.c.write import write
         from tfq.convert.from_keras import from_keras
 
+        self.check(model)
         graph = from_keras(model, sample.pixel_mean, sample.pixel_std, sample.labels)
-        images = sample.images if graph.pixel_mean is None else sample.pixels(sample.images[:8])
+        images = sample.images
+        if images is not None and graph.pixel_mean is not None:
+            images = sample.pixels(images[:8])
         write(graph, path, _NAME, inputs=images, flash=self._flash, ram=self._ram)
 
     def load(self, path: Path) -> Predict:
         """What the compiled file computes, from float32 or uint8 images."""
         from tfq.c.compiled import Compiled
 
-        return Compiled(path / f"{_NAME}.c").predict
+        with reading(path / f"{_NAME}.c", "C source of a network"):
+            return Compiled(path / f"{_NAME}.c").predict
 
     def load_uint8(self, path: Path) -> Predict:
         """The same function."""
         return self.load(path)
 
     def check(self, model: Any) -> None:
-        """Raise Unsupported, which names each, where layers of a model have no packed form."""
+        """Raise Unsupported, which names each, where layers of a model have no packed form, or no C."""
+        from tfq.c import registry
         from tfq.convert.from_keras import from_keras
+        from tfq.convert.layers import Unsupported
 
-        from_keras(model)
+        try:
+            registry.check(from_keras(model).nodes)
+        except registry.NoC as error:
+            raise Unsupported(str(error)) from error

@@ -1,0 +1,62 @@
+"""The self-test of a network on other processors, by emulation, and with other compilers."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import runtime_networks as networks
+
+from tfq import c
+from tfq.graph import nodes as g
+
+pytestmark = pytest.mark.slow
+STRICT = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-DNET_SELFTEST")
+TARGETS = {
+    "aarch64": ("aarch64-linux-gnu-gcc", ()),
+    "arm": ("arm-linux-gnueabihf-gcc", ("-mfpu=neon",)),
+    "riscv64": ("riscv64-linux-gnu-gcc", ()),
+    "s390x": ("s390x-linux-gnu-gcc", ()),
+}
+KINDS = {
+    "binary": {},
+    "levels": {"quantizer": g.Levels(2), "coding": "levels", "bits": 2},
+    "bytes": {"quantizer": g.Levels(8), "coding": "levels", "bits": 8},
+}
+
+
+def need(*tools):
+    for tool in tools:
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+
+
+def passes(directory, compiler, flags, runner, kind):
+    c.write(networks.small_network(np.random.default_rng(5), **KINDS[kind]), directory, "net")
+    sources = [str(directory / name) for name in ("net.c", "net_example.c")]
+    subprocess.run([compiler, *STRICT, *flags, *sources, "-o", str(directory / "program")], check=True, timeout=120)
+    result = subprocess.run([*runner, str(directory / "program")], capture_output=True, text=True, timeout=120, check=False)
+    assert "self-test: passed" in result.stdout, result
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_other_processors(tmp_path, target, kind):
+    compiler, flags = TARGETS[target]
+    need(compiler, f"qemu-{target}")
+    passes(tmp_path, compiler, ("-static", *flags), [f"qemu-{target}"], kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("flags", [("-march=native",), ("-DTFQ_SCALAR", "-fsanitize=address,undefined")])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_other_compilers(tmp_path, compiler, flags, kind):
+    need(compiler)
+    passes(tmp_path, compiler, flags, [], kind)
+
+
+def test_header_in_cpp(tmp_path):
+    need("g++")
+    c.write(networks.small_network(np.random.default_rng(5)), tmp_path, "net")
+    (tmp_path / "main.cpp").write_text('#include "net.h"\nint main() { net_run(nullptr, nullptr, nullptr); }\n')
+    subprocess.run(["g++", "-fsyntax-only", "-Wall", "-Werror", str(tmp_path / "main.cpp")], check=True, timeout=60)
