@@ -188,6 +188,15 @@ def test_what_a_convolution_of_one_cell_strides_over_is_not_quantized_in_trainin
     assert not found[0][1][:, 1::2].any()
 
 
+@pytest.mark.parametrize(
+    ("cls", "shape", "options"), [(layers.QuantConv1D, (2, 7, 4), {"groups": 2}), (layers.QuantConv3D, (1, 3, 4, 5, 2), {})]
+)
+def test_of_other_ranks_it_is_left_out_too(cls, shape, options):
+    x = RNG.normal(size=shape).astype("float32")
+    layer = build(cls, 4, 1, strides=2, input_quantizer=XnorInputs(), kernel_quantizer=XnorWeights(), shape=shape, **options)
+    np.testing.assert_allclose(array(layer(tensor(x), training=True)), array(layer(tensor(x), training=False)), rtol=1e-6)
+
+
 def test_a_convolution_of_several_cells_quantizes_all():
     signs = SeenSigns(True)
     layer = build(QuantConv2D, 3, 2, strides=2, input_quantizer=signs)
