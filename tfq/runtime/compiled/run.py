@@ -32,15 +32,19 @@ _COPY_ROWS, _as_copy_rows = steps.code(steps.CopyRows), record(steps.CopyRows)
 
 @njit
 def _help(program, ci, cf, mi, mf, state, worker):
-    """Compute parts of whatever step the leader has come to, until there are no more."""
-    step, part = share.look(state)
-    while step >= 0:
-        if part >= 0:
+    """Compute parts of whatever step the leader has come to, until no image has come for a while."""
+    looks = 0
+    while share.is_waited_for(state, looks):
+        looks += 1
+        step, part = share.look(state)
+        if step >= 0 and part >= 0:
             step, part = share.take(state)
-            if step >= 0 and part >= 0:
+        if step >= 0:
+            looks = 0
+            if part >= 0:
                 convolve(_as_convolve(program[step]), ci, cf, mi, mf, part, worker)
                 share.done(state)
-        step, part = share.look(state)
+    share.leave(state, worker)
 
 
 @njit
