@@ -32,6 +32,7 @@ __all__ = [
     "target",
     "types",
     "wide",
+    "woven",
 ]
 
 # No `fastmath`: products and sums that meet a sign must be rounded one by one, as float32 arithmetic does it.
@@ -42,6 +43,8 @@ _RUNTIME = Path(__file__).parent
 njit = numba.njit(**_OPTIONS)
 # For what stands in a loop over vectors: a call that LLVM leaves in would spill them all.
 inlined = numba.njit(forceinline=True, **_OPTIONS)
+# For what calls the tiles: as a function of its own it would be optimized with all of them, and its caller again.
+woven = numba.njit(inline="always", **_OPTIONS)
 
 
 def target() -> tuple[str, set[str]]:

@@ -11,7 +11,7 @@ from tfq.runtime.compiled.pack import copy_to_frame, fill_margin, pack
 from tfq.runtime.compiled.pool import pool
 from tfq.runtime.compiled.record import record
 from tfq.runtime.compiled.windows import pack_windows, sum_windows
-from tfq.runtime.jit import cached, njit
+from tfq.runtime.jit import cached, woven
 from tfq.runtime.program import steps
 
 # Who runs a program: a thread alone, the one that leads others, and those from 1 on, who help with the steps that have parts.
@@ -30,7 +30,7 @@ _POOL, _as_pool = steps.code(steps.Pool), record(steps.Pool)
 _COPY_ROWS, _as_copy_rows = steps.code(steps.CopyRows), record(steps.CopyRows)
 
 
-@njit
+@woven
 def _help(program, ci, cf, mi, mf, state, worker):
     """Compute parts of whatever step the leader has come to, until no image has come for a while."""
     looks = 0
@@ -47,7 +47,7 @@ def _help(program, ci, cf, mi, mf, state, worker):
     share.leave(state, worker)
 
 
-@njit
+@woven
 def _convolve(row, ci, cf, mi, mf, state, step, worker):
     """Compute all parts of a convolution, alone or with whoever helps."""
     convolution = _as_convolve(row)
