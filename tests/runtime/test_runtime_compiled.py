@@ -24,7 +24,7 @@ def test_code_on_disk_is_as_old_as_any_of_its_sources():
     # numba itself would compare the time of run.py alone.
     assert run.run._cache._cache_file._source_stamp == jit.digest(jit.sources())
     files = (ROOT / "tfq" / "runtime").rglob("*.py")
-    compiled = {file for file in files if re.search(r"^@(cached|njit|intrinsic|overload)", file.read_text(), re.MULTILINE)}
+    compiled = {file for file in files if re.search(r"^@(cached|njit|inlined|woven|intrinsic|overload)", file.read_text(), re.MULTILINE)}
     assert {"run.py", "tile.py", "share.py"} <= {file.name for file in compiled}
     assert compiled <= set(jit.sources())
 
@@ -56,7 +56,7 @@ def test_every_choice_of_a_tile_has_a_number_of_its_own():
 def test_a_tile_that_is_not_there_is_refused(choice):
     @njit
     def sums(kind, positions, vectors, ints, floats):
-        tile.accumulate(kind, positions, vectors, ints, floats, ints, floats, 0, 0, 0, 0, 1, 0, 0, 0, 0)
+        tile.accumulate(kind, positions, vectors, ints, floats, ints, floats, 0, 0, 0, 1, 8, 0, 0, 1, 0, 0, 0, 0)
 
     with pytest.raises(ValueError, match="a tile that is none of the runtime's"):
         sums(*choice, np.zeros(4096, np.int32), np.zeros(4096, np.float32))

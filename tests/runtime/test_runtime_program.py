@@ -107,6 +107,25 @@ def test_a_buffer_lives_from_the_first_step_that_uses_it_to_the_last():
     assert size == 3 * 32
 
 
+def sum_in_place(residual, target, offset=0):
+    numbers = dict.fromkeys((field.name for field in dataclasses.fields(steps.Convolve)), 1)
+    return steps.Convolve(**{**numbers, "residual": steps.At(residual, offset), "target": steps.At(target)})
+
+
+def test_a_sum_takes_the_place_of_a_summand_that_nobody_reads_again():
+    names = ("source", "first", "second", "third", "last")
+    source, first, second, third, last = (steps.Buffer(name, 16) for name in names)
+    sums = [sum_in_place(source, first), sum_in_place(first, second), sum_in_place(second, third)]
+    places, size = place([*sums, sum_in_place(third, last)], source, last)
+    assert len({places[name] for name in names}) == 1
+    assert size == 32
+    # Here the first is read once more, and the second begins elsewhere.
+    places, _ = place([*sums, sum_in_place(first, last)], source, last)
+    assert places["source"] == places["first"] != places["second"] == places["third"] != places["last"]
+    places, _ = place([sum_in_place(first, second, offset=1)], first, second)
+    assert places["first"] != places["second"]
+
+
 def test_what_a_step_reads_past_the_end_of_a_buffer_is_memory_too():
     numbers = dict.fromkeys((field.name for field in dataclasses.fields(steps.PackWindows)), 1)
     source, target = steps.Buffer("source", 100), steps.Buffer("target", 16)

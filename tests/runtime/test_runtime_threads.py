@@ -55,12 +55,12 @@ def test_a_helper_computes_parts_of_a_step():
     # Sums of the helper have a place of their own, behind those of the leader.
     size = convolve["width"] * convolve["strip"] * convolve["strip_vectors"] * 16
     of_helper = memory[2][convolve["sums"] + size :][:size]
-    engine._execute(rows, memory, images.reshape(1, -1), outputs, np.zeros(share.SIZE, np.int64), run.LEADER)
+    engine._execute(rows, memory, images.reshape(1, -1), outputs, share.state(2), run.LEADER)
     np.testing.assert_array_equal(outputs, wanted)
     alone, end = of_helper.copy(), time.monotonic() + 60
     while np.array_equal(of_helper, alone):
         assert time.monotonic() < end
-        state = np.zeros(share.SIZE, np.int64)
+        state = share.state(2)
         helper = threading.Thread(target=engine._execute, args=(rows, memory, outputs[:0], outputs[:0], state, 1))
         helper.start()
         engine._execute(rows, memory, images.reshape(1, -1), outputs, state, run.LEADER)

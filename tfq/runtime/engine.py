@@ -2,10 +2,8 @@
 
 import math
 import os
-import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -17,12 +15,13 @@ from tfq.runtime.compiled.tile import largest_tile
 from tfq.runtime.inputs import checked_images, checked_threads
 from tfq.runtime.program.build import build
 from tfq.runtime.program.memory import aligned
+from tfq.runtime.team import Team
 
 # uint8 images that are decoded at a time.
 _DECODED = 32
-# Least `Program.work` of an image that threads share, about half a millisecond: handing over takes a tenth of that.
-SHARED_WORK = 1_000_000
-_NOBODY = np.zeros(share.SIZE, np.int64)
+# Least `Program.work` of an image that threads share, about a tenth of a millisecond.
+SHARED_WORK = 200_000
+_NOBODY = share.state(1)
 
 
 class Engine:
@@ -33,7 +32,7 @@ class Engine:
     Args:
         graph: `tfq.graph.nodes.Graph`.
         threads: threads that share the images of a batch. Of fewer images than threads, each is shared by all of them if it takes
-            about half a millisecond or more, and no other call does the same; smaller ones use a thread each.
+            about a tenth of a millisecond or more, and no other call does the same; smaller ones use a thread each.
 
     Raises:
         ValueError: the operations do not fit together, or `threads` is not a positive integer.
@@ -46,7 +45,7 @@ class Engine:
         self._pixels = None if graph.pixel_mean is None else _decoder(graph)
         self._values, self._results = math.prod(graph.input_shape), math.prod(graph.output_shape)
         self._idle = deque()
-        self._helpers = {}
+        self._teams = {}
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Results for a batch of images.
@@ -66,14 +65,14 @@ class Engine:
         if self.threads == 1 or not len(images):
             self._run(images, outputs)
             return outputs.reshape(len(images), *self.graph.output_shape)
-        pool, together = self._pool_and_lock()
-        if len(images) < self.threads and self._program.work >= SHARED_WORK and together.acquire(blocking=False):
+        team = self._team()
+        if len(images) < self.threads and self._program.work >= SHARED_WORK and team.together.acquire(blocking=False):
             try:
-                self._run_together(pool, images, outputs)
+                self._run_together(team, images, outputs)
             finally:
-                together.release()
+                team.together.release()
         else:
-            self._run_apart(pool, images, outputs)
+            self._run_apart(team, images, outputs)
         return outputs.reshape(len(images), *self.graph.output_shape)
 
     def layers(self) -> list[tuple[str, str]]:
@@ -112,31 +111,29 @@ class Engine:
         self._execute(rows, memory, images, outputs)
         return time.perf_counter() - begin
 
-    def _pool_and_lock(self):
-        """The other threads, and the lock of those that share an image: of this process, since a fork takes no threads along."""
+    def _team(self):
         process = os.getpid()
-        if process not in self._helpers:
-            self._helpers.setdefault(process, (ThreadPoolExecutor(self.threads - 1), threading.Lock()))
-        return self._helpers[process]
+        if process not in self._teams:
+            self._teams.setdefault(process, Team(self.threads))
+        return self._teams[process]
 
-    def _run_apart(self, pool, images, outputs):
+    def _run_apart(self, team, images, outputs):
         """A part of the images for each thread."""
         bounds = np.linspace(0, len(images), min(self.threads, len(images)) + 1).astype(int)
         parts = [slice(*pair) for pair in pairwise(bounds)]
-        others = [pool.submit(self._run, images[part], outputs[part]) for part in parts[1:]]
+        others = [team.apart(self._run, images[part], outputs[part]) for part in parts[1:]]
         self._run(images[parts[0]], outputs[parts[0]])
         for other in others:
             other.result()
 
-    def _run_together(self, pool, images, outputs):
-        """All threads on one image after another."""
-        memory, images = self._memory(), self._as_floats(images)
-        state = np.zeros(share.SIZE, np.int64)
-        for worker in range(1, self.threads):
-            pool.submit(self._execute, self._program.rows, memory, images[:0], outputs[:0], state, worker)
-        self._execute(self._program.rows, memory, images, outputs, state, LEADER)
-        # Nobody is waited for: who comes too late finds nothing to do.
-        self._idle.append(memory)
+    def _run_together(self, team, images, outputs):
+        """All threads on one image after another. Nobody is waited for: who comes too late finds nothing to do."""
+        rows, images = self._program.rows, self._as_floats(images)
+        if team.memory is None:
+            team.memory = self._memory()
+        nothing = np.empty((0, self._values), np.float32), np.empty((0, self._results), np.float32)
+        team.call(self._execute, rows, team.memory, *nothing)
+        self._execute(rows, team.memory, images, outputs, team.state, LEADER)
 
     def _run(self, images, outputs):
         memory = self._memory()

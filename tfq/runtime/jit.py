@@ -22,6 +22,7 @@ __all__ = [
     "PrimitiveModel",
     "cached",
     "cgutils",
+    "inlined",
     "intrinsic",
     "ir",
     "njit",
@@ -31,13 +32,19 @@ __all__ = [
     "target",
     "types",
     "wide",
+    "woven",
 ]
 
 # No `fastmath`: products and sums that meet a sign must be rounded one by one, as float32 arithmetic does it.
-_OPTIONS = {"nogil": True, "error_model": "numpy"}
+# `_nrt`: nothing here makes arrays. With numba's counts of references a call with an array in a loop costs two atomic additions.
+_OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 _RUNTIME = Path(__file__).parent
 
 njit = numba.njit(**_OPTIONS)
+# For what stands in a loop over vectors: a call that LLVM leaves in would spill them all.
+inlined = numba.njit(forceinline=True, **_OPTIONS)
+# For what calls the tiles: as a function of its own it would be optimized with all of them, and its caller again.
+woven = numba.njit(inline="always", **_OPTIONS)
 
 
 def target() -> tuple[str, set[str]]:

@@ -21,20 +21,21 @@ from tfq.runtime.program.steps import NO_PLANES, NO_QUANTIZER, SIGN
 @njit
 def fill_margin(step, mi):
     """See `FillMargin`."""
-    frame, top, height, left, width, words = step.frame, step.top, step.height, step.left, step.width, step.words
+    frame, words, right = step.frame, step.words, step.right
     full, last = np.uint32(step.full), np.uint32(step.last)
-    total = left + width + step.right
-    for y in range(top + height + step.bottom):
-        inside = top <= y < top + height
-        for x in range(total):
-            if inside and x == left:
-                continue
-            if inside and left < x < left + width:
-                continue
-            pixel = frame + (y * total + x) * words
-            for word in range(words - 1):
-                mi[pixel + word] = full
+    inside, total = step.width * words, (step.left + step.width + right) * words
+    # From the end of one row to the beginning of the next: first all that is above, at last all that is below.
+    begin = frame
+    end = frame + step.top * total + step.left * words
+    for y in range(step.height + 1):
+        if y == step.height:
+            end += step.bottom * total - step.left * words
+        for pixel in range(begin, end, words):
+            for word in range(pixel, pixel + words - 1):
+                mi[word] = full
             mi[pixel + words - 1] = last
+        begin = end + inside
+        end += total
 
 
 def _packer(put, halves):

@@ -14,7 +14,7 @@ from tfq.runtime.compiled.vector import (
     store_half,
     to_ints,
 )
-from tfq.runtime.jit import njit
+from tfq.runtime.jit import inlined
 from tfq.runtime.lanes import LANES
 from tfq.runtime.program.steps import SIGN
 
@@ -22,7 +22,7 @@ from tfq.runtime.program.steps import SIGN
 _ROUNDER = np.float32(1.5 * 2**23)
 
 
-@njit
+@inlined
 def levels(x, bits):
     """Whole numbers 0 ... 2^bits - 1; NaN gives 0."""
     x = smaller(larger(x, fill_floats(np.float32(0.0))), fill_floats(np.float32(1.0)))
@@ -30,30 +30,39 @@ def levels(x, bits):
     return (fill_floats(np.float32((1 << bits) - 1)) * x + rounder) - rounder
 
 
-@njit
+@inlined
 def quantized(x, quantizer):
     """Signs, or levels as whole numbers."""
     return signs(x) if quantizer == SIGN else levels(x, quantizer)
 
 
-# Three ways to write 16 values. `half` is a half word, `plane` the distance of planes; lanes that are not `valid` give 0 bits.
+# Ways to write 16 values. `half` is a half word, `plane` the distance of planes; lanes that are not `valid` give 0 bits.
 
 
-@njit
+@inlined
+def put_nothing(mi, half, plane, x, quantizer, valid):
+    """Write nothing: where nobody reads packed values."""
+
+
+@inlined
 def put_signs(mi, half, plane, x, quantizer, valid):
     """Write the signs of 16 values to the half word `half`."""
     store_half(mi, half, at_least(x, fill_floats(np.float32(0.0))) & valid)
 
 
-@njit
+@inlined
 def put_planes(mi, half, plane, x, quantizer, valid):
     """Write the levels of 16 values to the half word `half` of each plane."""
     level = to_ints(levels(x, quantizer))
+    if quantizer == 2:  # the usual number, without a loop
+        store_half(mi, half, any_common(level, fill_ints(np.int32(1))) & valid)
+        store_half(mi, half + 2 * plane, any_common(level, fill_ints(np.int32(2))) & valid)
+        return
     for bit in range(quantizer):
         store_half(mi, half + 2 * plane * bit, any_common(level, fill_ints(np.int32(1 << bit))) & valid)
 
 
-@njit
+@inlined
 def put_bytes(mi, half, plane, x, quantizer, valid):
     """Write the levels of 16 values as bytes, from the half word `half` on."""
     store_bytes(mi, half, to_ints(levels(x, quantizer)))
@@ -63,14 +72,14 @@ def put_bytes(mi, half, plane, x, quantizer, valid):
 HALVES_OF_BITS, HALVES_OF_BYTES = 1, 8
 
 
-@njit
+@inlined
 def clear_half(mi, half, plane, quantizer):
     """Write 0 to a half word of each plane."""
     for bit in range(max(quantizer, 1)):
         store_half(mi, half + 2 * plane * bit, np.uint32(0))
 
 
-@njit
+@inlined
 def valid_lanes(vector, channels):
     """16 bits: which lanes of a vector of channels are there."""
     rest = channels - vector * LANES

@@ -11,7 +11,7 @@ from tfq.runtime.compiled.pack import copy_to_frame, fill_margin, pack
 from tfq.runtime.compiled.pool import pool
 from tfq.runtime.compiled.record import record
 from tfq.runtime.compiled.windows import pack_windows, sum_windows
-from tfq.runtime.jit import cached, njit
+from tfq.runtime.jit import cached, woven
 from tfq.runtime.program import steps
 
 # Who runs a program: a thread alone, the one that leads others, and those from 1 on, who help with the steps that have parts.
@@ -30,20 +30,24 @@ _POOL, _as_pool = steps.code(steps.Pool), record(steps.Pool)
 _COPY_ROWS, _as_copy_rows = steps.code(steps.CopyRows), record(steps.CopyRows)
 
 
-@njit
+@woven
 def _help(program, ci, cf, mi, mf, state, worker):
-    """Compute parts of whatever step the leader has come to, until there are no more."""
-    step, part = share.look(state)
-    while step >= 0:
-        if part >= 0:
+    """Compute parts of whatever step the leader has come to, until no image has come for a while."""
+    looks = 0
+    while share.is_waited_for(state, looks):
+        looks += 1
+        step, part = share.look(state)
+        if step >= 0 and part >= 0:
             step, part = share.take(state)
-            if step >= 0 and part >= 0:
+        if step >= 0:
+            looks = 0
+            if part >= 0:
                 convolve(_as_convolve(program[step]), ci, cf, mi, mf, part, worker)
                 share.done(state)
-        step, part = share.look(state)
+    share.leave(state, worker)
 
 
-@njit
+@woven
 def _convolve(row, ci, cf, mi, mf, state, step, worker):
     """Compute all parts of a convolution, alone or with whoever helps."""
     convolution = _as_convolve(row)

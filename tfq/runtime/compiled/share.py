@@ -2,17 +2,22 @@
 
 `state` is an array of int64, zeros at first. Its first element is the ticket: the step, and how many parts of it are left.
 Whoever wants a part subtracts 1 from the ticket, and what was there before says which part it is. Some cache lines further stands
-how many are done.
+how many are done, and then, for each helper, whether it is there. Helpers stay for a while after an image: another may follow.
 """
+
+import numpy as np
 
 from tfq.runtime.compiled.vector import pointer
 from tfq.runtime.jit import intrinsic, ir, njit, types
 
-SIZE = 64
-_TICKET, _DONE = 0, 32
+TICKET, _DONE, HELPERS = 0, 32, 64
 _STEP = 32  # the bits below are the number of parts left, and _NONE more: as many threads may come to find none left
 _NONE = 1 << 16
-_FINISHED = -(1 << 62)
+# What a ticket is behind the last step, and where helpers are to leave at once; less what latecomers subtract.
+_FINISHED, DISMISSED = -(1 << 61), -(1 << 62)
+_BETWEEN = (_FINISHED + DISMISSED) // 2
+# Looks at the ticket before a helper leaves by itself, some tenths of a millisecond.
+_PATIENCE = 1 << 18
 
 
 @intrinsic
@@ -45,29 +50,58 @@ def _store(typingctx, array, index, value):
     return types.void(array, types.intp, types.int64), codegen
 
 
+def state(threads: int) -> np.ndarray:
+    """The state of so many threads, with nobody there."""
+    result = np.zeros(HELPERS + threads, np.int64)
+    result[TICKET] = _FINISHED
+    return result
+
+
+def is_there(state: np.ndarray, helper: int) -> bool:
+    """Whether a helper, from 1 on, has come or has been called, and not left."""
+    return bool(state[HELPERS + helper])
+
+
+def call(state: np.ndarray, helper: int) -> None:
+    """Note that a helper has been called."""
+    state[HELPERS + helper] = 1
+
+
+@njit
+def leave(state, helper):
+    """The helper is not there any more."""
+    _store(state, HELPERS + helper, 0)
+
+
+@njit
+def is_waited_for(state, looks):
+    """Whether a helper that has looked so many times since the last step should look again."""
+    return looks < _PATIENCE and _load(state, TICKET) > _BETWEEN
+
+
 @njit
 def publish(state, step, parts):
     """The parts of `step` may be taken, those of the one before being done."""
     _store(state, _DONE, 0)
-    _store(state, _TICKET, (step << _STEP) + parts + _NONE)
+    _store(state, TICKET, (step << _STEP) + parts + _NONE)
 
 
 @njit
 def finish(state):
     """There are no more steps."""
-    _store(state, _TICKET, _FINISHED)
+    _store(state, TICKET, _FINISHED)
 
 
 @njit
 def look(state):
     """(step, part) that is next; the part is negative where there is none, and the step after the last one."""
-    return _split(_load(state, _TICKET))
+    return _split(_load(state, TICKET))
 
 
 @njit
 def take(state):
     """As `look`, and the part belongs to the caller."""
-    return _split(_add(state, _TICKET, -1))
+    return _split(_add(state, TICKET, -1))
 
 
 @njit

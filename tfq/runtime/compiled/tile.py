@@ -24,32 +24,38 @@ def largest_tile() -> Tile:
 
 @intrinsic
 def accumulate(
-    typingctx, kind, positions, vectors, ci, cf, mi, mf, start, step, offsets, ends, segments, weights, masks, words, out
-):
-    """Sums of `positions` windows, `step` apart, with `vectors` times 16 filters, to memory at `out`, channels innermost.
+    typingctx, kind, positions, vectors, ci, cf, mi, mf, start, step_y, step_x, height, width, offsets, ends, segments,
+    weights, masks, words, out
+):  # fmt: skip
+    """Sums of height x width windows with `vectors` times 16 filters, to memory at `out`, channels innermost.
+
+    A tile is `positions` windows of a row. The last tile of a row may overlap the one before: it computes the same sums again.
 
         sum over segments s of 2^(segments - 1 - s)  sum over k in the segment of  term(input[start + offset[k]], weight[k])
 
     Args:
         typingctx: numba's.
         kind: one of `SUMS`.
-        positions: windows side by side, one of `POSITIONS`.
+        positions: windows of a tile, one of `POSITIONS`; at most `width`.
         vectors: vectors of filters, one of `VECTORS`.
         ci: constants as int32: offsets, ends of segments, words of kernels.
         cf: constants as float32: numbers of kernels.
         mi: memory as uint32: words of inputs.
         mf: memory as float32: numbers of inputs.
         start: where the first window is in memory; with DEPTHWISE, its first of these filters' channels.
-        step: from one window to the next.
+        step_y: from one window to the one below.
+        step_x: from one window to the one beside.
+        height: rows of windows.
+        width: windows of a row.
         offsets: where in `ci` the offsets of the words of a window begin.
         ends: where in `ci` the ends of the segments are; first a 0.
         segments: number of segments; 1 for FLOAT and DEPTHWISE.
         weights: where the kernel of these filters begins: (vectors, words, 16).
         masks: likewise for the masks (MASKED).
         words: words, or numbers, of a window.
-        out: where the sums go: (positions, vectors, 16).
+        out: where the sums go: (height, width, vectors, 16).
     """
-    arguments = (ci, cf, mi, mf, *[types.intp] * 9)
+    arguments = (ci, cf, mi, mf, *[types.intp] * 12)
     return types.void(*[types.intp] * 3, *arguments), _choose
 
 
@@ -81,7 +87,8 @@ def _index(value):
 
 
 def _emit(kind, positions, vectors, context, builder, signature, args):
-    *_, ci, cf, mi, mf, start, step, offsets, ends, segments, weights_at, masks_at, words, out = args
+    *_, ci, cf, mi, mf, start, step_y, step_x, height, width = args[:-7]
+    offsets, ends, segments, weights_at, masks_at, words, out = args[-7:]
     ci_type, cf_type, mi_type, mf_type = signature.args[3:7]
     table, table_type = ci, ci_type
     (inputs, inputs_type), (weights, weights_type) = (
@@ -92,7 +99,6 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
     def element(array_type, array, position, to):
         return pointer(context, builder, array_type, array, position, to)
 
-    windows = [element(inputs_type, inputs, builder.add(start, builder.mul(step, _index(p))), scalar) for p in range(positions)]
     stride = builder.mul(words, _index(LANES))
     kernels = [
         [element(weights_type, weights, builder.add(begin, builder.mul(stride, _index(v))), scalar) for v in range(vectors)]
@@ -100,7 +106,8 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
     ]
     offset_table = element(table_type, table, offsets, ir.IntType(32))
     end_table = element(table_type, table, ends, ir.IntType(32))
-    sums = [[cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for _ in range(vectors)] for _ in range(positions)]
+    sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(positions)]
+    all_sums = [total for row in sums for total in row]
     products = dot.products()
 
     def load_vector(begin, k):
@@ -109,7 +116,7 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
     def load_vector_at(begin, offset):
         return builder.load(builder.bitcast(builder.gep(begin, [offset]), vector.as_pointer()), align=4)
 
-    def inputs_of(offset):
+    def inputs_of(windows, offset):
         """What the windows read, for each vector of filters."""
         if kind == DEPTHWISE:
             channels = [builder.add(offset, _index(v * LANES)) for v in range(vectors)]
@@ -117,9 +124,9 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
         numbers = [builder.load(builder.gep(window, [offset])) for window in windows]
         return [[products.inputs(builder, x) if kind == BYTES else splat(builder, x) for x in numbers]] * vectors
 
-    def add_word(k):
+    def add_word(windows, k):
         offset = builder.sext(builder.load(builder.gep(offset_table, [k])), ir.IntType(64))
-        inputs_k = inputs_of(offset)
+        inputs_k = inputs_of(windows, offset)
         for v in range(vectors):
             weight = [load_vector(begins[v], k) for begins in kernels]
             weight = products.weights(builder, weight[0]) if kind == BYTES else weight
@@ -135,17 +142,36 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
                     total = builder.add(total, popcount(builder, differ))
                 builder.store(total, sums[p][v])
 
-    with cgutils.for_range(builder, segments) as segment:
+    def double_sums():
+        for total in all_sums:
+            value = builder.load(total)
+            builder.store(builder.add(value, value), total)
+
+    def add_segment(windows, index):
         if kind not in _ON_FLOATS:
-            for total in (total for row in sums for total in row):
-                value = builder.load(total)
-                builder.store(builder.add(value, value), total)
-        bounds = [builder.gep(end_table, [builder.add(segment.index, _index(i))]) for i in (0, 1)]
+            with builder.if_then(builder.icmp_signed(">", index, _index(0))):
+                double_sums()
+        bounds = [builder.gep(end_table, [builder.add(index, _index(i))]) for i in (0, 1)]
         begin, end = (builder.sext(builder.load(bound), ir.IntType(64)) for bound in bounds)
         with cgutils.for_range_slice(builder, begin, end, _index(1)) as (k, _):
-            add_word(k)
+            add_word(windows, k)
 
-    for p in range(positions):
-        for v in range(vectors):
-            where = builder.add(out, _index((p * vectors + v) * LANES))
-            builder.store(builder.load(sums[p][v]), element(inputs_type, inputs, where, vector), align=4)
+    def tile(first, target):
+        begins = [builder.add(first, builder.mul(step_x, _index(p))) for p in range(positions)]
+        windows = [element(inputs_type, inputs, begin, scalar) for begin in begins]
+        for total in all_sums:
+            builder.store(ir.Constant(vector, None), total)
+        with cgutils.for_range(builder, segments) as segment:
+            add_segment(windows, segment.index)
+        for number, total in enumerate(all_sums):
+            where = element(inputs_type, inputs, builder.add(target, _index(number * LANES)), vector)
+            builder.store(builder.load(total), where, align=4)
+
+    last = builder.sub(width, _index(positions))
+    with cgutils.for_range(builder, height) as row:
+        first = builder.add(start, builder.mul(row.index, step_y))
+        windows_before = builder.mul(row.index, width)
+        with cgutils.for_range_slice(builder, _index(0), width, _index(positions)) as (begin, _):
+            x = builder.select(builder.icmp_signed("<", begin, last), begin, last)
+            target = builder.mul(builder.add(windows_before, x), _index(vectors * LANES))
+            tile(builder.add(first, builder.mul(x, step_x)), builder.add(out, target))

@@ -118,6 +118,22 @@ store_floats = _storer(floats, FLOATS)
 
 
 @intrinsic
+def store_some(typingctx, array, index, vector, lanes):
+    """Write those of 16 float32 whose bits in `lanes` are 1 to array[index] and on."""
+
+    def codegen(context, builder, signature, args):
+        at = pointer(context, builder, signature.args[0], *args[:2], FLOATS)
+        which = ir.VectorType(ir.IntType(1), LANES)
+        mask = builder.bitcast(builder.trunc(args[3], ir.IntType(LANES)), which)
+        kind = ir.FunctionType(ir.VoidType(), [FLOATS, FLOATS.as_pointer(), ir.IntType(32), which])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.masked.store.v16f32.p0v16f32")
+        builder.call(function, [args[2], at, ir.Constant(ir.IntType(32), 4), mask])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, floats, types.uint32), codegen
+
+
+@intrinsic
 def store_half(typingctx, array, index, bits):
     """Write 16 bits to the half word `index` of an array of 32-bit words."""
 

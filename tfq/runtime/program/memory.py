@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfq.graph.check import GraphError
-from tfq.runtime.program.steps import Buffer, Step
+from tfq.runtime.program.steps import At, Buffer, Step
 
 # Positions are multiples of a cache line, so that no vector straddles two of them.
 ALIGNMENT = 16
@@ -61,7 +61,11 @@ def place(steps: list[Step], source: Buffer, target: Buffer) -> tuple[dict[objec
     Raises:
         GraphError: the size is more than an image may need.
     """
-    places, size = _place(_lives(steps, source, target))
+    lives = _lives(steps, source, target)
+    same = _in_place(steps, lives)
+    places, size = _place(lives)
+    for written, read in same:
+        places[written] = places[read]
     if size > _MOST:
         raise GraphError(f"an image needs {size * 4 / 2**30:,.0f} GiB of memory; allowed are {_MOST * 4 // 2**30}")
     return places, size
@@ -79,6 +83,26 @@ def _lives(steps, source, target):
     use(source, -1, source.size)
     use(target, len(steps), target.size)
     return lives
+
+
+def _in_place(steps, lives):
+    """(written, read) names of buffers that share a place: one dies where the other is born. Their lives become one."""
+    same, renamed = [], {}
+    for index, step in enumerate(steps):
+        if not step.in_place():
+            continue
+        read, written = (getattr(step, name) for name in step.in_place())
+        if not (isinstance(read, At) and isinstance(written, At)) or read.offset != written.offset:
+            continue
+        first = renamed.get(read.buffer.name, read.buffer.name)
+        before, after = lives[first], lives.get(written.buffer.name)
+        if after is None or before is after or (before.last, after.first) != (index, index):
+            continue
+        before.last, before.size = after.last, max(before.size, after.size)
+        del lives[written.buffer.name]
+        renamed[written.buffer.name] = first
+        same.append((written.buffer.name, first))
+    return same
 
 
 def _place(lives):

@@ -82,20 +82,20 @@ def _on_integers(builder, fused, path, geometry, inputs):
     node = fused.node
     total = accumulator(node, geometry, builder.plan.packed[node.name].fill)
     numbers = {
-        "base": builder.constants.add(total.base),
         "row_kinds": builder.constants.add(total.rows),
         "column_kinds": builder.constants.add(total.columns),
         "kinds": total.base.shape[1],
     }
     scale = kernel_scale(node)
     if fused.chain is None:
+        numbers["base"] = builder.constants.add(total.base)
         numbers["input_scale"] = input_scale(builder, node)
         numbers |= _convolution(builder, geometry, inputs)
         numbers |= float_results(builder, fused, scale)
     else:
         path += ", threshold"
         numbers |= _convolution(builder, geometry, inputs)
-        numbers |= threshold_results(builder, fused, scale, total.bound)
+        numbers |= threshold_results(builder, fused, scale, total)
     numbers |= packing_numbers(builder, fused.packed)
     builder.add(node.name, path, Convolve(**numbers))
     return path
@@ -157,6 +157,7 @@ def _convolution(builder: Builder, geometry: Geometry, inputs: _Inputs) -> dict[
         "ends": constants.add(sums.ends),
         "segments": len(sums.ends) - 1,
         "words": words,
+        "shift": sums.shift,
         "sums": At(Buffer("sums", builder.threads * strip * width * max(VECTORS) * LANES)),
         "strip": strip,
         "strip_vectors": builder.tile.vectors,

@@ -5,6 +5,7 @@ import numpy as np
 from tfq.runtime.lanes import LANES
 from tfq.runtime.plan.plan import Fused
 from tfq.runtime.program import threshold
+from tfq.runtime.program.accumulator import Accumulator
 from tfq.runtime.program.builder import Builder
 from tfq.runtime.program.steps import NOWHERE, At
 
@@ -14,19 +15,26 @@ def no_accumulator() -> dict[str, int]:
     return {"base": NOWHERE, "row_kinds": NOWHERE, "column_kinds": NOWHERE, "kinds": 0}
 
 
-def threshold_results(builder: Builder, fused: Fused, scale: np.ndarray, bound: int) -> dict[str, At | int]:
+def threshold_results(builder: Builder, fused: Fused, scale: np.ndarray, total: Accumulator) -> dict[str, At | int]:
     """Bits: the sign of all that follows, as a comparison of the integer accumulator."""
     filters = fused.node.kernel.shape[-1]
-    limits, flips = threshold.fold(np.broadcast_to(scale, (filters,)), _bias(fused), fused.chain, bound)
+    limits, flips = threshold.fold(np.broadcast_to(scale, (filters,)), _bias(fused), fused.chain, total.bound)
     flips = np.packbits(np.pad(flips, (0, -filters % LANES)), bitorder="little").view("<u2").astype(np.int32)
     unused = ("scale", "bias", "input_scale", "affine_scale", "affine_shift", "clamp", "residual", "target")
     return {
-        "thresholds": builder.constants.add(np.pad(limits, (0, -filters % LANES))),
+        "base": NOWHERE,
+        "thresholds": builder.constants.add(_of_sums(total.base, np.pad(limits, (0, -filters % LANES)))),
         "flips": builder.constants.add(flips),
         **dict.fromkeys(unused, NOWHERE),
         "channels": filters,
         "filters": filters,
     }
+
+
+def _of_sums(base, limits):
+    """The largest sums whose accumulators, base - sums, reach the limits."""
+    range_of_ints = np.iinfo(np.int32)
+    return np.clip(base.astype(np.int64) - limits, range_of_ints.min, range_of_ints.max).astype(np.int32)
 
 
 def float_results(builder: Builder, fused: Fused, scale: np.ndarray, part: slice = slice(None)) -> dict[str, At | int]:

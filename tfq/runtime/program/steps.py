@@ -76,6 +76,10 @@ class Step:
         """By the name of a field, elements that the step reads or writes past the end of the buffer there."""
         return {}
 
+    def in_place(self) -> tuple[str, ...]:
+        """Two fields, one that is read and one that is written element by element, so that both may be one place; or none."""
+        return ()
+
     def uses(self) -> Iterator[tuple[Buffer, int]]:
         """Each buffer that the step reads or writes, with the elements that it needs there."""
         past = self.past_the_end()
@@ -181,8 +185,8 @@ class SumWindows(Step):
 class Convolve(Step):
     """A convolution (or a product of matrices), and all that is folded into it.
 
-    a = base - (sums [+ sum of the window])  the integer accumulator, of bits or bytes; of floats, a = sums
-    bits = (a >= threshold) ^ flip           or:
+    a = base - (sums 2^shift [+ sum of the window])  the integer accumulator, of bits or bytes; of floats, a = sums
+    bits = (a >= t) ^ flip                   as a comparison of the sums with base - t, or:
     y = clamp((a scale [K] + bias) [affine_scale + affine_shift]) [+ residual]
     packed = quantizer(y [packed_scale + packed_shift])
     """
@@ -203,6 +207,7 @@ class Convolve(Step):
     masks: Constant
     words: int  # or numbers, of a window
     sums: Memory  # of a part, for each thread
+    shift: int
     # The integer accumulator: its base depends on how the window lies over the borders.
     base: Constant
     row_kinds: Constant
@@ -234,6 +239,10 @@ class Convolve(Step):
     strip: int  # rows of windows that are computed together
     strip_vectors: int  # vectors of filters that are computed together
     window_sums: Memory  # of `SumWindows`
+
+    def in_place(self) -> tuple[str, ...]:
+        """A sum may take the place of what is added."""
+        return "residual", "target"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ class Sums:
     ends: np.ndarray
     weights: np.ndarray
     masks: np.ndarray | None
+    shift: int = 0  # what is summed counts 2^shift times
 
 
 def window_words(kernel) -> int | None:
@@ -35,7 +36,7 @@ def bit_sums(node, tap_offsets: np.ndarray, plane: int) -> Sums:
     """`Sums` on bits.
 
     Planes i of the inputs and j of the weights count 2^(i + j): they are summed in segments, the highest power first, and the
-    sums doubled between them. Signs count twice (see `Accumulator`): one more segment, an empty one.
+    sums doubled between them. Signs count twice (see `Accumulator`).
 
     Args:
         node: the operation.
@@ -48,8 +49,6 @@ def bit_sums(node, tap_offsets: np.ndarray, plane: int) -> Sums:
     pairs.sort(key=lambda pair: -pair[0])
     highest = pairs[0][0]
     counts = [sum(power == highest - segment for power, *_ in pairs) for segment in range(highest + 1)]
-    if isinstance(node.quantizer, g.Sign):
-        counts.append(0)
     offsets = np.concatenate([tap_offsets + i * plane for _, i, _ in pairs])
     weights = np.concatenate([packing.words(signs.positive, dense) for *_, signs in pairs], axis=1)
     masked = pairs[0][2].nonzero is not None
@@ -61,6 +60,7 @@ def bit_sums(node, tap_offsets: np.ndarray, plane: int) -> Sums:
         masks=packing.interleave(np.concatenate([packing.words(signs.nonzero, dense) for *_, signs in pairs], axis=1))
         if masked
         else None,
+        shift=int(isinstance(node.quantizer, g.Sign)),
     )
 
 
@@ -72,7 +72,7 @@ def needs_window_sums(kernel) -> bool:
 def byte_sums(node, tap_offsets: np.ndarray) -> Sums:
     """`Sums` of -x w on bytes, levels x.
 
-    Where a byte does not hold the odd number -w = 2 s + 1, it holds s: sums of x s, doubled by one more segment, an empty one.
+    Where a byte does not hold the odd number -w = 2 s + 1, it holds s: sums of x s, which count twice.
     What is missing is the sum of x in the window, the same for all filters (`SumWindows`). Where the lowest integer has no
     negative in a byte, as -128, -w is summed in halves: 2 s + (0 or 1).
 
@@ -81,14 +81,14 @@ def byte_sums(node, tap_offsets: np.ndarray) -> Sums:
         tap_offsets: offset of each word of a window.
     """
     values, count = -packing.integers(node.kernel), len(tap_offsets)
-    parts, ends = [values], [0, count]
+    parts, ends, shift = [values], [0, count], 0
     if needs_window_sums(node.kernel):
-        parts, ends = [(values - 1) // 2], [0, count, count]
+        parts, shift = [(values - 1) // 2], 1
     elif values.max() > _LARGEST_BYTE:
         parts, ends = [values >> 1, values & 1], [0, count, 2 * count]
     weights = packing.interleave(np.concatenate([packing.signed_bytes(part) for part in parts], axis=1))
     offsets = np.tile(tap_offsets, len(parts))
-    return Sums(BYTES, offsets.astype(np.int32), np.array(ends, np.int32), weights, None)
+    return Sums(BYTES, offsets.astype(np.int32), np.array(ends, np.int32), weights, None, shift)
 
 
 def float_sums(values: np.ndarray, geometry: Geometry, first_channel: int) -> Sums:
