@@ -46,11 +46,8 @@ class Strategy(Alone):
             TrainingShard(batches, self.worker, self.workers),
             TestShard(val_batches, self.worker, self.workers, self.replicas),
         )
-        yield Fed(*(self._distributed(_dataset(shard)) for shard in shards), shards)
-
-    def _distributed(self, dataset: Any) -> Any:
-        """What `fit` takes for the data set of this worker, a batch a step."""
-        return dataset
+        training, test = (_dataset(shard) for shard in shards)
+        yield Fed(training, test, shards)
 
 
 def _dataset(shard):
