@@ -24,7 +24,9 @@ def test_code_on_disk_is_as_old_as_any_of_its_sources():
     # numba itself would compare the time of run.py alone.
     assert run.run._cache._cache_file._source_stamp == jit.digest(jit.sources())
     files = (ROOT / "tfq" / "runtime").rglob("*.py")
-    compiled = {file for file in files if re.search(r"^@(cached|njit|inlined|woven|intrinsic|overload)", file.read_text(), re.MULTILINE)}
+    compiled = {
+        file for file in files if re.search(r"^@(cached|njit|inlined|woven|intrinsic|overload)", file.read_text(), re.MULTILINE)
+    }
     assert {"run.py", "tile.py", "share.py"} <= {file.name for file in compiled}
     assert compiled <= set(jit.sources())
 
