@@ -4,6 +4,7 @@ import ctypes
 import gc
 import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -73,6 +74,13 @@ def _keras_stays_out(request):
     yield
     loaded = {"keras", "tf_keras", "tensorflow", "jax"} & set(sys.modules)
     assert not (request.config.without_keras and loaded), f"what needs no Keras has imported {', '.join(sorted(loaded))}"
+
+
+@pytest.fixture(scope="session")
+def gcc():
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    return "gcc"
 
 
 _left = 0
