@@ -224,7 +224,7 @@ def test_bits_of_the_methods():
 
 
 def test_each_method_names_the_formats_that_it_can_be_exported_to():
-    every = ("savedmodel", "keras", "tflite", "tflite_int8", "lce", "tfq")
+    every = ("savedmodel", "keras", "tflite", "tflite_int8", "lce", "onnx", "qonnx", "tfq", "c")
     of = {name: method.formats for name, method in methods.METHODS.items()}
     assert of["float"] == of["xnor"] == every
     assert of["ternary_a1"] == of["dorefa"] == of["lsq"] == tuple(name for name in every if name != "lce")
