@@ -4,7 +4,6 @@ import json
 import math
 import re
 import string
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +12,14 @@ import numpy as np
 from tfq import __version__, files
 from tfq.c import limits, registry, render
 from tfq.c.arena import place
-from tfq.c.constants import Constants
 from tfq.c.manifest import manifest
+from tfq.c.selftest import selftest
 from tfq.c.source import OUTPUT, Source
 from tfq.files import PathLike
 from tfq.graph import nodes as g
-from tfq.graph import reference
 from tfq.runtime.plan.paths import is_product
 from tfq.runtime.plan.planner import plan
 
-# Inputs that the self-test holds.
-_TESTED = 3
 # Bytes that stand in a C string as they are; not ?, of which two begin a trigraph.
 _PLAIN = frozenset((string.ascii_letters + string.digits + " !#%&'()*+,-./:;<=>@[]^_`{|}~").encode())
 
@@ -106,10 +102,12 @@ def source_files(graph: g.Graph, name: str, inputs: np.ndarray | None = None) ->
         numbers = {"offset": places[g.INPUT], "pixels": common["inputs"] // channels, "channels": channels}
         arrays = {"mean": mean.text, "deviation": deviation.text}
         uint8 = render.template("uint8.c").substitute(common, **numbers, **arrays)
-    selftest = _selftest(graph, common, inputs)
     texts = {
         f"{name}.c": render.template("network.c").substitute(
-            common | render.body(source, places, name), uint8=uint8, labels=_labels(graph, name, True), selftest=selftest
+            common | render.body(source, places, name),
+            uint8=uint8,
+            labels=_labels(graph, name, True),
+            selftest=selftest(graph, common, inputs),
         ),
         f"{name}.h": render.template("network.h").substitute(
             common, uint8_declaration=_declaration(name) if decoded else "", labels_declaration=_labels(graph, name, False)
@@ -154,24 +152,3 @@ def _string(text):
     """A C string; each byte that is no plain character as an octal number."""
     characters = (chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in text.encode())
     return f'"{"".join(characters)}"'
-
-
-def _selftest(graph, common, inputs: np.ndarray | None):
-    images = _random(graph) if inputs is None else inputs[:_TESTED]
-    if graph.pixel_mean is None:
-        images = images.astype(np.float32)
-    arrays = Constants(f"{common['name']}_test")
-    taken = arrays.array(images, "f4" if graph.pixel_mean is None else "u1")
-    expected = arrays.array(reference.run(graph, images), "f4")
-    return render.template("selftest.c").substitute(
-        common | {"inputs": taken.text}, upper=common["upper"], expected=expected.text, count=len(images),
-        constants="\n\n".join(arrays.definitions),
-    )  # fmt: skip
-
-
-def _random(graph) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    shape: Sequence[int] = (_TESTED, *graph.input_shape)
-    if graph.pixel_mean is None:
-        return rng.standard_normal(shape).astype(np.float32)
-    return rng.integers(0, 256, shape, np.uint8)
