@@ -19,8 +19,8 @@ from tfq.distribute.sigterm import EXIT_STATUS
 from tfq.training import checkpoint
 from tfq.training.run_directory import RunDirectory
 
-# 20 steps, batches of 12.
-EPOCHS = 4
+# 10 steps, batches of 12.
+EPOCHS = 2
 FLAGS = (
     *(f"--epochs={EPOCHS}", "--batch_size=12", "--optimizer=sgd", "--lr=0.05", "--schedule=constant", "--method=float"),
     *("--dataset=npz", "--data_dir=x", "--crop", "--flip", "--seed=5"),
@@ -103,7 +103,6 @@ def assert_same(first, *others):
             np.testing.assert_array_equal(array, other[name], err_msg=name)
 
 
-@pytest.mark.slow
 def test_two_devices_train_as_one(alone, tmp_path):
     devices = {0: {"TFQ_TEST_DEVICES": "2", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}}
     engine = "data_parallel" if BACKEND == "jax" else "mirrored"
@@ -125,13 +124,13 @@ def test_workers_train_as_one(alone, tmp_path, workers):
 @pytest.mark.slow
 @on_jax
 def test_quantized_workers_stay_the_same_and_go_on_after_sigterm(tmp_path):
-    flags = (*FLAGS, "--method=dorefa", "--w_bits=2", "--a_bits=2", "--g_bits=6", f"--distribute={ENGINE}")
+    flags = (*FLAGS, "--epochs=8", "--method=dorefa", "--w_bits=2", "--a_bits=2", "--g_bits=6", f"--distribute={ENGINE}")
     finished(start(tmp_path / "whole", 2, *flags))
     stop = {1: {"TFQ_TEST_SIGNAL": str(int(signal.SIGTERM))}}
     outputs = finished(start(tmp_path / "stopped", 2, *flags, variables=stop), EXIT_STATUS)
     # A few steps later: JAX's watcher sees the signal, and the workers agree on a step.
     stopped = {line for output in outputs for line in output.splitlines() if line.startswith("stopped by SIGTERM")}
     assert len(stopped) == 1, outputs
-    assert checkpoint.load(RunDirectory(tmp_path / "stopped").last)[1].epochs < EPOCHS
+    assert checkpoint.load(RunDirectory(tmp_path / "stopped").last)[1].epochs < 8
     finished(start(tmp_path / "stopped", 2, *flags))
     assert_same(*weights(tmp_path / "whole", 2), *weights(tmp_path / "stopped", 2))
