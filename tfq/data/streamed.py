@@ -20,7 +20,8 @@ class StreamedBatches(Batches):
     """`Batches` of `StoredImages`: grain draws the order, and reads the next batches in threads while a step computes.
 
     Memory holds a few batches, whatever the number of images. The order is a function of seed and epoch, and the augmentation of
-    an image one of seed, epoch and its place in `x`. So batches of another size augment it alike. It is not the order of `Batches`, for which all places have to be in memory.
+    an image one of seed, epoch and its place in `x`. So batches of another size augment it alike. It is
+    not the order of `Batches`, for which all places have to be in memory.
 
     Args:
         x: `StoredImages`.
