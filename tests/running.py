@@ -98,18 +98,19 @@ def trained(*flags, run=train):
     return result.stdout
 
 
-def train_and_kill(line, *flags):
-    """Start a run and kill it, as `kill -9` does, as soon as it prints a line that starts so."""
+def train_and_signal(line, number, *flags):
+    """Exit status and errors of a run that gets a signal as soon as it prints a line that starts so."""
     flags = (*flags, f"--backend={BACKEND}")
     process = subprocess.Popen(
-        command(*flags), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command(*flags), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     for printed in process.stdout:
         if printed.startswith(line):
-            process.kill()
+            process.send_signal(number)
             break
-    process.wait()
-    assert process.returncode == -9, f"it ended before it printed {line!r}"
+    errors = process.communicate()[1]
+    assert process.returncode, f"it ended before it printed {line!r}, or in spite of the signal"
+    return process.returncode, errors
 
 
 def history(run_dir):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tfq import data
 from tfq.data import augment, memory, scan, shards, streams
+from tfq.distribute.shards import TestShard, TrainingShard
 from tfq.training import run_data
 
 pytestmark = [pytest.mark.keras3_only]
@@ -193,26 +194,14 @@ def test_unshuffled_ones_are_the_images_in_order(found):
     np.testing.assert_array_equal(labels, Y[:TRAIN])
 
 
-@pytest.mark.parametrize("is_stored", [True, False])
-def test_workers_share_the_batches_of_an_epoch(is_stored, found, places):
-    source = found if is_stored else data.load("npz", places / "mine.npz")
-    alone = batches(source, 4)
-    for each in (alone, *(workers := [batches(source, 4, shard=(index, 3)) for index in range(3)])):
-        each.set_epoch(2)
-    assert [len(worker) for worker in workers] == [2, 2, 2]
-    assert [worker.num_images for worker in workers] == [8, 8, 8]
-    for index in range(6):
-        images, labels = workers[index % 3][index // 3]
-        np.testing.assert_array_equal(images, alone[index][0])
-        np.testing.assert_array_equal(labels, alone[index][1])
-
-
-@pytest.mark.parametrize(
-    ("shard", "message"), [((2, 2), "index from 0 to count - 1; got"), ((0, 4), "not a batch of 8 for each of 4 workers")]
-)
-def test_shards_of_no_worker_are_refused(shard, message, places):
-    with pytest.raises(ValueError, match=message):
-        batches(data.load("npz", places / "mine.npz"), shard=shard)
+def test_workers_share_each_batch(found):
+    whole, plain = batches(found, 4), batches(found, 4, shuffle=False, crop=False, flip=False)
+    whole.set_epoch(2)
+    training = [TrainingShard(whole, worker, 2)[1] for worker in range(2)]
+    test = [TestShard(plain, worker, 2, 2)[1] for worker in range(2)]
+    for parts, of_all in ((training, whole[1]), (test, plain[1])):
+        for part, array in enumerate(of_all):
+            np.testing.assert_array_equal(np.concatenate([each[part] for each in parts]), array)
 
 
 def test_fit_sees_them(found):

@@ -19,9 +19,10 @@ from tfq.distribute.sigterm import EXIT_STATUS
 from tfq.training import checkpoint
 from tfq.training.run_directory import RunDirectory
 
-# 20 steps, batches of 12.
+# 10 steps, batches of 12.
+EPOCHS = 2
 FLAGS = (
-    *("--epochs=4", "--batch_size=12", "--optimizer=sgd", "--lr=0.05", "--schedule=constant", "--method=float"),
+    *(f"--epochs={EPOCHS}", "--batch_size=12", "--optimizer=sgd", "--lr=0.05", "--schedule=constant", "--method=float"),
     *("--dataset=npz", "--data_dir=x", "--crop", "--flip", "--seed=5"),
 )
 ENGINE = "data_parallel"
@@ -102,7 +103,6 @@ def assert_same(first, *others):
             np.testing.assert_array_equal(array, other[name], err_msg=name)
 
 
-@pytest.mark.slow
 def test_two_devices_train_as_one(alone, tmp_path):
     devices = {0: {"TFQ_TEST_DEVICES": "2", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}}
     engine = "data_parallel" if BACKEND == "jax" else "mirrored"
@@ -112,23 +112,25 @@ def test_two_devices_train_as_one(alone, tmp_path):
 
 @pytest.mark.slow
 @on_jax
-@pytest.mark.xfail(reason="two processes on JAX do not give the weights of one; why is not known", strict=False)
 @pytest.mark.parametrize("workers", [2, 3])
 def test_workers_train_as_one(alone, tmp_path, workers):
     finished(start(tmp_path, workers, *FLAGS, f"--distribute={ENGINE}", *synchronized(ENGINE)))
     found = weights(tmp_path, workers)
     assert_as_alone(found[0], alone)
     assert_same(*found)
-    assert checkpoint.load(RunDirectory(tmp_path).last)[1].epochs == 4
+    assert checkpoint.load(RunDirectory(tmp_path).last)[1].epochs == EPOCHS
 
 
 @pytest.mark.slow
 @on_jax
 def test_quantized_workers_stay_the_same_and_go_on_after_sigterm(tmp_path):
-    flags = (*FLAGS, "--method=dorefa", "--w_bits=2", "--a_bits=2", "--g_bits=6", f"--distribute={ENGINE}")
+    flags = (*FLAGS, "--epochs=8", "--method=dorefa", "--w_bits=2", "--a_bits=2", "--g_bits=6", f"--distribute={ENGINE}")
     finished(start(tmp_path / "whole", 2, *flags))
     stop = {1: {"TFQ_TEST_SIGNAL": str(int(signal.SIGTERM))}}
     outputs = finished(start(tmp_path / "stopped", 2, *flags, variables=stop), EXIT_STATUS)
-    assert all("stopped by SIGTERM in epoch 0, after step" in output for output in outputs)
+    # A few steps later: JAX's watcher sees the signal, and the workers agree on a step.
+    stopped = {line for output in outputs for line in output.splitlines() if line.startswith("stopped by SIGTERM")}
+    assert len(stopped) == 1, outputs
+    assert checkpoint.load(RunDirectory(tmp_path / "stopped").last)[1].epochs < 8
     finished(start(tmp_path / "stopped", 2, *flags))
     assert_same(*weights(tmp_path / "whole", 2), *weights(tmp_path / "stopped", 2))

@@ -36,7 +36,7 @@ def run(train, program, backend, patch):
     if train._is_chief():
         train.claim(directory, backend)
     patch(program.data, "load", lambda *_, **__: data())
-    patch(program, "tensorboard", lambda *_: [watcher(train.FLAGS.run_dir)])
+    patch(program.fitting, "tensorboard", lambda *_: [watcher(train.FLAGS.run_dir)])
     patch(program.plot, "curves", lambda *_: None)
     program.run(train.config(), backend, directory, network)
 

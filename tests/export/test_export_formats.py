@@ -442,8 +442,8 @@ def test_every_layer_that_a_format_refuses_is_named_before_the_training(monkeypa
     with pytest.raises(export.ExportError, match="layer 'inner/half' computes in bfloat16"):
         export.check_model(keras.Model(inputs, half(inputs)), ["tfq"])
     # And by the training program, which gets no further.
-    monkeypatch.setattr(program, "make_batches", lambda *arguments: ([1], [1]))
-    monkeypatch.setattr(program, "build_model", lambda *arguments: keras.Model(x, y))
+    monkeypatch.setattr(program.fitting, "make_batches", lambda *arguments: ([1], [1]))
+    monkeypatch.setattr(program.fitting, "build_model", lambda *arguments: keras.Model(x, y))
     monkeypatch.setattr(program.run_data, "claim", lambda directory, dataset, log: dataset)
     with pytest.raises(export.Unsupported, match="layer 'up'"):
         program.train(TrainingConfig(export=("tfq",)), backend, None, None, None)

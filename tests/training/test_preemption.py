@@ -11,7 +11,7 @@ from test_resume import TIMELESS, build, data
 
 import train
 from tfq.backend.keras import keras
-from tfq.cli import program
+from tfq.cli import fitting, program
 from tfq.distribute.sigterm import EXIT_STATUS, Preempted, Sigterm
 from tfq.training import checkpoint
 from tfq.training.rest import Rest
@@ -51,7 +51,7 @@ def run(monkeypatch):
     monkeypatch.setattr(program.plot, "curves", lambda *_: None)
 
     def runs(path, terminate=None):
-        monkeypatch.setattr(program, "tensorboard", lambda *_: [terminate] if terminate else [])
+        monkeypatch.setattr(fitting, "tensorboard", lambda *_: [terminate] if terminate else [])
         with flagsaver.flagsaver():
             train.FLAGS.unparse_flags()
             train.FLAGS(["train.py", *FLAGS])

@@ -11,7 +11,7 @@ from running import BACKEND, arrays
 import train
 from tfq import layers
 from tfq.backend.keras import keras
-from tfq.cli import program
+from tfq.cli import fitting, program
 from tfq.data import dataset as datasets
 from tfq.export import run as export_run
 from tfq.quantizers import DoReFaGradients
@@ -92,7 +92,7 @@ def stop(monkeypatch):
 
     def stops_in(epoch):
         made = []
-        monkeypatch.setattr(program, "tensorboard", lambda _, history: made.append(Stop(epoch, history)) or made)
+        monkeypatch.setattr(fitting, "tensorboard", lambda _, history: made.append(Stop(epoch, history)) or made)
         return made
 
     return stops_in
@@ -146,7 +146,7 @@ def test_batches_of_a_test_are_those_of_training_or_of_the_flag(flags, monkeypat
     directory = RunDirectory(tmp_path)
     checkpoint.save(model, directory.best, History([{"epoch": 0}]))
     for given, expected in ((["--batch_size=4"], 4), (["--batch_size=4", "--eval_batch_size=7"], 7)):
-        assert program.make_batches(flags(*given), data())[1].batch_size == expected
+        assert fitting.make_batches(flags(*given), data())[1].batch_size == expected
         program.evaluate(flags(*given), directory, data())
     assert seen == [4, 4, 4, 4, 7, 7]
 

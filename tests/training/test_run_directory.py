@@ -39,6 +39,16 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
     RunDirectory(tmp_path).open()
 
 
+def test_a_worker_gets_what_it_goes_on_from(tmp_path):
+    run = RunDirectory(tmp_path)
+    for file in (run.data, run.last, run.best, run.history):
+        file.write_text(file.name)
+    (tmp_path / "own").mkdir()
+    own = run.copy(tmp_path / "own")
+    assert sorted(file.name for file in own.path.iterdir()) == ["best.keras", "data.json", "last.keras"]
+    assert own.data.read_text() == "data.json"
+
+
 def test_what_cannot_be_a_directory_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunDirectoryError, match=r"^cannot write to --run_dir=.*file: File exists$"):

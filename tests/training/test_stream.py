@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from running import ROOT, arrays, history, train, trained
+from running import BACKEND, ROOT, arrays, history, train, trained
 
 pytest.importorskip("grain", reason="needs tfq[stream]")
 
@@ -46,3 +46,14 @@ def test_other_images_are_refused(shards, tmp_path):
     result = train(*own, "--epochs=2")
     assert result.returncode != 0
     assert "the data are not those of the run" in result.stderr
+
+
+@pytest.mark.skipif(BACKEND not in ("tensorflow", "jax"), reason="there is no engine")
+def test_an_engine_trains_on_them_as_one_process(shards, tmp_path):
+    own = [*FLAGS, "--dataset=shards", f"--data_dir={shards}", "--epochs=1", "--deterministic"]
+    engine = {"tensorflow": "mirrored", "jax": "data_parallel"}[BACKEND]
+    trained(*own, f"--run_dir={tmp_path / 'alone'}")
+    trained(*own, f"--distribute={engine}", f"--run_dir={tmp_path / 'engine'}")
+    (alone,), (found,) = (history(tmp_path / name) for name in ("alone", "engine"))
+    for name in ("loss", "val_loss"):
+        assert float(found[name]) == pytest.approx(float(alone[name]), rel=1e-4), name

@@ -2,11 +2,12 @@
 
 import json
 import re
+import signal
 import sys
 
 import numpy as np
 import pytest
-from running import BACKEND, ROOT, TINY, arrays, history, slow_on, train, train_and_kill, train_process, trained
+from running import BACKEND, ROOT, TINY, arrays, history, slow_on, train, train_and_signal, train_process, trained
 
 from tfq.backend.keras import load_model
 from tfq.cli.config import TrainingConfig
@@ -56,7 +57,7 @@ def test_evaluation_tests_the_last_checkpoint_too_where_it_is_of_another_epoch(t
 @once
 def test_crops_and_flips_are_those_of_the_flags_or_of_the_data_set():
     from tfq import data
-    from tfq.cli import program
+    from tfq.cli import fitting
     from tfq.data import dataset as datasets
 
     x = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3)).astype("uint8")
@@ -69,7 +70,7 @@ def test_crops_and_flips_are_those_of_the_flags_or_of_the_data_set():
         (False, True, False, (False, True)),
     ):
         dataset = datasets.make("own", (x, np.arange(8), x, np.arange(8)), 8, flip=of_data, source="")
-        batches, _ = program.make_batches(TrainingConfig(batch_size=8, crop=crop, flip=flip), dataset)
+        batches, _ = fitting.make_batches(TrainingConfig(batch_size=8, crop=crop, flip=flip), dataset)
         assert isinstance(batches, data.Batches)
         assert (batches.crop, batches.flip) == expected
 
@@ -152,11 +153,18 @@ def epochs_in_tensorboard(path):
     return [event.step for event in EventAccumulator(str(path)).Reload().Tensors("epoch_top1")]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An undisturbed run."""
+    path = tmp_path_factory.mktemp("whole")
+    trained(*NOISY, f"--run_dir={path}")
+    return path
+
+
 @slow_on("tf_keras", "jax")
-def test_killed_run_ends_with_the_same_bits(tmp_path, monkeypatch):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    trained(*NOISY, f"--run_dir={whole}")
-    train_and_kill("Test:     1", *NOISY, f"--run_dir={killed}")
+def test_killed_run_ends_with_the_same_bits(whole, tmp_path, monkeypatch):
+    killed = tmp_path / "killed"
+    assert train_and_signal("Test:     1", signal.SIGKILL, *NOISY, f"--run_dir={killed}")[0] == -signal.SIGKILL
     # Neither does any of these change anything.
     settings = {"floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.01, "backend": "tensorflow"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
@@ -167,19 +175,33 @@ def test_killed_run_ends_with_the_same_bits(tmp_path, monkeypatch):
     assert (
         "floatx=float16, image_data_format=channels_first, epsilon=0.01, max_steps_per_epoch=1, dtype_policy=float16" in resumed
     )
-    expected, found = arrays(whole / "last.keras"), arrays(killed / "last.keras")
+    assert_same_bits(whole, killed)
+    if BACKEND == "tensorflow":
+        for part in ("train", "validation"):
+            assert epochs_in_tensorboard(killed / "tensorboard" / part) == [0, 1, 2]  # none twice
+
+
+@pytest.mark.slow
+def test_a_run_that_sigterm_stops_ends_with_the_same_bits(whole, tmp_path):
+    status, errors = train_and_signal("Test:     0", signal.SIGTERM, *NOISY, f"--run_dir={tmp_path}")
+    assert status == 75, errors
+    assert re.search(r"train.py: error: stopped by SIGTERM in .*; the same command goes on from the last checkpoint", errors)
+    assert "Going on after" in trained(*NOISY, f"--run_dir={tmp_path}")
+    assert_same_bits(whole, tmp_path)
+
+
+def assert_same_bits(whole, other):
+    """That both runs have the same weights, optimizer and noise, and the same history but for the times."""
+    expected, found = arrays(whole / "last.keras"), arrays(other / "last.keras")
     assert any("iteration" in name or name.startswith("optimizer") for name in expected)
     assert any(array.dtype == np.int32 and array.shape == (2,) for array in expected.values())  # the key of the gradient noise
     assert expected.keys() == found.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(array, found[name], err_msg=name)
     timeless = ("epoch", "loss", "top1", "val_loss", "val_top1", "learning_rate")
-    assert [[row[name] for name in timeless] for row in history(killed)] == [
+    assert [[row[name] for name in timeless] for row in history(other)] == [
         [row[name] for name in timeless] for row in history(whole)
     ]
-    if BACKEND == "tensorflow":
-        for part in ("train", "validation"):
-            assert epochs_in_tensorboard(killed / "tensorboard" / part) == [0, 1, 2]  # none twice
 
 
 @once

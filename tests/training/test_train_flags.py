@@ -43,6 +43,9 @@ SLIPS = {
     "--init_from=nowhere": "--init_from=nowhere",
     "--init_skip=head": "--init_skip=head leaves out layers of --init_from, which is not given",
     "--method=int8 --backend=jax": "--backend=jax",
+    "--distribute=multiworker": "--distribute=data_parallel for several machines",
+    "--distribute=data_parallel --backend=tensorflow": "there is mirrored on tensorflow, data_parallel on jax",
+    "--synchronized_bn": "--synchronized_bn is for --distribute=mirrored, elsewhere it is so; got --distribute=none",
     "--flagfile=nowhere.cfg": "nowhere.cfg",
     "train": "train",
 }

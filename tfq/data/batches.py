@@ -48,9 +48,6 @@ class Batches(PyDataset):
         flip: whether to mirror at random.
         shuffle: whether to draw a new order each epoch.
         seed: of order and augmentation, at least 0.
-        shard: (index, count) of one of several workers. It takes every `count`-th batch of the epoch, from batch `index` on, so
-            that together they see what one alone sees. As all take as many, the last batches of an epoch are left out where
-            there are not `count` full ones.
 
     Raises:
         ValueError: an argument does not fit; the message shows it.
@@ -68,11 +65,9 @@ class Batches(PyDataset):
         flip: bool = False,
         shuffle: bool = False,
         seed: int = 0,
-        shard: tuple[int, int] = (0, 1),
     ) -> None:
         super().__init__()
         _check(x, y, batch_size, mean, std, seed)
-        _check_shard(shard, len(x), batch_size)
         self.x = x
         self.y = np.asarray(y, np.int32)
         self.batch_size = batch_size
@@ -84,19 +79,17 @@ class Batches(PyDataset):
         self.flip = flip
         self.shuffle = shuffle
         self.seed = seed
-        self.shard = shard
         self.seconds = 0.0
         self._lock = threading.Lock()
         self.set_epoch(0)
 
     @property
     def num_images(self) -> int:
-        """Images in an epoch, of this worker."""
-        return self.seen(len(self) - 1)
+        """Images in an epoch."""
+        return len(self.x)
 
     def __len__(self) -> int:
-        workers = self.shard[1]
-        return -(-len(self.x) // self.batch_size) if workers == 1 else len(self.x) // (self.batch_size * workers)
+        return -(-len(self.x) // self.batch_size)
 
     def seen(self, index: int) -> int:
         """Images in the batches up to this one."""
@@ -131,10 +124,17 @@ class Batches(PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         with self._timed():
             chosen, drawn = self._plan(index)
-            images = self.x[chosen]
-            if self.crop or self.flip:
-                images = augment(images, drawn)
-            return self._normalize(images), self.y[chosen]
+            return self._normalize(self._pixels(chosen, drawn)), self.y[chosen]
+
+    def images(self, places: np.ndarray, drawn: Draw | None = None) -> np.ndarray:
+        """Images as the batches hold them, float32 (n, H, W, C).
+
+        Args:
+            places: theirs in `x`, (n,).
+            drawn: what `plan` has drawn for them; None for what is neither cropped nor mirrored.
+        """
+        with self._timed():
+            return self._normalize(self._pixels(places, drawn))
 
     def normalized_values(self) -> np.ndarray:
         """What each value of a pixel becomes, float32 (256, C): the batches hold these very numbers."""
@@ -144,10 +144,15 @@ class Batches(PyDataset):
     def _plan(self, index):
         self._check_index(index)
         epoch, order = self._epoch
-        worker, workers = self.shard
-        of_all = index * workers + worker
-        chosen = order[of_all * self.batch_size : (of_all + 1) * self.batch_size]
-        return chosen, draw(streams.augmentation(self.seed, epoch, of_all), len(chosen), crop=self.crop, flip=self.flip)
+        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
+        return chosen, draw(streams.augmentation(self.seed, epoch, index), len(chosen), crop=self.crop, flip=self.flip)
+
+    def _pixels(self, places, drawn):
+        images = self._read(places)
+        return augment(images, drawn) if drawn is not None and (self.crop or self.flip) else images
+
+    def _read(self, places):
+        return self.x[places]
 
     def _check_index(self, index):
         if not 0 <= index < len(self):
@@ -178,12 +183,3 @@ def _check(x, y, batch_size, mean, std, seed):
         raise ValueError(f"mean and std must be one a channel, {x.shape[3:]}; got {np.shape(mean)} and {np.shape(std)}")
     if batch_size < 1 or seed < 0:
         raise ValueError(f"batch_size must be at least 1 and seed at least 0; got {batch_size} and {seed}")
-
-
-def _check_shard(shard, total, batch_size):
-    if len(shard) != 2 or not 0 <= shard[0] < shard[1]:
-        raise ValueError(f"shard must be (index, count) of a worker, index from 0 to count - 1; got {shard}")
-    if shard[1] > 1 and total < batch_size * shard[1]:
-        raise ValueError(
-            f"{total} images are not a batch of {batch_size} for each of {shard[1]} workers: take a smaller batch_size"
-        )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfq.data import streams
-from tfq.data.augment import Draw, augment, draw
+from tfq.data.augment import Draw, draw
 from tfq.data.batches import Batches
 from tfq.data.stored import StoredImages
 from tfq.optional import require
@@ -20,8 +20,8 @@ class StreamedBatches(Batches):
     """`Batches` of `StoredImages`: grain draws the order, and reads the next batches in threads while a step computes.
 
     Memory holds a few batches, whatever the number of images. The order is a function of seed and epoch, and the augmentation of
-    an image one of seed, epoch and its place in `x`. So batches of another size, or of another number of workers, augment it
-    alike. It is not the order of `Batches`, for which all places have to be in memory.
+    an image one of seed, epoch and its place in `x`. So batches of another size augment it alike. It is
+    not the order of `Batches`, for which all places have to be in memory.
 
     Args:
         x: `StoredImages`.
@@ -29,7 +29,7 @@ class StreamedBatches(Batches):
         batch_size: images a batch.
         mean: as of `Batches`, and so are the others.
         std: see there.
-        options: `crop`, `flip`, `shuffle`, `seed` and `shard` of `Batches`.
+        options: `crop`, `flip`, `shuffle` and `seed` of `Batches`.
 
     Raises:
         ValueError: as of `Batches`.
@@ -55,11 +55,10 @@ class StreamedBatches(Batches):
         places = self._grain.MapDataset.range(len(self.x))
         if self.shuffle:
             places = places.shuffle(seed=int(streams.order(self.seed, epoch).integers(2**32)))
-        worker, workers = self.shard
-        mine = places.batch(self.batch_size)[worker : len(self) * workers : workers]
-        made = mine.map(lambda chosen: self._read(epoch, chosen))
+        order = places.batch(self.batch_size)
+        made = order.map(lambda chosen: (self._pixels(chosen, self._drawn(epoch, chosen)), self.y[chosen]))
         with self._reading:
-            self._epoch = epoch, mine
+            self._epoch = epoch, order
             self._stream = made, 0, None
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,11 +78,8 @@ class StreamedBatches(Batches):
             self._stream = made, index + 1, iterator
         return batch
 
-    def _read(self, epoch, chosen):
-        images = np.stack([self._images.image(place) for place in chosen])
-        if self.crop or self.flip:
-            images = augment(images, self._drawn(epoch, chosen))
-        return images, self.y[chosen]
+    def _read(self, places):
+        return np.stack([self._images.image(place) for place in places])
 
     def _drawn(self, epoch, chosen):
         each = [draw(streams.image(self.seed, epoch, int(place)), 1, crop=self.crop, flip=self.flip) for place in chosen]
@@ -91,5 +87,5 @@ class StreamedBatches(Batches):
 
     def _plan(self, index):
         self._check_index(index)
-        epoch, mine = self._epoch
-        return mine[index], self._drawn(epoch, mine[index])
+        epoch, order = self._epoch
+        return order[index], self._drawn(epoch, order[index])

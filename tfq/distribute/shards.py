@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tfq.backend.keras import PyDataset
-from tfq.data.augment import Draw, augment
+from tfq.data.augment import Draw
 
 
 class _Shard(PyDataset):
@@ -20,21 +20,13 @@ class _Shard(PyDataset):
     def __init__(self, batches: Any, worker: int, workers: int) -> None:
         super().__init__()
         self._batches = batches
-        self._worker = worker
-        self._workers = workers
-        self._values = batches.normalized_values()
+        self._part = worker, workers  # not `_workers`: there `PyDataset` keeps its number of threads
 
     def __getattr__(self, name: str) -> Any:
         """What is of no batch alone is that of the whole."""
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._batches, name)
-
-    def _images(self, places, drawn=None):
-        images = self._batches.x[places]
-        if drawn is not None:
-            images = augment(images, drawn)
-        return self._values[images, np.arange(images.shape[-1])]
 
 
 class TrainingShard(_Shard):
@@ -54,10 +46,10 @@ class TrainingShard(_Shard):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         places, drawn = self._batches.plan(index)
-        rows = np.array_split(np.arange(len(places)), self._workers)[self._worker]
-        is_plain = not (self._batches.crop or self._batches.flip)
-        part = None if is_plain else Draw(*(each[rows] for each in drawn))
-        return self._images(places[rows], part), self._batches.y[places[rows]]
+        worker, workers = self._part
+        rows = np.array_split(np.arange(len(places)), workers)[worker]
+        part = Draw(*(each[rows] for each in drawn))
+        return self._batches.images(places[rows], part), self._batches.y[places[rows]]
 
 
 class TestShard(_Shard):
@@ -92,8 +84,9 @@ class TestShard(_Shard):
         return min((index + 1) * self._size, self.num_images)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        part = self._size // self._workers
-        places = index * self._size + self._worker * part + np.arange(part)
+        worker, workers = self._part
+        part = self._size // workers
+        places = index * self._size + worker * part + np.arange(part)
         is_real = places < self.num_images
         places = np.where(is_real, places, 0)
-        return self._images(places), self._batches.y[places], np.where(is_real, self._weight, np.float32(0))
+        return self._batches.images(places), self._batches.y[places], np.where(is_real, self._weight, np.float32(0))

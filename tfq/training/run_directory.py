@@ -53,9 +53,9 @@ class RunDirectory:
         self._claimed: Mapping[str, Any] | None = None
 
     def copy(self, path: PathLike) -> Self:
-        """A directory of a worker's own, with the checkpoints that are here."""
+        """A directory of a worker's own, with the checkpoints that are here and what they were trained on."""
         own = type(self)(path, self.last.suffix)
-        for file in self._checkpoints("last", "previous", "best"):
+        for file in (*self._checkpoints("last", "previous", "best"), self.data):
             if file.exists():
                 shutil.copyfile(file, own.path / file.name)
         return own
