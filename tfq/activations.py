@@ -3,7 +3,7 @@
 from typing import Any
 
 from tfq import quantizers, ste
-from tfq.backend.keras import Tensor, add_custom_objects, is_legacy, is_symbolic, keras
+from tfq.backend.keras import Tensor, add_custom_objects, is_legacy, is_symbolic, keras, ops
 
 
 @keras.saving.register_keras_serializable(package="tfq")
@@ -21,14 +21,14 @@ def hard_tanh(x: Tensor) -> Tensor:
 def leaky_tanh(x: Tensor, alpha: float = 0.2) -> Tensor:
     """As `hard_tanh`, with a slope outside of [-1, 1].
 
-        y = h + alpha (x - h),   h = hard_tanh(x),   dy/dx = 1 if |x| <= 1 else alpha
+        y = x if |x| <= 1 else h + alpha (x - h),   h = hard_tanh(x),   dy/dx = 1 if |x| <= 1 else alpha
 
     Args:
         x: tensor.
         alpha: the slope.
     """
-    clipped = hard_tanh(x)
-    return clipped + (x - clipped) * alpha
+    clipped = ops.clip(x, -1, 1)
+    return ops.where(ops.abs(x) <= 1, x, clipped + (x - clipped) * alpha)
 
 
 _BY_NAME = {"leaky_tanh": leaky_tanh}

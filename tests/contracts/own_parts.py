@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfq import onnx
 from tfq.backend.keras import keras, ops  # those in use: Keras 3, or tf_keras
 from tfq.c import register_c
 from tfq.convert import register_from_keras, register_to_keras
@@ -143,6 +144,12 @@ def moved_prelu_in_c(source, node):
     channels, x, y = len(node.center), source.tensor(node.inputs[0]), source.tensor(node.name)
     center, slope = source.constants.array(node.center, "f4"), source.constants.array(node.slope, "f4")
     source.call(node.name, "moved_prelu", source.size(node.name) // channels, channels, center, slope, x, y)
+
+
+@onnx.emits(MovedPReLU)
+def moved_prelu_in_onnx(writer, node, x):
+    center, slope = (writer.constant(values[:, None, None]) for values in (node.center, node.slope))
+    return writer.add("PRelu", writer.add("Sub", x, center), slope)
 
 
 @register_format

@@ -1,5 +1,7 @@
 """Convolutions and products that popcounts compute."""
 
+from typing import Any
+
 import numpy as np
 
 from tfq.c.constants import NULL, Text
@@ -16,7 +18,7 @@ _POSITIONS = 8
 _OUTSIDE_0, _OUTSIDE_1, _OUTSIDE_LEFT_OUT = 0, 1, 2
 
 
-def product(source: Source, node, results: Text, places, over) -> None:
+def product(source: Source, node: Any, results: Text, places: Any, over: Any) -> None:
     """Add the call of one."""
     source.need("popcount", "dot_scalar", "dot", "conv_bits")
     windows, planes = windows_of(source, node), packing.signs(node.kernel)
@@ -59,7 +61,7 @@ def _outside(node, windows):
     return _OUTSIDE_1 if pad_value == 1 else _OUTSIDE_0
 
 
-def outside_sums(source: Source, node, windows) -> Text:
+def outside_sums(source: Source, node: Any, windows: dict[str, int]) -> Text:
     """What each tap outside adds where no level stands for the value padded, (taps, filters); NULL where one does."""
     if getattr(node, "pad_value", 0) != -1 or isinstance(node.quantizer, g.Sign) or not reaches_outside(node, windows):
         return NULL

@@ -1,7 +1,7 @@
 """Arrays and numbers of a network as C text."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class Constants:
             self.bytes += values.nbytes
         return self._known[key]
 
-    def structure(self, ctype: str, /, **fields) -> Text:
+    def structure(self, ctype: str, /, **fields: Any) -> Text:
         """The address of a structure; its fields are numbers, `Text`, and dictionaries for structures within, in C's order."""
         key = (ctype, initializer(fields))
         if key not in self._known:

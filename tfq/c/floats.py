@@ -1,5 +1,7 @@
 """Convolutions and products in float, of inputs as they are or quantized to whole numbers."""
 
+from typing import Any
+
 import numpy as np
 
 from tfq.c.constants import Text
@@ -18,7 +20,7 @@ _FLOATS, _INT8, _INT16, _SIGNS = range(4)
 _WINDOWS = 4
 
 
-def product(source: Source, node, results: Text, places, over) -> None:
+def product(source: Source, node: Any, results: Text, places: Any, over: Any) -> None:
     """Add the call of one, in groups or not."""
     source.need("conv_floats")
     windows, (values, _) = windows_of(source, node), packing.real(node.kernel)
@@ -38,7 +40,7 @@ def product(source: Source, node, results: Text, places, over) -> None:
     source.call(node.name, "tfq_conv_floats", how, results, source.tensor(node.inputs[0]), scratch, places, over=over)
 
 
-def depthwise(source: Source, node, results: Text, places, over) -> None:
+def depthwise(source: Source, node: Any, results: Text, places: Any, over: Any) -> None:
     """Add the call of one whose groups are the channels."""
     source.need("conv_floats", "conv_depthwise")
     windows, (values, _) = windows_of(source, node), packing.real(node.kernel)

@@ -1,5 +1,7 @@
 """Convolutions and products of levels of up to 8 bits, a byte each."""
 
+from typing import Any
+
 from tfq.c.bits import outside_sums
 from tfq.c.constants import Text
 from tfq.c.source import Source
@@ -8,7 +10,7 @@ from tfq.runtime.program import packing
 from tfq.runtime.program.sums import needs_window_sums
 
 
-def product(source: Source, node, results: Text, places, over) -> None:
+def product(source: Source, node: Any, results: Text, places: Any, over: Any) -> None:
     """Add the call of one."""
     source.need("conv_bytes")
     windows, whole = windows_of(source, node), packing.integers(node.kernel)

@@ -192,11 +192,11 @@ def quantizer_code(quantizer: g.Sign | g.Levels | None) -> int:
     return 0 if isinstance(quantizer, g.Sign) else quantizer.bits
 
 
-def as_floats(values, count: int) -> np.ndarray:
+def as_floats(values: Any, count: int) -> np.ndarray:
     """One float32 a channel, of as many or of one for all."""
     return np.broadcast_to(np.asarray(values, np.float32).reshape(-1), (count,))
 
 
-def places(input_scale=NULL, residual=NULL, target=NULL, packed=NULL, sums=NULL) -> Structure:
+def places(input_scale: Any = NULL, residual: Any = NULL, target: Any = NULL, packed: Any = NULL, sums: Any = NULL) -> Structure:
     """The argument that says where results go."""
     return Structure("tfq_places", (input_scale, residual, target, packed, sums))

@@ -1,11 +1,15 @@
 """The fields of a `tfq_windows`."""
 
+from typing import Any
+
 from tfq.c.source import Source
 from tfq.graph import shapes
 from tfq.runtime.plan.windows import windows
 
 
-def fields(shape, kernel, strides, dilations, vertical: shapes.Window, horizontal: shapes.Window) -> dict[str, int]:
+def fields(
+    shape: Any, kernel: Any, strides: Any, dilations: Any, vertical: shapes.Window, horizontal: shapes.Window
+) -> dict[str, int]:
     """Of windows over a tensor of this shape."""
     height, width, channels = shape
     return {
@@ -16,14 +20,14 @@ def fields(shape, kernel, strides, dilations, vertical: shapes.Window, horizonta
     }  # fmt: skip
 
 
-def windows_of(source: Source, node) -> dict[str, int]:
+def windows_of(source: Source, node: Any) -> dict[str, int]:
     """Of a convolution or product of matrices."""
     shape = source.plan.shapes[node.inputs[0]]
     (vertical, horizontal), kernel, strides, dilations = windows(node, shape)
     return fields(shapes.as_image(shape), kernel, strides, dilations, vertical, horizontal)
 
 
-def reaches_outside(node, field: dict[str, int]) -> bool:
+def reaches_outside(node: Any, field: dict[str, int]) -> bool:
     """Whether some tap of some window lies outside of the tensor."""
     last_y = (field["out_height"] - 1) * field["stride_y"] - field["top"] + (field["kernel_height"] - 1) * field["dilation_y"]
     last_x = (field["out_width"] - 1) * field["stride_x"] - field["left"] + (field["kernel_width"] - 1) * field["dilation_x"]

@@ -5,7 +5,6 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import filelock
 import numpy as np
 
 from tfq import files
@@ -61,6 +60,8 @@ def unpacked(path: Path, log: Log) -> Path:
     key = hashlib.blake2b(f"{path.resolve()} {known.st_size} {known.st_mtime_ns}".encode(), digest_size=8).hexdigest()
     folder = cache.folder() / "unpacked" / f"{path.stem}-{key}"
     folder.parent.mkdir(parents=True, exist_ok=True)
+    import filelock  # here, since the layers load Keras alone
+
     with filelock.FileLock(folder.with_name(f"{folder.name}.lock")):  # a second process waits, and finds it there
         return folder if folder.is_dir() else _unpack(path, folder, log)
 

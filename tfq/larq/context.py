@@ -72,9 +72,8 @@ def get_training_metrics() -> set[str]:
 def _switch(on):
     global _latent
     if on and _latent is None:
-        _latent = [
-            _quantized(layer, kernel) for layer in built_layers for kernel in layer.kernels if kernel.quantizer is not None
-        ]
+        kernels = [(layer, kernel) for layer in built_layers for kernel in layer.kernels if kernel.quantizer is not None]
+        _latent = [_quantized(layer, kernel) for layer, kernel in kernels if _is_one_variable(layer, kernel)]
         for variable, _, quantized in _latent:
             variable.assign(quantized)
     elif not on and _latent is not None:
@@ -82,6 +81,13 @@ def _switch(on):
             if np.array_equal(ops.convert_to_numpy(variable), quantized):
                 variable.assign(latent)
         _latent = None
+
+
+def _is_one_variable(layer, kernel):
+    if hasattr(kernel.latent, "assign"):
+        return True
+    warnings.warn(f"quantized_scope: {layer.name!r} has LoRA, whose sum is no weight; its weights stay as they are", stacklevel=4)
+    return False
 
 
 def _quantized(layer, kernel):

@@ -9,10 +9,7 @@ Needs NumPy alone but for `load`.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import keras
+from typing import Any
 
 __all__ = ["Network", "load", "names", "path"]
 
@@ -66,8 +63,8 @@ def path(name: str) -> Path:
     return found
 
 
-def load(name: str) -> "keras.Model":
-    """A network as a Keras model, which takes float32 images prepared as in training; see `tfq.load_packed`.
+def load(name: str) -> Any:
+    """A network as a `keras.Model`, which takes float32 images prepared as in training; see `tfq.load_packed`.
 
     Raises:
         ValueError, FileNotFoundError: as `path`.
@@ -75,5 +72,4 @@ def load(name: str) -> "keras.Model":
     """
     import tfq
 
-    load_packed: Any = tfq.load_packed
-    return load_packed(path(name))
+    return tfq.load_packed(path(name))
