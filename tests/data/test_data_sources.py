@@ -197,7 +197,7 @@ def test_unknown_data_set():
 def test_a_data_dir_that_is_not_used_is_said_so(tmp_path):
     lines = []
     data.load("digits", tmp_path, log=lines.append)
-    assert lines == [f"--data_dir={tmp_path} is not used: only cifar10, npz and folder are looked for there"]
+    assert lines == [f"--data_dir={tmp_path} is not used: only cifar10, npz, folder and shards are looked for there"]
 
 
 @pytest.fixture(scope="module")
