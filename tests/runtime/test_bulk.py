@@ -102,6 +102,14 @@ def test_results_of_another_job_are_left_alone(change, job):
         next(bulk.run(job))
 
 
+@pytest.mark.parametrize("text", ["", "[1]", "3", '{"model":'])
+def test_results_whose_description_is_damaged_are_left_alone(text, job):
+    job.out.mkdir()
+    (job.out / "_job.json").write_text(text)
+    with pytest.raises(bulk.ResumeError, match=r"_job.json is damaged, so the job of its folder is unknown"):
+        bulk.begin(job)
+
+
 def test_files_that_cannot_be_read_have_a_row_that_says_so(model, pixels, tmp_path):
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)

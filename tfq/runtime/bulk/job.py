@@ -92,7 +92,7 @@ def begin(job: Job) -> list[Part]:
     manifest = Path(job.out) / _MANIFEST
     now = _described(job, root, found)
     if manifest.is_file():
-        _check_same(job, json.loads(manifest.read_text(encoding="utf-8")), now)
+        _check_same(job, _read(manifest), now)
     else:
         Path(job.out).mkdir(parents=True, exist_ok=True)
         if any(Path(job.out).glob("part-*")):
@@ -157,6 +157,13 @@ def _described(job, root, found) -> dict[str, Any]:
 def _size(path):
     # A link to nothing has a row of its own, which says so.
     return path.stat().st_size if path.exists() else 0
+
+
+def _read(manifest):
+    try:
+        return dict(json.loads(manifest.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ResumeError(f"{manifest} is damaged, so the job of its folder is unknown: give an empty folder") from error
 
 
 def _check_same(job, before, now):
