@@ -202,6 +202,7 @@ def test_the_command_says_what_goes_together(job, capsys):
         assert message in capsys.readouterr().err
     assert main([*arguments, f"--out={job.out}"]) == 0
     assert len(names_of(job)) == 70
+    assert not bulk.pending(job, bulk.begin(bulk.Job(job.model, job.images, job.out)))  # the same job, in Python
     assert main([*arguments, f"--out={job.out}", "--top=2"]) == 1
     assert "results of another job: top differ" in capsys.readouterr().err
 

@@ -90,7 +90,7 @@ def begin(job: Job) -> list[Part]:
         raise ValueError(f"there are no image files and no .npy files in {job.images}")
     parts = _parts(root, found, job.images_a_part, graph.input_shape)
     manifest = Path(job.out) / _MANIFEST
-    now = _described(job, root, found)
+    now = _described(job, root, found, job.labels or graph.labels)
     if manifest.is_file():
         _check_same(job, _read(manifest), now)
     else:
@@ -144,14 +144,14 @@ def _parts(root, found, most, shape):
     return [Part(number, str(root), *piece) for number, piece in enumerate(pieces)]
 
 
-def _described(job, root, found) -> dict[str, Any]:
+def _described(job, root, found, labels) -> dict[str, Any]:
     """What a job is known by: whatever changes a row, or the part that it stands in."""
     listed = hashlib.blake2b(digest_size=16)
     for name in found:
         listed.update(os.fsencode(f"{name}\0{_size(root / name)}\n"))
     settings = {name: value for name, value in asdict(job).items() if name not in ("model", "images", "out", "threads")}
     model = hashlib.sha256(Path(job.model).read_bytes()).hexdigest()
-    return {"model": model, "images": listed.hexdigest(), **settings, "labels": list(job.labels)}
+    return {"model": model, "images": listed.hexdigest(), **settings, "labels": list(labels)}
 
 
 def _size(path):
