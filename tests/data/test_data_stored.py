@@ -1,6 +1,7 @@
 """Images on disk: what is known of them is what is known of the same images in memory; they are read once, and streamed."""
 
 import os
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -115,6 +116,8 @@ def test_what_does_not_fit_is_said_before_it_is_read(places, monkeypatch):
         ({"x_test": X[TRAIN:, :5]}, r"training images are \(6, 8, 3\), test images \(5, 8, 3\)"),
         ({"x_train-1": X[:2, :, :5]}, r"one size: .*x_train-1.npy has \(6, 5, 3\), .*x_train-0.npy has \(6, 8, 3\)"),
         ({"y_train": Y}, "y_train must be 32 labels"),
+        ({"y_test": np.int64(1)}, r"labels must be arrays of one form: .*y_test.npy is \(\)"),
+        ({"y_test-1": Y[:1]}, "has both y_test.npy and y_test-1.npy"),
     ],
 )
 def test_other_shards_are_refused(changes, message, tmp_path):
@@ -124,6 +127,48 @@ def test_other_shards_are_refused(changes, message, tmp_path):
             np.save(tmp_path / f"{name}.npy", array)
     with pytest.raises(data.DataError, match=message):
         data.load("shards", tmp_path)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x_test": None}, "mine.npz has no x_test; it holds x_train, y_train, y_test"),
+        ({"labels": np.array(["a\nb", "c", "d", "e"])}, r"name of class 0 must be a line .*; got 'a\\nb'"),
+        ({"labels": np.arange(4)}, "labels must be the names of the classes"),
+    ],
+)
+def test_what_is_refused_of_a_file_in_memory_is_refused_before_it_is_unpacked(changes, message, tmp_path):
+    arrays = {key: array for key, array in {**ARRAYS, **changes}.items() if array is not None}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    for stream in (False, True):
+        with pytest.raises(data.DataError, match=message):
+            data.load("npz", tmp_path / "mine.npz", stream=stream)
+
+
+@pytest.mark.tensorflow_only
+def test_names_of_an_unpacked_file_may_be_bytes(tmp_path):
+    np.savez(tmp_path / "mine.npz", **ARRAYS, labels=np.array([f"{name}ä".encode() for name in NAMES]))
+    found = [data.load("npz", tmp_path / "mine.npz", stream=stream).labels for stream in (False, True)]
+    assert found[0] == found[1] == tuple(f"{name}ä" for name in NAMES)
+
+
+@pytest.mark.tensorflow_only
+def test_a_start_that_names_the_same_files_otherwise_leaves_out_the_same(places, monkeypatch):
+    first = stored(places, "folder")
+    monkeypatch.chdir(places)
+    other = data.load("folder", "folder", stream=True)
+    assert other.digest == first.digest
+    np.testing.assert_array_equal(np.asarray(other.x_train), np.asarray(first.x_train))
+
+
+@pytest.mark.tensorflow_only
+def test_an_empty_folder_of_a_class_changes_the_digest(places, tmp_path):
+    shutil.copytree(places / "folder", tmp_path / "folder")
+    before = data.load("folder", tmp_path / "folder", stream=True)
+    (tmp_path / "folder" / "train" / "ape").mkdir()
+    after, whole = (data.load("folder", tmp_path / "folder", stream=stream) for stream in (True, False))
+    assert before.digest != after.digest == run_data.describe(whole)["digest"]
 
 
 def test_only_own_data_are_streamed():

@@ -124,6 +124,14 @@ def test_a_network_whose_last_operation_does_nothing_has_a_result():
     np.testing.assert_array_equal(run.predictor(tfq_onnx.plain(g.Graph((3,), (one,))))(images), images)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 3)])
+def test_images_of_one_pixel_have_their_channels_last(shape):
+    images = np.float32([1, -2, 3]).reshape(1, *shape)
+    graph = g.Graph(shape, (g.ReLU("relu", ("input",)),))
+    for results in (run.predictor(tfq_onnx.plain(graph))(images), run.qonnx_predictor(tfq_onnx.qonnx(graph))(images)):
+        np.testing.assert_array_equal(results, np.maximum(images, 0))
+
+
 @pytest.mark.parametrize(
     ("bits", "signed", "narrow"), [(2, 0, 0), (2, 1, 1), (3, 1, 0), (8, 0, 0), (9, 1, 1)], ids=lambda value: str(value)
 )

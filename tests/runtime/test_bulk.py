@@ -97,9 +97,17 @@ def test_results_of_another_job_are_left_alone(change, job):
     list(bulk.run(job))
     with pytest.raises(bulk.ResumeError, match=rf"results of another job: {next(iter(change))} differ"):
         next(bulk.run(replace(job, **change)))
-    np.save(job.images / "c.npy", np.zeros((1, 1), "u1"))
+    np.save(job.images / "c.npy", np.load(job.images / "a.npy")[:1])
     with pytest.raises(bulk.ResumeError, match="images differ"):
         next(bulk.run(job))
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "3", '{"model":'])
+def test_results_whose_description_is_damaged_are_left_alone(text, job):
+    job.out.mkdir()
+    (job.out / "_job.json").write_text(text)
+    with pytest.raises(bulk.ResumeError, match=r"_job.json is damaged, so the job of its folder is unknown"):
+        bulk.begin(job)
 
 
 def test_files_that_cannot_be_read_have_a_row_that_says_so(model, pixels, tmp_path):
@@ -116,19 +124,61 @@ def test_files_that_cannot_be_read_have_a_row_that_says_so(model, pixels, tmp_pa
     assert [bool(row["error"]) for row in rows] == [True, False, False]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files need not be text")
+def test_names_that_are_spelt_alike_have_a_row_each_and_links_to_nothing_too(model, pixels, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    names = [os.fsdecode(b"\xff.png"), "\\udcff.png"]
+    for name in names:
+        Image.fromarray(pixels[0]).save(folder / name)
+    (folder / "link.png").symlink_to("nothing")
+    job = bulk.Job(model[0], folder, tmp_path / "out")
+    list(bulk.run(job))
+    assert sorted((row["file"], row["error"]) for row in rows_of(job)) == [
+        ("\\udcff.png", ""),
+        ("\\udcff.png", ""),
+        ("link.png", "cannot be read: No such file or directory"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
         ({}, "there are no image files and no .npy files"),
-        ({"a": np.zeros((2, 3, 3, 1), "u1")}, r"a.npy must hold uint8 images \(.*\); got uint8 \(3, 3, 1\)"),
+        ({"b": np.zeros((2, 3, 3, 1), "u1")}, r"b.npy must hold uint8 images \(N, .*\); got uint8 \(2, 3, 3, 1\)"),
+        ({"b": np.uint8(3)}, r"b.npy must hold uint8 images .*; got uint8 \(\)"),
+        ({"b": None}, "b.npy cannot be read as .npy: No data left"),
     ],
 )
-def test_what_the_network_does_not_take_is_refused(arrays, message, model, tmp_path):
-    (tmp_path / "in").mkdir()
+def test_what_the_network_does_not_take_is_refused_before_any_work(arrays, message, model, pixels, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    if arrays:
+        np.save(folder / "a.npy", pixels[:1])
     for name, array in arrays.items():
-        np.save(tmp_path / "in" / f"{name}.npy", array)
+        if array is None:
+            (folder / f"{name}.npy").touch()
+        else:
+            np.save(folder / f"{name}.npy", array)
     with pytest.raises(ValueError, match=message):
-        list(bulk.run(bulk.Job(model[0], tmp_path / "in", tmp_path / "out")))
+        bulk.begin(bulk.Job(model[0], folder, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_of_another_number_are_refused(job):
+    with pytest.raises(ValueError, match=r"gives results of shape \(10,\) an image; got 2 labels"):
+        bulk.begin(replace(job, labels=("cat", "dog")))
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_one(job, monkeypatch):
+    def scan(path, listed=os.scandir):
+        if os.fspath(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(PermissionError, match="deep"):
+        bulk.begin(job)
 
 
 def test_parquet_has_the_rows_of_csv(job, tmp_path):
@@ -152,6 +202,7 @@ def test_the_command_says_what_goes_together(job, capsys):
         assert message in capsys.readouterr().err
     assert main([*arguments, f"--out={job.out}"]) == 0
     assert len(names_of(job)) == 70
+    assert not bulk.pending(job, bulk.begin(bulk.Job(job.model, job.images, job.out)))  # the same job, in Python
     assert main([*arguments, f"--out={job.out}", "--top=2"]) == 1
     assert "results of another job: top differ" in capsys.readouterr().err
 
@@ -177,6 +228,19 @@ def test_killed_processes_lose_and_double_no_row(job, pixels):
     subprocess.run(arguments, check=True, cwd=ROOT)
     names = names_of(job)
     assert len(names) == len({*names}) == 70 * 401
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_started_them(job, pixels):
+    """They hold its standard output, which ends when the last one does."""
+    np.save(job.images / "many.npy", np.concatenate([pixels] * 4000))
+    arguments = [str(job.model), str(job.images), f"--out={job.out}", "--processes=2"]
+    with subprocess.Popen([sys.executable, "-m", "tfq.runtime", *arguments], stdout=subprocess.PIPE, cwd=ROOT) as process:
+        while not list(job.out.glob("part-*")):
+            time.sleep(0.05)
+        process.kill()
+        process.communicate(timeout=60)
+    assert len(names_of(job)) < 70 * 4001
 
 
 @pytest.mark.slow

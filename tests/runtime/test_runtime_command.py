@@ -155,7 +155,7 @@ def test_labels_that_are_no_text_are_named(model, folder, tmp_path, capsys):
     names.write_bytes(b"a\n\xff")
     assert run(model, folder, f"--labels={names}") == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"python -m tfq.runtime: error: --labels={names} is no text in UTF-8: invalid start byte at byte 2"
+    assert line == f"python -m tfq.runtime: error: {names} is no text in UTF-8: invalid start byte at byte 2"
 
 
 def test_names_of_files_that_are_no_text_are_spelt_out_everywhere(model, folder, tmp_path, capsys):

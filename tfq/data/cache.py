@@ -4,7 +4,7 @@ import os
 import time
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +37,17 @@ def read_npz(path: PathLike, optional: Sequence[str] = ()) -> tuple:
         with zipfile.ZipFile(path):  # np.load would take what is no archive for a pickle, and say so
             pass
         with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in KEYS if key not in file]
-            if missing:
-                raise DataError(f"{path} has no {', '.join(missing)}; it holds {', '.join(file.files) or 'nothing'}")
+            check_keys(path, file)
             return *(file[key] for key in KEYS), *(file.get(key) for key in optional)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as .npz: {error}") from error
+
+
+def check_keys(path: PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise DataError where an opened .npz file lacks one of the four arrays."""
+    missing = [key for key in KEYS if key not in arrays]
+    if missing:
+        raise DataError(f"{path} has no {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}")
 
 
 def unpacked_bytes(path: PathLike) -> int:

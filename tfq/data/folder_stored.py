@@ -1,5 +1,6 @@
 """Image files that stay on disk, and are decoded when they are needed."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -47,7 +48,8 @@ def load(
     """
     paths = [path for part in parts for path, _ in part]
     log(f"{root}: {len(paths):,} image files stay on disk; the first start reads them all")
-    seen = scan.known(paths, ("folder", size), lambda: _first_look(root, parts, look))
+    # An empty folder of a class is in no path, and moves the numbers of the others.
+    seen = scan.known(paths, ("folder", size, tuple(labels)), lambda: _first_look(root, parts, look))
     for line in seen["lines"]:
         log(line)
     reader = Reader(tuple(seen["shape"]), resize=size is not None)
@@ -66,20 +68,22 @@ def _first_look(root, parts, look) -> dict[str, Any]:
     lines: list[str] = []
     looks, reader = look(lines.append)
     paths = [path for part in parts for path, _ in part]
-    left_out = {str(path) for path in paths if path not in looks}
+    # By place: the same files may be named otherwise by the next start, as from another folder.
+    left_out = {index for index, path in enumerate(paths) if path not in looks}
     try:
         found = scan.scan(*_without(root, parts, left_out, reader))
     except _Unreadable:  # the digest begins with the number of images, so it is taken again without all such
-        failed = [path for path in paths if str(path) not in left_out and _fails(path, reader)]
-        lines.append(f"WARNING: left out, as they cannot be decoded: {', '.join(map(str, failed))}")
-        left_out |= {*map(str, failed)}
+        failed = {index for index, path in enumerate(paths) if index not in left_out and _fails(path, reader)}
+        lines.append(f"WARNING: left out, as they cannot be decoded: {', '.join(str(paths[index]) for index in sorted(failed))}")
+        left_out |= failed
         found = scan.scan(*_without(root, parts, left_out, reader))
     return {"lines": lines, "shape": reader.shape, "left_out": sorted(left_out), **found}
 
 
 def _without(root, parts, left_out, reader):
-    """Images and labels of the parts."""
-    kept = [[(path, number) for path, number in part if str(path) not in left_out] for part in parts]
+    """Images and labels of the parts, but for those at some places."""
+    places = itertools.count()
+    kept = [[file for file in part if next(places) not in left_out] for part in parts]
     check_parts(root, kept)
     return [_stored(part, reader) for part in kept]
 

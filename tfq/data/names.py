@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from tfq.data.errors import DataError
 from tfq.graph.codec import MAX_NAME
 from tfq.runtime import labels
@@ -35,13 +37,37 @@ def read(text: str) -> tuple[str, ...]:
         DataError: it is neither, or holds what can be no name.
     """
     if _is_file(text):
-        try:
-            return check(labels.read(Path(text)), f"--labels={text}")
-        except (ValueError, OSError) as error:
-            raise DataError(str(error)) from error
+        return of_file(Path(text))
     if "," not in text:
         raise DataError(f"--labels={text} is neither a file with a name a line nor names with commas between")
     return check([name.strip() for name in text.split(",")], "--labels")
+
+
+def of_file(path: Path) -> tuple[str, ...]:
+    """The names in a file, one a line; raises DataError."""
+    try:
+        return check(labels.read(path), path)
+    except DataError:
+        raise
+    except (ValueError, OSError) as error:
+        raise DataError(str(error)) from error
+
+
+def of_array(path: Path, given: np.ndarray | None) -> tuple[str, ...]:
+    """The names in the array `labels` of an .npz file; none where there is no such array.
+
+    Raises:
+        DataError: it is no list of texts, or holds what can be no name.
+    """
+    if given is None:
+        return ()
+    if given.ndim != 1 or given.dtype.kind not in "SU":
+        raise DataError(f"{path}: labels must be the names of the classes, texts (classes,); got {given.dtype} {given.shape}")
+    try:
+        texts = [text.decode() if isinstance(text, bytes) else str(text) for text in given]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: labels must be text in UTF-8: {error.reason}") from error
+    return check(texts, f"{path}: labels")
 
 
 def _is_file(text):

@@ -42,20 +42,8 @@ def load(data_dir: PathLike | None = None, log: Log = print, stream: bool = Fals
         raise DataError(f"{path}: training images are {x_train.shape[1:]}, test images {x_test.shape[1:]}")
     y_train, in_train = classes.of_labels(path, _Y[0], y_train, len(x_train))
     y_test, in_test = classes.of_labels(path, _Y[1], y_test, len(x_test))
-    labels, num_classes = _names(path, given), max(in_train, in_test)
+    labels, num_classes = names.of_array(path, given), max(in_train, in_test)
     if labels and len(labels) < num_classes:
         raise DataError(f"{path}: labels names {len(labels)} classes, but {_Y[0]} and {_Y[1]} have {num_classes}")
     arrays = x_train, y_train, x_test, y_test
     return make("npz", arrays, len(labels) or num_classes, flip=False, source=f"from {path}", labels=labels)
-
-
-def _names(path, given):
-    if given is None:
-        return ()
-    if given.ndim != 1 or given.dtype.kind not in "SU":
-        raise DataError(f"{path}: labels must be the names of the classes, texts (classes,); got {given.dtype} {given.shape}")
-    try:
-        texts = [text.decode() if isinstance(text, bytes) else str(text) for text in given]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: labels must be text in UTF-8: {error.reason}") from error
-    return names.check(texts, f"{path}: labels")

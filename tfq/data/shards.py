@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +38,12 @@ def load(data_dir: PathLike | None = None, log: Log = print) -> Dataset:
     parts, numbers = [], []
     for x, y in (cache.KEYS[:2], cache.KEYS[2:]):
         images = _images(found[x])
-        labels, count = classes.of_labels(root, y, np.concatenate([_mapped(path) for path in found[y]]), len(images))
+        labels, count = classes.of_labels(root, y, _joined(found[y]), len(images))
         parts.append((images, labels))
         numbers.append(count)
     if parts[0][0].image_shape != parts[1][0].image_shape:
         raise DataError(f"{root}: training images are {parts[0][0].image_shape}, test images {parts[1][0].image_shape}")
-    given = names.check((root / _LABELS).read_text("utf-8").splitlines(), root / _LABELS) if (root / _LABELS).is_file() else ()
+    given = names.of_file(root / _LABELS) if (root / _LABELS).is_file() else ()
     if given and len(given) < max(numbers):
         raise DataError(f"{root / _LABELS} names {len(given)} classes, but y_train and y_test have {max(numbers)}")
     log(f"{root}: {sum(images.nbytes for images, _ in parts):,} bytes of images stay on disk; the first start reads them all")
@@ -54,7 +55,7 @@ def unpacked(path: Path, log: Log) -> Path:
     """The folder of `.npy` files that an `.npz` file was unpacked into, which NumPy cannot map; done once, in the cache.
 
     Raises:
-        DataError: it is no such file, or the disk has no room for it.
+        DataError: it is damaged or lacks an array, or the disk has no room for it.
     """
     known = path.stat()
     key = hashlib.blake2b(f"{path.resolve()} {known.st_size} {known.st_mtime_ns}".encode(), digest_size=8).hexdigest()
@@ -71,16 +72,20 @@ def _unpack(path, folder, log):
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     try:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as arrays:
+            cache.check_keys(path, arrays)
+            given = names.of_array(path, arrays.get("labels"))
+        if given:
+            files.write_text(beside / _LABELS, "".join(f"{name}\n" for name in given))
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if member.filename in {f"{key}.npy" for key in cache.KEYS}]
+            members = [archive.getinfo(f"{key}.npy") for key in cache.KEYS]
             check_disk(beside, sum(member.file_size for member in members))
             log(f"{path}: unpacked once, into {folder}")
             for member in members:
                 archive.extract(member, beside)
-        with np.load(path, allow_pickle=False) as arrays:
-            if "labels" in arrays:
-                files.write_text(beside / _LABELS, "".join(f"{name}\n" for name in arrays["labels"].astype(str)))
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be unpacked: {error}") from error
     else:
         beside.rename(folder)
@@ -97,11 +102,12 @@ def check_disk(folder: Path, needed: int) -> None:
 
 
 def _files(root, key):
-    one = root / f"{key}.npy"
-    found = [one] if one.is_file() else sorted(root.glob(f"{key}-*.npy"))
-    if not found:
+    one, several = root / f"{key}.npy", sorted(root.glob(f"{key}-*.npy"))
+    if one.is_file() and several:
+        raise DataError(f"{root} has both {key}.npy and {several[0].name}: take one of them away")
+    if not one.is_file() and not several:
         raise DataError(f"{root} has neither {key}.npy nor {key}-*.npy")
-    return found
+    return several or [one]
 
 
 def _mapped(path):
@@ -109,6 +115,15 @@ def _mapped(path):
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} cannot be read as .npy: {error}") from error
+
+
+def _joined(paths):
+    """The labels of several files, one behind another."""
+    arrays = [_mapped(path) for path in paths]
+    for path, array in zip(paths, arrays, strict=True):
+        if not array.ndim or array.shape[1:] != arrays[0].shape[1:]:
+            raise DataError(f"labels must be arrays of one form: {path} is {array.shape}, {paths[0]} is {arrays[0].shape}")
+    return np.concatenate(arrays)
 
 
 def _images(paths):

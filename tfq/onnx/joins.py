@@ -25,18 +25,20 @@ def _concatenate(writer: Writer, node: g.Concatenate, *tensors: str) -> str:
 @emits(g.Reshape)
 def _reshape(writer: Writer, node: g.Reshape, x: str) -> str:
     """Row-major with the channels last, as in Keras."""
-    x = channels_last(writer, x, writer.graph.shapes[node.inputs[0]])
+    before = writer.graph.shapes[node.inputs[0]]
+    if math.prod(before[:-1]) > 1:  # else no value would move
+        x = channels_last(writer, x, before)
     if len(node.shape) == 1:
-        return writer.add("Flatten", x) if len(writer.graph.shapes[node.inputs[0]]) > 1 else x
+        return writer.add("Flatten", x) if len(before) > 1 else x
     # 0 stands for the length that the axis has.
     x = writer.add("Reshape", x, writer.constant(np.array([0, *node.shape], np.int64), "shape"))
     return channels_first(writer, x, node.shape)
 
 
 def channels_last(writer: Writer, x: str, shape: Sequence[int]) -> str:
-    """A tensor with its channels moved to the end; as it is where no value would move."""
+    """A tensor with its channels moved to the end."""
     axes = len(shape)
-    return x if math.prod(shape[:-1]) == 1 else writer.add("Transpose", x, perm=[0, *range(2, axes + 1), 1])
+    return x if axes == 1 else writer.add("Transpose", x, perm=[0, *range(2, axes + 1), 1])
 
 
 def channels_first(writer: Writer, x: str, shape: Sequence[int]) -> str:

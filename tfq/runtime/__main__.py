@@ -3,8 +3,8 @@
 A line a file: its name, then class and score, the best first. The score is the softmax of the network's results. What cannot be
 read is said in a line each, and makes the exit status 1 once the rest is done.
 
-With --out, images of subfolders are taken too, or those of `.npy` files. Results are tables in that folder, and nothing is
-printed for each image. The same command goes on where it was killed.
+With --out, images of subfolders are taken too, or those of `.npy` files. Results are tables in that folder, what cannot be read
+has its reason there, and nothing is printed for each image. The same command goes on where it was killed.
 """
 
 import argparse

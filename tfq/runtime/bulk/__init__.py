@@ -5,6 +5,8 @@ for done, total in tfq.runtime.bulk.run(tfq.runtime.bulk.Job("model.tfq", "FOLDE
 """
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -40,7 +42,7 @@ def run(job: Job, processes: int = 1) -> Iterator[tuple[int, int]]:
             done += run_part(job, part)
             yield done, total
         return
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_end_with_parent) as pool:
         futures = [pool.submit(run_part, job, part) for part in left]
         try:
             for future in as_completed(futures):
@@ -52,3 +54,15 @@ def run(job: Job, processes: int = 1) -> Iterator[tuple[int, int]]:
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent():
+    """A process whose parent is killed would wait for its next part for ever."""
+    threading.Thread(target=_wait_and_end, daemon=True).start()
+
+
+def _wait_and_end():
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

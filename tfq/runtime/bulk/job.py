@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tfq import files
 from tfq.files import PathLike
+from tfq.graph import file
+from tfq.runtime.bulk import arrays
 from tfq.runtime.pictures import image_endings
 
 FORMATS = ("csv", "parquet")
@@ -82,13 +82,17 @@ def begin(job: Job) -> list[Part]:
     """
     if job.format not in FORMATS or job.images_a_part < 1:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, and images_a_part at least 1; got {job}")
+    graph = file.read(job.model)
+    if job.labels and graph.output_shape != (len(job.labels),):
+        raise ValueError(f"{job.model} gives results of shape {graph.output_shape} an image; got {len(job.labels)} labels")
     root, found = _find(Path(job.images))
     if not found:
         raise ValueError(f"there are no image files and no .npy files in {job.images}")
+    parts = _parts(root, found, job.images_a_part, graph.input_shape)
     manifest = Path(job.out) / _MANIFEST
-    now = _described(job, root, found)
+    now = _described(job, root, found, job.labels or graph.labels)
     if manifest.is_file():
-        _check_same(job, json.loads(manifest.read_text(encoding="utf-8")), now)
+        _check_same(job, _read(manifest), now)
     else:
         Path(job.out).mkdir(parents=True, exist_ok=True)
         if any(Path(job.out).glob("part-*")):
@@ -96,7 +100,7 @@ def begin(job: Job) -> list[Part]:
         files.write_text(manifest, json.dumps(now, indent=1) + "\n")
     for leftover in Path(job.out).glob(".writing-*"):
         leftover.unlink(missing_ok=True)
-    return _parts(root, found, job.images_a_part)
+    return parts
 
 
 def pending(job: Job, parts: Sequence[Part]) -> list[Part]:
@@ -111,38 +115,55 @@ def _find(images):
     if not images.is_dir():
         raise ValueError(f"there is no folder {images}")
     endings = image_endings()
-    pictures, arrays = [], []
-    for folder, folders, names in os.walk(images):
+    pictures, stacks = [], []
+    for folder, folders, names in os.walk(images, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in names if not name.startswith(".")):
             ending = os.path.splitext(name)[1].lower()
             path = os.path.relpath(os.path.join(folder, name), images)
             if ending == ".npy":
-                arrays.append(path)
+                stacks.append(path)
             elif ending in endings:
                 pictures.append(path)
-    if pictures and arrays:
-        raise ValueError(f"{images} holds both image files and .npy files, such as {pictures[0]} and {arrays[0]}: give one kind")
-    return images, pictures or arrays
+    if pictures and stacks:
+        raise ValueError(f"{images} holds both image files and .npy files, such as {pictures[0]} and {stacks[0]}: give one kind")
+    return images, pictures or stacks
 
 
-def _parts(root, found, most):
+def _refuse(error):
+    """A folder that cannot be listed would be left out by `os.walk`."""
+    raise error
+
+
+def _parts(root, found, most, shape):
     if not found[0].lower().endswith(".npy"):
         pieces = [(tuple(found[first : first + most]), 0, 0) for first in range(0, len(found), most)]
     else:
-        counts = {name: len(np.load(root / name, mmap_mode="r", allow_pickle=False)) for name in found}
+        counts = {name: len(arrays.opened(root, name, shape)) for name in found}
         pieces = [((name,), first, min(first + most, count)) for name, count in counts.items() for first in range(0, count, most)]
     return [Part(number, str(root), *piece) for number, piece in enumerate(pieces)]
 
 
-def _described(job, root, found) -> dict[str, Any]:
+def _described(job, root, found, labels) -> dict[str, Any]:
     """What a job is known by: whatever changes a row, or the part that it stands in."""
     listed = hashlib.blake2b(digest_size=16)
     for name in found:
-        listed.update(os.fsencode(f"{name}\0{(root / name).stat().st_size}\n"))
+        listed.update(os.fsencode(f"{name}\0{_size(root / name)}\n"))
     settings = {name: value for name, value in asdict(job).items() if name not in ("model", "images", "out", "threads")}
     model = hashlib.sha256(Path(job.model).read_bytes()).hexdigest()
-    return {"model": model, "images": listed.hexdigest(), **settings, "labels": list(job.labels)}
+    return {"model": model, "images": listed.hexdigest(), **settings, "labels": list(labels)}
+
+
+def _size(path):
+    # A link to nothing has a row of its own, which says so.
+    return path.stat().st_size if path.exists() else 0
+
+
+def _read(manifest):
+    try:
+        return dict(json.loads(manifest.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ResumeError(f"{manifest} is damaged, so the job of its folder is unknown: give an empty folder") from error
 
 
 def _check_same(job, before, now):

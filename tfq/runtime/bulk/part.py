@@ -11,6 +11,7 @@ import numpy as np
 from tfq import files
 from tfq.optional import require
 from tfq.runtime import rows
+from tfq.runtime.bulk import arrays
 from tfq.runtime.bulk.job import Job, Part
 from tfq.runtime.pictures import PictureError, Reader
 
@@ -23,9 +24,9 @@ def run_part(job: Job, part: Part) -> int:
     engine, labels = _engine(job)
     made = []
     for found in _batches(job, part, engine.graph.input_shape):
-        images = [image for image in found.values() if not isinstance(image, str)]
+        images = [image for _, image in found if not isinstance(image, str)]
         scores = iter(rows.softmax(engine.predict(np.stack(images))) if images else ())
-        for name, image in found.items():
+        for name, image in found:
             is_error = isinstance(image, str)
             made += [rows.row(name, error=image)] if is_error else rows.best(name, next(scores), job.top, labels)
     with files.replacing(job.file(part)) as temporary:
@@ -42,15 +43,15 @@ def _engine(job):
     return engine, list(job.labels or engine.graph.labels) or [None] * engine.graph.output_shape[0]
 
 
-def _batches(job, part, shape) -> Iterator[dict[str, np.ndarray | str]]:
-    """A few images by name at a time; in the place of one that cannot be read, what is wrong with it."""
+def _batches(job, part, shape) -> Iterator[list[tuple[str, np.ndarray | str]]]:
+    """A few names and images at a time; in the place of one that cannot be read, what is wrong with it."""
     if part.last:
         yield from _of_array(part, shape)
         return
     reader = Reader(shape, job.resize)
     for first in range(0, len(part.names), _BATCH):
         names = part.names[first : first + _BATCH]
-        yield {rows.shown(name): _read(reader, Path(part.root) / name) for name in names}
+        yield [(rows.shown(name), _read(reader, Path(part.root) / name)) for name in names]
 
 
 def _read(reader, path):
@@ -62,12 +63,9 @@ def _read(reader, path):
 
 def _of_array(part, shape):
     name = part.names[0]
-    array = np.load(Path(part.root) / name, mmap_mode="r", allow_pickle=False)
-    array = array[..., None] if array.ndim == len(shape) else array
-    if array.dtype != np.uint8 or array.shape[1:] != tuple(shape):
-        raise ValueError(f"{name} must hold uint8 images {tuple(shape)}; got {array.dtype} {array.shape[1:]}")
+    array = arrays.opened(Path(part.root), name, shape)
     for first in range(part.first, part.last, _BATCH):
-        yield {f"{rows.shown(name)}[{index}]": array[index] for index in range(first, min(first + _BATCH, part.last))}
+        yield [(f"{rows.shown(name)}[{index}]", array[index]) for index in range(first, min(first + _BATCH, part.last))]
 
 
 def _write_csv(path: Path, made: list[dict[str, Any]]) -> None:
