@@ -15,8 +15,6 @@ from lab.benchmark import __main__ as command
 from lab.benchmark import artifacts, concurrency, conv, conv_plot, depthwise, infer, infer_worker, popcount
 from lab.benchmark import layers as layers_benchmark
 from lab.benchmark import train as train_benchmark
-from lab.benchmark.layer_steps import of_tfq
-from lab.benchmark.layer_steps import worker as layer_worker
 from lab.equality import command as equality
 from tfq.backend.keras import keras
 from tfq.export.run import RunError
@@ -84,13 +82,15 @@ def test_the_sum_over_a_network_counts_each_layer():
 
 @pytest.mark.parametrize("filters", [3, None])
 def test_a_layer_is_measured_beside_that_of_keras(filters):
+    from lab.benchmark.layer_steps import of_tfq, worker  # they need TensorFlow, which other backends come without
+
     form = {"height": 4, "channels": 2, "filters": filters, "kernel_size": 3, "strides": 2}
-    (stock,) = layer_worker.stock(keras, form)
+    (stock,) = worker.stock(keras, form)
     for method in of_tfq.METHODS.values():
         (layer,) = method(form)
         assert layer.stock_class() is type(stock)
-        assert layer.get_config().items() >= {name: stock.get_config()[name] for name in layer_worker.options(form)}.items()
-    taken = layer_worker.measured(of_tfq, form, 1, 2)
+        assert layer.get_config().items() >= {name: stock.get_config()[name] for name in worker.options(form)}.items()
+    taken = worker.measured(of_tfq, form, 1, 2)
     assert set(taken) == {"float", "ternary", "xnor", "dorefa_a2w2"}
     assert all(ms > 0 for ms in taken.values())
 

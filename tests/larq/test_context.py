@@ -61,3 +61,13 @@ def test_quantizers_that_move_their_own_values_are_told():
     layer.build((None, 50))
     with pytest.warns(UserWarning, match="would quantize 'moves' anew"), quantized_scope(True):
         assert np.unique(layer.get_weights()[0]).size <= 16
+
+
+@pytest.mark.keras3_only
+def test_a_layer_with_lora_stays_as_it_is_and_is_said():
+    layer = QuantDense(4, kernel_quantizer=XnorWeights(), name="low")
+    layer.build((None, 5))
+    layer.enable_lora(2)
+    latent = layer.get_weights()
+    with pytest.warns(UserWarning, match="'low' has LoRA, whose sum is no weight"), quantized_scope(True):
+        np.testing.assert_array_equal(layer.get_weights()[0], latent[0])
