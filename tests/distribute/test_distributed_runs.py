@@ -14,6 +14,7 @@ from absl.testing import flagsaver
 from running import BACKEND, ROOT
 
 import train
+from tfq import distribute
 from tfq.cli import program
 from tfq.distribute.sigterm import EXIT_STATUS
 from tfq.training import checkpoint
@@ -80,9 +81,9 @@ def _place(worker, workers, ports):
     return place | {f"KERAS_DISTRIBUTION_{name}": value for name, value in values.items()}
 
 
-def finished(processes, status=0):
+def finished(processes, *statuses):
     outputs = [process.communicate(timeout=600)[0] for process in processes]
-    assert [process.returncode for process in processes] == [status] * len(processes), "\n".join(outputs)[-6000:]
+    assert [process.returncode for process in processes] == [*(statuses or [0] * len(processes))], "\n".join(outputs)[-6000:]
     return outputs
 
 
@@ -103,6 +104,13 @@ def assert_same(first, *others):
             np.testing.assert_array_equal(array, other[name], err_msg=name)
 
 
+def test_an_engine_that_would_distribute_nothing_is_refused(monkeypatch):
+    monkeypatch.setenv("KERAS_DISTRIBUTION_PROCESS_ID", "1")
+    said = "PROCESS_ID=1 is set without KERAS_DISTRIBUTION_NUM_PROCESSES" if BACKEND == "jax" else "needs --backend=jax"
+    with pytest.raises(distribute.DistributionError, match=said):
+        distribute.engine("data_parallel")
+
+
 def test_two_devices_train_as_one(alone, tmp_path):
     devices = {0: {"TFQ_TEST_DEVICES": "2", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}}
     engine = "data_parallel" if BACKEND == "jax" else "mirrored"
@@ -121,16 +129,31 @@ def test_workers_train_as_one(alone, tmp_path, workers):
     assert checkpoint.load(RunDirectory(tmp_path).last)[1].epochs == EPOCHS
 
 
+QUANTIZED = (*FLAGS, "--epochs=8", "--method=dorefa", "--w_bits=2", "--a_bits=2", "--g_bits=6", f"--distribute={ENGINE}")
+
+
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory):
+    """The weights of two workers that nothing disturbs."""
+    path = tmp_path_factory.mktemp("quantized")
+    finished(start(path, 2, *QUANTIZED))
+    return weights(path, 2)
+
+
 @pytest.mark.slow
 @on_jax
-def test_quantized_workers_stay_the_same_and_go_on_after_sigterm(tmp_path):
-    flags = (*FLAGS, "--epochs=8", "--method=dorefa", "--w_bits=2", "--a_bits=2", "--g_bits=6", f"--distribute={ENGINE}")
-    finished(start(tmp_path / "whole", 2, *flags))
-    stop = {1: {"TFQ_TEST_SIGNAL": str(int(signal.SIGTERM))}}
-    outputs = finished(start(tmp_path / "stopped", 2, *flags, variables=stop), EXIT_STATUS)
-    # A few steps later: JAX's watcher sees the signal, and the workers agree on a step.
-    stopped = {line for output in outputs for line in output.splitlines() if line.startswith("stopped by SIGTERM")}
-    assert len(stopped) == 1, outputs
-    assert checkpoint.load(RunDirectory(tmp_path / "stopped").last)[1].epochs < 8
-    finished(start(tmp_path / "stopped", 2, *flags))
-    assert_same(*weights(tmp_path / "whole", 2), *weights(tmp_path / "stopped", 2))
+@pytest.mark.parametrize(
+    ("number", "step", "statuses", "said"),
+    [
+        (signal.SIGTERM, 3, (EXIT_STATUS, EXIT_STATUS), "stopped by SIGTERM"),
+        (signal.SIGKILL, 13, (1, -9), "a worker of 2 is gone:"),
+    ],
+)
+def test_workers_go_on_with_the_same_bits_after_a_signal_to_one(quantized, number, step, statuses, said, tmp_path):
+    variables = {1: {"TFQ_TEST_SIGNAL": str(int(number)), "TFQ_TEST_STEP": str(step)}}
+    outputs = finished(start(tmp_path, 2, *QUANTIZED, variables=variables), *statuses)
+    # After the same step of all, some behind that of the signal.
+    assert len({line for output in outputs for line in output.splitlines() if line.startswith(said)}) == 1, outputs
+    assert checkpoint.load(RunDirectory(tmp_path).last)[1].epochs < 8
+    finished(start(tmp_path, 2, *QUANTIZED))
+    assert_same(*quantized, *weights(tmp_path, 2))

@@ -91,8 +91,9 @@ def watcher(run_dir):
 
     class Watcher(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            if os.environ.get("TFQ_TEST_SIGNAL") and batch == 2:
-                os.kill(os.getpid(), int(os.environ.pop("TFQ_TEST_SIGNAL")))
+            self.steps = getattr(self, "steps", 0) + 1
+            if os.environ.get("TFQ_TEST_SIGNAL") and self.steps == int(os.environ["TFQ_TEST_STEP"]):
+                os.kill(os.getpid(), int(os.environ["TFQ_TEST_SIGNAL"]))
 
         def on_train_end(self, logs=None):
             np.savez(Path(run_dir) / f"weights-{worker}.npz", *self.model.get_weights())

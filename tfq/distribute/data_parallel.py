@@ -15,7 +15,7 @@ from tfq.distribute.alone import Alone, DistributionError
 from tfq.distribute.shards import TestShard, TrainingShard
 from tfq.optional import require
 
-_PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
+_PROCESSES, _PROCESS = "KERAS_DISTRIBUTION_NUM_PROCESSES", "KERAS_DISTRIBUTION_PROCESS_ID"
 
 
 class DataParallel(Alone):
@@ -31,6 +31,8 @@ class DataParallel(Alone):
     def __init__(self) -> None:
         if backend != "jax":
             raise DistributionError(f"--distribute=data_parallel needs --backend=jax; on {backend} Keras distributes nothing")
+        if os.environ.get(_PROCESS) and not os.environ.get(_PROCESSES):
+            raise DistributionError(f"{_PROCESS}={os.environ[_PROCESS]} is set without {_PROCESSES}, the number of processes")
         if os.environ.get(_PROCESSES):
             try:
                 keras.distribution.initialize()
