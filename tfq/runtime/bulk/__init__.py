@@ -6,6 +6,7 @@ for done, total in tfq.runtime.bulk.run(tfq.runtime.bulk.Job("model.tfq", "FOLDE
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -42,7 +43,7 @@ def run(job: Job, processes: int = 1) -> Iterator[tuple[int, int]]:
             done += run_part(job, part)
             yield done, total
         return
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_end_in_time) as pool:
         futures = [pool.submit(run_part, job, part) for part in left]
         try:
             for future in as_completed(futures):
@@ -56,12 +57,13 @@ def run(job: Job, processes: int = 1) -> Iterator[tuple[int, int]]:
             pool.shutdown(cancel_futures=True)
 
 
+def _end_in_time():
+    """Have a process end at Ctrl-C, and not after the parts that wait for it; and where its parent is killed, not wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
 def _end_with_parent():
-    """A process whose parent is killed would wait for its next part for ever."""
-    threading.Thread(target=_wait_and_end, daemon=True).start()
-
-
-def _wait_and_end():
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
