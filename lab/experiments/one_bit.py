@@ -42,9 +42,9 @@ def _scaled(quantizer):
 
     @keras.saving.register_keras_serializable("one_bit")  # so that the checkpoints can be read
     class Scaled(quantizer):
-        def __call__(self, x):
+        def __call__(self, x, **arguments):
             still = ops.stop_gradient(x)
-            return ops.stop_gradient(super().__call__(x)) + ops.mean(ops.abs(still)) * (x - still)  # which is plus 0
+            return ops.stop_gradient(super().__call__(x, **arguments)) + ops.mean(ops.abs(still)) * (x - still)  # which is plus 0
 
     return Scaled(1)
 

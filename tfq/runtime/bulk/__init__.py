@@ -58,7 +58,7 @@ def run(job: Job, processes: int = 1) -> Iterator[tuple[int, int]]:
 
 
 def _end_in_time():
-    """Have a process end at Ctrl-C, and not after the parts that wait for it; and where its parent is killed, not wait for ever."""
+    """Have a process end at Ctrl-C, not after the parts that wait for it, and where its parent is killed, not wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
