@@ -38,7 +38,7 @@ _WITHOUT_KERAS = ("c", "cli", "graph", "onnx_models", "runtime")
 
 # On Python 3.13 there are neither larq nor tfmot.
 _LEGACY = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
-_NEEDS_LARQ = ["quantizers/test_larq.py", "larq/test_larq_names.py", "larq/test_quantizers_against_larq.py"]
+_NEEDS_LARQ = ["quantizers/test_larq.py", "larq_api/test_larq_names.py", "larq_api/test_quantizers_against_larq.py"]
 collect_ignore = [] if _LEGACY and importlib.util.find_spec("larq") else _NEEDS_LARQ
 if _LEGACY and importlib.util.find_spec("tensorflow_model_optimization") is None:
     collect_ignore.append("models/test_int8.py")

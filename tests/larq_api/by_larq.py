@@ -1,6 +1,6 @@
 """The losses, gradients and weights of larq's examples by larq itself, on tf_keras, in ten steps of Adam.
 
-    TF_USE_LEGACY_KERAS=1 python tests/larq/by_larq.py FILE [--whole]
+    TF_USE_LEGACY_KERAS=1 python tests/larq_api/by_larq.py FILE [--whole]
 
 A file holds what a test needs to make the weights of each step again: which signs of kernels the step before has flipped, and the
 other weights. Of the gradients it holds the largest of each weight, and values at places that a seed gives; with --whole all.
