@@ -1,5 +1,6 @@
 """The C of a network, compiled, against `tfq.graph.reference`."""
 
+import platform
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,13 @@ def test_network(tmp_path, options):
     rng = np.random.default_rng(3)
     graph = networks.small_network(rng, **options)
     same(graph, networks.normal(rng, 2, *graph.input_shape), tmp_path)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="needs the x87")
+def test_levels_where_floats_are_computed_in_more_bits(tmp_path):
+    rng = np.random.default_rng(3)
+    graph = networks.small_network(rng, quantizer=g.Levels(2), coding="levels", bits=2)
+    same(graph, networks.normal(rng, 2, *graph.input_shape), tmp_path, (*SMALL, "-mfpmath=387"))
 
 
 def sums_of_everything(rng):

@@ -216,7 +216,6 @@ def build_model(
         **engine.metrics([keras.metrics.SparseCategoricalAccuracy(name="top1")]),
         steps_per_execution=config.steps_per_execution,
     )
-    engine.prepare(model)
     return model
 
 

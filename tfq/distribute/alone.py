@@ -64,9 +64,6 @@ class Alone:
     def synchronize(self, model: keras.Model) -> None:
         """Let batch normalization in training see the global batch, where the backend does not anyway."""
 
-    def prepare(self, model: keras.Model) -> None:
-        """Get a compiled model ready for `fit`."""
-
     def feeding(self, model: keras.Model, batches: Any, val_batches: data.Batches) -> contextlib.AbstractContextManager[Fed]:
         """As `tfq.data.feeding`, this worker's part."""
         return data.feeding(model, batches, val_batches)

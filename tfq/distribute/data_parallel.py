@@ -11,14 +11,14 @@ import numpy as np
 from tfq import data
 from tfq.backend.keras import backend, keras
 from tfq.data.on_device import Fed
-from tfq.distribute.alone import Alone, DistributionError
-from tfq.distribute.shards import TestShard, TrainingShard
+from tfq.distribute.alone import DistributionError
+from tfq.distribute.sharing import Sharing
 from tfq.optional import require
 
 _PROCESSES, _PROCESS = "KERAS_DISTRIBUTION_NUM_PROCESSES", "KERAS_DISTRIBUTION_PROCESS_ID"
 
 
-class DataParallel(Alone):
+class DataParallel(Sharing):
     """`keras.distribution.DataParallel` on all devices, and `keras.distribution.initialize` where its variables name a job.
 
     The step is one program over the global batch: statistics, scales and noise are those of one process.
@@ -46,17 +46,10 @@ class DataParallel(Alone):
         """Where the distribution is that of Keras."""
         return self._distribution.scope()
 
-    def metrics(self, metrics: list[Any]) -> dict[str, list[Any]]:
-        """Weighted ones, which the images that fill up a test do not enter."""
-        return {"weighted_metrics": metrics}
-
     @contextlib.contextmanager
     def feeding(self, model: keras.Model, batches: Any, val_batches: data.Batches) -> Iterator[Fed]:
         """The shards of this process, which Keras puts together."""
-        shards = (
-            TrainingShard(batches, self.worker, self.workers),
-            TestShard(val_batches, self.worker, self.workers, self.replicas),
-        )
+        shards = self.shards(batches, val_batches)
         yield Fed(*shards, shards)
 
     @contextlib.contextmanager

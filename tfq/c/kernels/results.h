@@ -30,12 +30,18 @@ typedef struct {
     int16_t *sums; /* the integer sums as they are, for a pool that finishes them */
 } tfq_places;
 
-/* round(n clip(x, 0, 1)), ties to even; adding and subtracting 1.5 * 2^23 rounds. NaN gives 0. */
+/* round(n clip(x, 0, 1)), ties to even; adding and subtracting 1.5 * 2^23 rounds. NaN gives 0. Each step is assigned: where floats
+   are computed in double (s390x and x87 with -std=c99), an assignment takes it back to a float, and the sum alone would not round. */
 TFQ_INLINE float tfq_level(float x, int32_t bits)
 {
+    float level;
+
     x = x > 0.0f ? x : 0.0f;
     x = x < 1.0f ? x : 1.0f;
-    return ((float)((1 << bits) - 1) * x + 12582912.0f) - 12582912.0f;
+    level = (float)((1 << bits) - 1) * x;
+    level = level + 12582912.0f;
+    level = level - 12582912.0f;
+    return level;
 }
 
 TFQ_INLINE float tfq_quantized(float x, int32_t quantizer)
