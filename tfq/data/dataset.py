@@ -18,7 +18,7 @@ class Dataset:
     `x_train` and `x_test` are uint8 (N, H, W, C), the labels int32 (N,) from 0 to `num_classes` - 1. `mean` and `std` are those
     of the training pixels scaled to [0, 1], float32 (C,). `flip` says whether a mirrored image is still one of its class;
     `source` where the data came from; `labels` are the names of the classes, one each or none. Images on disk are `StoredImages`,
-    and `digest` is what is known of them: that of `tfq.training.run_data.digest`.
+    and `digest` is what is known of them: that of `tfq.data.digest`.
     """
 
     name: str

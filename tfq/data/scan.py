@@ -11,9 +11,8 @@ import numpy as np
 
 from tfq import files
 from tfq.data import cache
+from tfq.data.digest import digest
 from tfq.data.stored import StoredImages
-
-_CHUNK = 2**22  # bytes of images in memory at a time; counting takes eight times as much
 
 
 def known(paths: Iterable[Path], options: object, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -41,20 +40,15 @@ def scan(train: tuple[StoredImages, np.ndarray], test: tuple[StoredImages, np.nd
     """Read all images and labels once.
 
     Returns:
-        `digest`, that of `tfq.training.run_data.digest` of the same arrays, and `counts` of the values of the training pixels,
+        `digest`, as of the same arrays in memory, and `counts` of the values of the training pixels,
         (C, 256).
     """
-    found = hashlib.blake2b(digest_size=16)
-    channels = train[0].shape[-1]
+    (images, labels), others = train, test
+    channels = images.shape[-1]
     counts = np.zeros((channels, 256), np.int64)
-    for (images, labels), is_counted in ((train, True), (test, False)):
-        found.update(f"{images.dtype} {images.shape}".encode())
-        count = max(1, _CHUNK // int(np.prod(images.image_shape)))
-        for first in range(0, len(images), count):
-            part = np.asarray(images[first : first + count])
-            found.update(part.reshape(-1).data)
-            if is_counted:
-                counts += [np.bincount(part[..., channel].ravel(), minlength=256) for channel in range(channels)]
-        found.update(f"{labels.dtype} {labels.shape}".encode())
-        found.update(np.ascontiguousarray(labels).view(np.uint8).data)
-    return {"digest": found.hexdigest(), "counts": counts.tolist()}
+
+    def look(number, part):
+        if number == 0:
+            counts[:] += [np.bincount(part[..., channel].ravel(), minlength=256) for channel in range(channels)]
+
+    return {"digest": digest(images, labels, *others, look=look), "counts": counts.tolist()}

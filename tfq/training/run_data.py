@@ -1,6 +1,5 @@
 """Which data a run is of, so that it does not go on with others, and is not tested on pixels that are prepared otherwise."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfq.data.dataset import Dataset
+from tfq.data.digest import digest
 from tfq.files import PathLike
 from tfq.terminal import Log
 from tfq.training import checkpoint
@@ -31,17 +31,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "num_classes": int(dataset.num_classes),
         "pixel_mean": [float(value) for value in dataset.mean],
         "pixel_std": [float(value) for value in dataset.std],
-        "digest": dataset.digest or digest(*map(np.asarray, (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test))),
+        "digest": dataset.digest or digest(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test),
     }
-
-
-def digest(*arrays: np.ndarray) -> str:
-    """A hash of the arrays: types, shapes, and bytes."""
-    found = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        found.update(f"{array.dtype} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
 
 
 def read(directory: RunDirectory) -> dict[str, Any]:
