@@ -15,16 +15,19 @@ class Goal(NamedTuple):
 
 
 GOALS = {
-    "resnet20/float": Goal("93.45", 91.0, 94.0),
-    "resnet20/xnor": Goal("80.60", 77.0, 87.0),
-    "resnet20/ternary": Goal("92.24", 89.5, 93.3),
-    "resnet20/ternary_a1": Goal("81.92", None, 87.5),
-    "resnet20/dorefa_a1w1": Goal("61.37", 72.0, 86.0),
-    "resnet20/dorefa_a2w2": Goal("77.12", 84.0, 91.0),
-    "resnet20/dorefa_a4w4": Goal("91.01", None, 93.0),
-    "resnet20/dorefa_a8w8": Goal("92.20", None, 93.6),
+    "resnet20/float": Goal("93.45", 91.0, 94.3),
+    "resnet20/xnor": Goal("80.60", 84.0, 89.0),
+    "resnet20/ternary": Goal("92.24", 91.5, 93.8),
+    "resnet20/ternary_a1": Goal("81.92", None, 90.0),
+    "resnet20/dorefa_a1w1": Goal("61.37", 85.5, 89.5),
+    "resnet20/dorefa_a2w2": Goal("77.12", 89.3, 92.8),
+    "resnet20/dorefa_a4w4": Goal("91.01", 90.3, 93.5),
+    "resnet20/dorefa_a8w8": Goal("92.20", 90.5, 94.0),
     "resnet20/dorefa_a16w16": Goal("91.97", None, 93.6),
     "resnet20/dorefa_a1w2g6": Goal(full="g32 - 0.5"),
+    "resnet20_272k/xnor": Goal(full=88.2),  # of AdaBin, arXiv:2208.08084
+    "resnet20_272k/dorefa_a1w1": Goal(full=88.2),
+    "resnet20_272k/dorefa_a2w2": Goal(full=91.4),  # of GDNSQ, arXiv:2508.14004
     "nin/float": Goal("92.48", None, 92.6),
     "nin/xnor": Goal("77.26 (81.22)", 74.0, 87.0),
     "nin/ternary": Goal("91.69", None, 92.0),
