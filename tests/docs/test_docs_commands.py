@@ -163,6 +163,7 @@ CANNOT_RUN = {
     "make lint": "continuous integration runs it beside the tests",
     "make docs": "make lint builds the same site",
     "make notebooks": "writes what test_docs_notebooks.py compares with",
+    "make demo-page": "writes what test_docs_demo.py compares with",
     "make test": _ITSELF,
     "make test-all": _ITSELF,
     "make test-313": f"{_SET_UP} and Python 3.13",
