@@ -1,7 +1,7 @@
 # make demo: all set-up, then train the embedded default.   make test: all set-up, then the tests.
 # Assumes make and Python 3.11 to 3.13 with venv; everything else goes into .venv and .venv-jax, in locked versions.
 
-.PHONY: demo setup setup-jax setup-torch test test-all test-313 test-torch test-fpga test-nightly lint docs notebooks format lock wheel clean
+.PHONY: demo setup setup-jax setup-torch test test-all test-313 test-torch test-fpga test-nightly lint docs notebooks demo-page format lock wheel clean
 .DELETE_ON_ERROR:
 
 # The first of these that really is Python 3.11 to 3.13 with venv; `make PYTHON=...` names another. 3.13 comes after the two that
@@ -141,6 +141,10 @@ docs: setup
 # Each page of the gallery as a notebook; to be done again when a page has changed.
 notebooks: setup
 	$(VENV) tools/notebooks.py
+
+# A network of the zoo as WebAssembly in one page; to be done again when the C or the page has changed. Needs clang and lld.
+demo-page: setup
+	$(VENV) tools/demo_page.py
 
 format: setup
 	$(VENV) -m ruff check --fix .

@@ -9,7 +9,9 @@ import pytest
 from tfq import export
 from tfq.backend.keras import backend, keras
 from tfq.backend.keras import ops as keras_ops
+from tfq.c.layouts import LAYOUTS
 from tfq.export.formats import FORMATS, unfit
+from tfq.export.formats.c import CSource
 from tfq.testing import ContractError, check_format
 from tfq.testing.formats import small_model
 
@@ -29,6 +31,13 @@ def model():
 @pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in FORMATS])
 def test_every_format_keeps_its_contract(name, model):
     check_format(FORMATS[name], model)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow_only
+@pytest.mark.usefixtures("gcc")
+def test_c_in_the_folders_of_a_build_system(model):
+    check_format(CSource(layout=LAYOUTS["arduino"]), model)
 
 
 class Toy(export.Format):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfq.c import limits
+from tfq.c.layouts import LAYOUTS
 from tfq.c.write import Written, write
 from tfq.graph import file
 from tfq.terminal import one_line
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str], prog: str = "tfq export") -> int:
         graph = file.read(source)
         out = Path(options.out) if options.out else source.parent
         name = options.name or re.sub(r"\W", "_", source.stem, flags=re.ASCII)
-        written = write(graph, out, name, flash=options.flash, ram=options.ram)
+        written = write(graph, out, name, flash=options.flash, ram=options.ram, layout=LAYOUTS[options.layout])
     except (ValueError, OSError, ImportError) as error:
         print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
         return 1
@@ -52,6 +53,12 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=_size, metavar="SIZE", help=f"of c: fail where {what} need more, such as 256K")
 
 
+def add_layout(parser: argparse.ArgumentParser) -> None:
+    """Add the option --layout."""
+    what = "of c: the files beside each other, or as a library of a build system (default: flat)"
+    parser.add_argument("--layout", choices=LAYOUTS, default="flat", help=what)
+
+
 def _size(text):
     try:
         return limits.size(text)
@@ -66,4 +73,5 @@ def _parser(prog):
     parser.add_argument("--out", metavar="DIR", help="directory to write to (default: that of the file)")
     parser.add_argument("--name", help="of the files and in them (default: that of the file)")
     add_limits(parser)
+    add_layout(parser)
     return parser

@@ -38,17 +38,18 @@ class Compiled:
     """The C of a network, compiled.
 
     Args:
-        path: NAME.c, beside which NAME.json stands.
+        path: NAME.c.
         flags: of the compiler.
+        manifest: NAME.json. Default: beside NAME.c.
 
     Raises:
         NoCompiler: there is no C compiler.
         ValueError: the file does not compile.
     """
 
-    def __init__(self, path: PathLike, flags: Sequence[str] = FLAGS) -> None:
+    def __init__(self, path: PathLike, flags: Sequence[str] = FLAGS, manifest: PathLike | None = None) -> None:
         path = Path(path)
-        self.manifest = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        self.manifest = json.loads(Path(manifest or path.with_suffix(".json")).read_text(encoding="utf-8"))
         with tempfile.TemporaryDirectory() as directory:
             library = Path(directory) / "network.so"
             command = [*compiler(), *flags, "-shared", "-fPIC", str(path), "-o", str(library)]

@@ -1,4 +1,4 @@
-"""Writes the files of a network: NAME.c, NAME.h, NAME.json and NAME_example.c."""
+"""Writes the files of a network: NAME.c, NAME.h, NAME.json, an example, and what a build system wants around them."""
 
 import json
 import math
@@ -12,6 +12,7 @@ import numpy as np
 from tfq import __version__, files
 from tfq.c import limits, registry, render
 from tfq.c.arena import place
+from tfq.c.layouts import FLAT, Layout
 from tfq.c.manifest import manifest
 from tfq.c.selftest import selftest
 from tfq.c.source import OUTPUT, Source
@@ -45,6 +46,7 @@ def write(
     inputs: np.ndarray | None = None,
     flash: int | None = None,
     ram: int | None = None,
+    layout: Layout = FLAT,
 ) -> Written:
     """Write a network as C.
 
@@ -56,6 +58,7 @@ def write(
             random ones.
         flash: most bytes of constants and code; None for any.
         ram: most bytes of arena, input and output; None for any.
+        layout: where the files go: one of `tfq.c.layouts.LAYOUTS`.
 
     Returns:
         `Written`.
@@ -65,17 +68,19 @@ def write(
         TooLarge: it needs more flash or memory than that; nothing is written.
         ValueError: `name` is no name in C.
     """
-    texts, found = source_files(graph, name, inputs)
+    texts, found = source_files(graph, name, inputs, layout)
     limits.check(found, flash, ram)
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
+        (directory / file).parent.mkdir(parents=True, exist_ok=True)
         files.write_text(directory / file, text)
     return Written(tuple(directory / file for file in texts), found)
 
 
-def source_files(graph: g.Graph, name: str, inputs: np.ndarray | None = None) -> tuple[dict[str, str], dict]:
-    """The text of each file by its name, and the manifest; see `write`."""
+def source_files(
+    graph: g.Graph, name: str, inputs: np.ndarray | None = None, layout: Layout = FLAT
+) -> tuple[dict[str, str], dict]:
+    """The text of each file by its path, and the manifest; see `write`."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"the name must be one that C takes: letters, digits and _; got {name!r}")
     registry.check(graph.nodes)
@@ -103,19 +108,18 @@ def source_files(graph: g.Graph, name: str, inputs: np.ndarray | None = None) ->
         arrays = {"mean": mean.text, "deviation": deviation.text}
         uint8 = render.template("uint8.c").substitute(common, **numbers, **arrays)
     texts = {
-        f"{name}.c": render.template("network.c").substitute(
+        layout.path(f"{name}.c"): render.template("network.c").substitute(
             common | render.body(source, places, name),
             uint8=uint8,
             labels=_labels(graph, name, True),
             selftest=selftest(graph, common, inputs),
         ),
-        f"{name}.h": render.template("network.h").substitute(
+        layout.path(f"{name}.h"): render.template("network.h").substitute(
             common, uint8_declaration=_declaration(name) if decoded else "", labels_declaration=_labels(graph, name, False)
         ),
         f"{name}.json": json.dumps(found, indent=2) + "\n",
-        f"{name}_example.c": render.template("example.c").substitute(common),
     }
-    return texts, found
+    return texts | layout.files(common), found
 
 
 def emitted(graph: g.Graph, name: str) -> Source:

@@ -39,6 +39,9 @@
 #elif defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
 #define TFQ_NEON
 #include <arm_neon.h>
+#elif defined(__wasm_simd128__)
+#define TFQ_WASM
+#include <wasm_simd128.h>
 #endif
 #endif
 
@@ -71,7 +74,7 @@ TFQ_INLINE int32_t tfq_smaller(int32_t a, int32_t b) { return a < b ? a : b; }
 TFQ_INLINE int32_t tfq_larger(int32_t a, int32_t b) { return a > b ? a : b; }
 
 /* 16 numbers side by side, which lie anywhere: one register, two or four. */
-#if (defined(TFQ_AVX512) || defined(TFQ_AVX2) || defined(TFQ_NEON)) && defined(__GNUC__)
+#if (defined(TFQ_AVX512) || defined(TFQ_AVX2) || defined(TFQ_NEON) || defined(TFQ_WASM)) && defined(__GNUC__)
 #define TFQ_VECTORS
 typedef float tfq_floats16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t tfq_ints16 __attribute__((vector_size(64), aligned(4), may_alias));

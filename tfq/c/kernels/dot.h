@@ -135,6 +135,68 @@ TFQ_INLINE void tfq_dot_full(const uint32_t *x, const uint32_t *v, const uint32_
 }
 #define TFQ_DOT_FULL
 
+#elif defined(TFQ_WASM)
+
+TFQ_INLINE v128_t tfq_sums_of_bytes(v128_t bytes)
+{
+    return wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(bytes));
+}
+
+TFQ_INLINE void tfq_dot_full(const uint32_t *x, const uint32_t *v, const uint32_t *w, const uint32_t *m, int32_t words,
+                             int32_t positions, int32_t shift, int32_t *acc)
+{
+    const int32_t together = positions % 4 ? 1 : 4;
+    int32_t p, q, quarter, first, k;
+
+    for (quarter = 0; quarter < TFQ_LANES; quarter += 4) {
+        for (p = 0; p < positions; p += together) {
+            const uint32_t *of_x = x + p * words, *of_v = v ? v + p * words : v;
+            int32_t *const target = acc + p * TFQ_LANES + quarter;
+            v128_t total[4], more[4];
+            _Pragma("unroll")
+            for (q = 0; q < together; q++)
+                total[q] = more[q] = wasm_i32x4_splat(0);
+            for (first = 0; first < words; first += 31) {
+                const int32_t last = tfq_smaller(first + 31, words);
+                v128_t bytes[4], others[4];
+                _Pragma("unroll")
+                for (q = 0; q < together; q++)
+                    bytes[q] = others[q] = wasm_i32x4_splat(0);
+                for (k = first; k < last; k++) {
+                    const size_t at = (size_t)k * TFQ_LANES + (size_t)quarter;
+                    const v128_t of_w = wasm_v128_load(w + at), of_m = m ? wasm_v128_load(m + at) : of_w;
+                    _Pragma("unroll")
+                    for (q = 0; q < together; q++) {
+                        const v128_t valid = v ? wasm_v128_load32_splat(of_v + q * words + k) : of_w;
+                        v128_t t = wasm_v128_xor(of_w, wasm_v128_load32_splat(of_x + q * words + k));
+                        if (m)
+                            t = wasm_v128_and(t, of_m);
+                        if (v)
+                            t = wasm_v128_and(t, valid);
+                        if (m && v)
+                            others[q] = wasm_i8x16_add(others[q], wasm_i8x16_popcnt(wasm_v128_and(valid, of_m)));
+                        bytes[q] = wasm_i8x16_add(bytes[q], wasm_i8x16_popcnt(t));
+                    }
+                }
+                _Pragma("unroll")
+                for (q = 0; q < together; q++) {
+                    total[q] = wasm_i32x4_add(total[q], tfq_sums_of_bytes(bytes[q]));
+                    if (m && v)
+                        more[q] = wasm_i32x4_add(more[q], tfq_sums_of_bytes(others[q]));
+                }
+            }
+            _Pragma("unroll")
+            for (q = 0; q < together; q++) {
+                v128_t sum = wasm_i32x4_shl(total[q], (uint32_t)shift);
+                if (m && v)
+                    sum = wasm_i32x4_sub(sum, wasm_i32x4_shl(more[q], (uint32_t)(shift - 1)));
+                wasm_v128_store(target + q * TFQ_LANES, wasm_i32x4_add(sum, wasm_v128_load(target + q * TFQ_LANES)));
+            }
+        }
+    }
+}
+#define TFQ_DOT_FULL
+
 #endif
 
 #if defined(TFQ_DOT_FULL)

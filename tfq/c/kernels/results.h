@@ -68,6 +68,13 @@ TFQ_INLINE uint32_t tfq_signs(const float *value, int32_t lanes)
         return (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(value), zero, _CMP_GE_OQ)) |
                (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(value + 8), zero, _CMP_GE_OQ)) << 8;
     }
+#elif defined(TFQ_WASM)
+    if (lanes == TFQ_LANES) {
+        const v128_t zero = wasm_f32x4_splat(0.0f);
+        for (l = 0; l < TFQ_LANES; l += 4)
+            bits |= wasm_i32x4_bitmask(wasm_f32x4_ge(wasm_v128_load(value + l), zero)) << l;
+        return bits;
+    }
 #endif
     for (l = 0; l < lanes; l++)
         bits |= (uint32_t)(value[l] >= 0.0f) << l;
@@ -83,6 +90,12 @@ TFQ_INLINE uint32_t tfq_at_least(const int32_t *a, const int32_t *threshold, int
 #if defined(TFQ_AVX512)
     if (lanes == TFQ_LANES)
         return (uint32_t)_mm512_cmpge_epi32_mask(_mm512_loadu_si512((const void *)a), _mm512_loadu_si512((const void *)threshold));
+#elif defined(TFQ_WASM)
+    if (lanes == TFQ_LANES) {
+        for (l = 0; l < TFQ_LANES; l += 4)
+            bits |= wasm_i32x4_bitmask(wasm_i32x4_ge(wasm_v128_load(a + l), wasm_v128_load(threshold + l))) << l;
+        return bits;
+    }
 #endif
     for (l = 0; l < lanes; l++)
         bits |= (uint32_t)(a[l] >= threshold[l]) << l;

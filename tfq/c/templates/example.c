@@ -1,6 +1,6 @@
-/* Runs $name once, and its self-test where it is compiled with -D${upper}_SELFTEST:
+/* Runs $name once, and its self-test where ${upper}_SELFTEST is defined:
 
-   gcc -std=c99 -O3 -march=native -D${upper}_SELFTEST ${name}_example.c $name.c -o $name */
+   $build */
 
 #include "$name.h"
 

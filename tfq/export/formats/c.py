@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tfq.c.layouts import FLAT, Layout
 from tfq.export.format import Format, reading
 
 if TYPE_CHECKING:
@@ -24,15 +25,16 @@ class CSource(Format):
     Args:
         flash: most bytes of constants and code; None for any.
         ram: most bytes of arena, input and output; None for any.
+        layout: where the files go: one of `tfq.c.layouts.LAYOUTS`. Default: beside each other.
     """
 
     name = "c"
     filename = "c"
-    marker = f"{_NAME}.c"
+    marker = f"{_NAME}.json"
     holds_labels = True
 
-    def __init__(self, flash: int | None = None, ram: int | None = None) -> None:
-        self._flash, self._ram = flash, ram
+    def __init__(self, flash: int | None = None, ram: int | None = None, layout: Layout = FLAT) -> None:
+        self._flash, self._ram, self._layout = flash, ram, layout
 
     def save(self, model: Any, path: Path, sample: Sample) -> None:
         """Write the files, with the pixel statistics and labels of `sample` and its first images as self-test."""
@@ -44,14 +46,14 @@ class CSource(Format):
         images = sample.images
         if images is not None and graph.pixel_mean is not None:
             images = sample.pixels(images[:8])
-        write(graph, path, _NAME, inputs=images, flash=self._flash, ram=self._ram)
+        write(graph, path, _NAME, inputs=images, flash=self._flash, ram=self._ram, layout=self._layout)
 
     def load(self, path: Path) -> Predict:
         """What the compiled file computes, from float32 or uint8 images."""
         from tfq.c.compiled import Compiled
 
-        with reading(path / f"{_NAME}.c", "C source of a network"):
-            return Compiled(path / f"{_NAME}.c").predict
+        with reading(path / self.marker, "C source of a network"):
+            return Compiled(path / self._layout.path(f"{_NAME}.c"), manifest=path / self.marker).predict
 
     def load_uint8(self, path: Path) -> Predict:
         """The same function."""
