@@ -79,7 +79,9 @@ class DataParallel(Sharing):
 
     def explain(self, error: BaseException) -> str | None:
         """What the collectives say, and who it is."""
-        if self.workers == 1 or type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):
+        # Where arrays are put on devices an all-gather that fails comes as a ValueError.
+        is_of_jax = type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError") or "Gloo" in str(error)
+        if self.workers == 1 or not is_of_jax:
             return None
         names = " and ".join(map(str, self._missing())) or "?"
         return f"worker {names} of {self.workers} is gone: {str(error).splitlines()[0][:200]}"
