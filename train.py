@@ -9,7 +9,9 @@ import importlib.util
 import inspect
 import os
 import re
+import signal
 import sys
+import traceback
 from pathlib import Path
 
 from absl import app, flags
@@ -20,7 +22,7 @@ from models.networks import COMMON, NETWORKS, OF_METHODS
 from tfq import backends, choices, optional
 from tfq.cli.config import TrainingConfig
 from tfq.export.formats import FORMATS, unfit
-from tfq.terminal import one_line
+from tfq.terminal import INTERRUPTED, STOPPED, one_line
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
 
 FLAGS = flags.FLAGS
@@ -449,10 +451,16 @@ def _said(error):
     return "; ".join(re.sub(r"^flags .*?: (?=--)", "", line) for line in str(error).splitlines())
 
 
-def die(error, status=2, at_once=False):
-    """End with one line; at once where the backend would wait at the end for workers that are gone."""
+def die(error, status=2):
+    """End with one line."""
     print(f"train.py: error: {one_line(error)}", file=sys.stderr, flush=True)
-    if at_once:
+    _end(status)
+
+
+def _end(status):
+    """End the process, in a job of several at once: JAX would wait at the end for the others, and they for this one."""
+    if _is_of_several() and status != STOPPED:
+        sys.stdout.flush()
         os._exit(status)
     sys.exit(status)
 
@@ -461,11 +469,36 @@ def main(_):
     """Train, or test, by the flags."""
     directory = run_directory()
     try:
-        _run(directory)
+        with _terminating():
+            _run(directory)
     except (KeyboardInterrupt, Exception) as error:
-        if not _is_interrupt(error):
-            raise
-        die(_interrupted(directory), status=130)
+        interrupt = _interrupt(error)
+        if interrupt is None:
+            if not _is_of_several():
+                raise
+            traceback.print_exc()
+            _end(1)
+        is_terminated = isinstance(interrupt, Terminated)
+        said = _interrupted(directory, "stopped by SIGTERM" if is_terminated else "interrupted")
+        die(said, status=STOPPED if is_terminated else INTERRUPTED)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM where there is no step to wait for: while data are loaded, in an export."""
+
+
+@contextlib.contextmanager
+def _terminating():
+    """Inside, SIGTERM raises `Terminated`, but while the network trains; the context of that is of its own."""
+
+    def terminate(number, frame):
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(directory):
@@ -484,9 +517,9 @@ def _run(directory):
     except RunDirectoryError as error:  # as above: the directory is another run's
         die(error)
     except sigterm.Preempted as error:
-        die(f"{error}; {_way_on(directory)}", status=sigterm.EXIT_STATUS)
+        die(f"{error}; {_way_on(directory)}", status=STOPPED)
     except WorkerLost as error:
-        die(f"{error}; {_way_on(directory)}, on all workers", status=1, at_once=True)
+        die(f"{error}; {_way_on(directory)}, on all workers", status=1)
     except program.ERRORS as error:
         die(error, status=1)
 
@@ -496,17 +529,24 @@ def _is_chief():
     return FLAGS.distribute != "data_parallel" or int(os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0")) == 0
 
 
-def _is_interrupt(error):
+def _is_of_several():
+    is_parallel = FLAGS.is_parsed() and FLAGS.distribute == "data_parallel"
+    return is_parallel and os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", "1") != "1"
+
+
+def _interrupt(error):
     # Where it comes while TensorFlow traces a function, Keras raises an error of its own from it.
-    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__cause__ or error.__context__))
+    if error is None or isinstance(error, KeyboardInterrupt):
+        return error
+    return _interrupt(error.__cause__ or error.__context__)
 
 
-def _interrupted(directory):
+def _interrupted(directory, what):
     if FLAGS.evaluate:
-        return "interrupted"
+        return what
     if directory.has_checkpoint():
-        return f"interrupted; {_way_on(directory)}"
-    return f"interrupted before the first checkpoint in {directory.path}: the same command starts over"
+        return f"{what}; {_way_on(directory)}"
+    return f"{what} before the first checkpoint in {directory.path}: the same command starts over"
 
 
 def _way_on(directory):

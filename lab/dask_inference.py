@@ -25,14 +25,16 @@ def main(arguments=None):
 
     job = bulk.Job(options.model, options.images, options.out)
     parts = bulk.begin(job)
-    left = bulk.pending(job, parts)
-    total = sum(part.count for part in parts)
-    done = total - sum(part.count for part in left)
-    own = {"n_workers": options.workers, "threads_per_worker": 1, "dashboard_address": None}
-    with Client(options.scheduler) if options.scheduler else Client(**own) as client:
-        for _, count in as_completed([client.submit(bulk.run_part, job, part, pure=False) for part in left], with_results=True):
-            done += count
-            print(f"{done:,} of {total:,} images", flush=True)
+    with bulk.writing(job):
+        left = bulk.pending(job, parts)
+        total = sum(part.count for part in parts)
+        done = total - sum(part.count for part in left)
+        own = {"n_workers": options.workers, "threads_per_worker": 1, "dashboard_address": None}
+        with Client(options.scheduler) if options.scheduler else Client(**own) as client:
+            futures = [client.submit(bulk.run_part, job, part, pure=False) for part in left]
+            for _, count in as_completed(futures, with_results=True):
+                done += count
+                print(f"{done:,} of {total:,} images", flush=True)
     return 0
 
 

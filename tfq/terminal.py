@@ -12,6 +12,10 @@ from tfq.optional import require
 # What takes the lines that a function has to say, such as `print`.
 Log: TypeAlias = Callable[[str], object]
 
+# Exit statuses: of Ctrl-C, that of shells; of SIGTERM, that of sysexits.h for what may succeed when it is tried again, by which
+# schedulers tell it from an error (1) and a mistake (2).
+INTERRUPTED, STOPPED = 130, 75
+
 # rich wraps what is wider than the terminal, and a table that goes into a file or a pipe has none.
 _WIDEST = 10_000
 

@@ -16,7 +16,7 @@ from running import BACKEND, ROOT
 import train
 from tfq import distribute
 from tfq.cli import program
-from tfq.distribute.sigterm import EXIT_STATUS
+from tfq.terminal import STOPPED
 from tfq.training import checkpoint
 from tfq.training.run_directory import RunDirectory
 
@@ -55,7 +55,7 @@ def start(path, workers, *flags, variables=None):
         subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **_place(each, workers, ports), **(variables or {}).get(each, {})},
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **place(each, workers, ports), **(variables or {}).get(each, {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -72,7 +72,7 @@ def free_ports(count):
     return ports
 
 
-def _place(worker, workers, ports):
+def place(worker, workers, ports):
     addresses = [f"127.0.0.1:{port}" for port in ports]
     place = {"TFQ_TEST_WORKER": str(worker)}
     if workers == 1:
@@ -145,8 +145,8 @@ def quantized(tmp_path_factory):
 @pytest.mark.parametrize(
     ("number", "step", "statuses", "said"),
     [
-        (signal.SIGTERM, 3, (EXIT_STATUS, EXIT_STATUS), "stopped by SIGTERM"),
-        (signal.SIGKILL, 13, (1, -9), "a worker of 2 is gone:"),
+        (signal.SIGTERM, 3, (STOPPED, STOPPED), "stopped by SIGTERM"),
+        (signal.SIGKILL, 13, (1, -9), "worker 1 of 2 is gone:"),
     ],
 )
 def test_workers_go_on_with_the_same_bits_after_a_signal_to_one(quantized, number, step, statuses, said, tmp_path):

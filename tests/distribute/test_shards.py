@@ -5,6 +5,7 @@ import pytest
 
 from tfq.data import Batches
 from tfq.distribute.alone import Alone, DistributionError
+from tfq.distribute.data_parallel import DataParallel
 from tfq.distribute.shards import TestShard, TrainingShard
 from tfq.training.optimizers import scaled
 from tfq.training.rest import Rest
@@ -77,6 +78,14 @@ def test_workers_that_go_on_elsewhere_are_found():
     engine.everywhere = lambda number: np.array([number, 7.0])
     with pytest.raises(DistributionError, match="worker 0 has epochs 3, but among all there are 3, 7"):
         engine.check_same("epochs", 3)
+
+
+def test_the_other_of_two_workers_is_named_by_whatever_error_tells_that_it_is_gone():
+    engine = DataParallel.__new__(DataParallel)  # without a job
+    engine.worker, engine.workers = 0, 2
+    gone = ValueError("UNKNOWN: Gloo AllGather failed: Connection reset by peer\nand more")
+    assert engine.explain(gone) == "worker 1 of 2 is gone: UNKNOWN: Gloo AllGather failed: Connection reset by peer"
+    assert engine.explain(ValueError("shapes differ")) is None
 
 
 def test_the_rate_follows_the_batch_by_the_rule_of_the_optimizer():

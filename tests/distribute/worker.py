@@ -18,13 +18,14 @@ def main(run_dir, *arguments):
     if os.environ.get("TFQ_TEST_DEVICES") and backend != "jax":
         two_devices()
     from tfq.cli import program
-    from tfq.distribute.sigterm import EXIT_STATUS, Preempted
+    from tfq.distribute.sigterm import Preempted
+    from tfq.terminal import STOPPED
 
     try:
         run(train, program, backend, setattr)
     except Preempted as error:
         print(error, flush=True)
-        os._exit(EXIT_STATUS)
+        os._exit(STOPPED)
     except program.ERRORS as error:
         print(error, flush=True)
         os._exit(1)

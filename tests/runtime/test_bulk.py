@@ -82,6 +82,9 @@ def test_parts_that_are_done_are_not_done_again(job):
     steps = bulk.run(job)
     for _ in range(3):
         next(steps)
+    with pytest.raises(bulk.ResumeError, match="another process is writing to"):
+        next(bulk.run(job))
+    steps.close()
     kept = {path: path.stat().st_mtime_ns for path in job.out.glob("part-*")}
     assert len(kept) == 2
     (job.out / ".writing-1-part-000002.csv").write_text("half")  # as a killed process leaves it
@@ -110,7 +113,7 @@ def test_results_whose_description_is_damaged_are_left_alone(text, job):
         bulk.begin(job)
 
 
-def test_files_that_cannot_be_read_have_a_row_that_says_so(model, pixels, tmp_path):
+def test_files_that_cannot_be_read_have_a_row_that_says_so(model, pixels, tmp_path, capsys):
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
     for name, image in (("b.png", pixels[0]), ("sub/c.png", pixels[1])):
@@ -122,6 +125,12 @@ def test_files_that_cannot_be_read_have_a_row_that_says_so(model, pixels, tmp_pa
     rows = rows_of(job)
     assert [row["file"] for row in rows] == ["a.png", "b.png", os.path.join("sub", "c.png")]
     assert [bool(row["error"]) for row in rows] == [True, False, False]
+    assert main([str(model[0]), str(folder), f"--out={job.out}"]) == 0  # which finds all done
+    said = "1 of them gave no result; the column `error` says why"
+    assert said in capsys.readouterr().err
+    pytest.importorskip("pyarrow", reason="needs tfq[bulk]")
+    assert main([str(model[0]), str(folder), f"--out={tmp_path / 'parquet'}", "--format=parquet"]) == 0
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files need not be text")
@@ -241,6 +250,20 @@ def test_processes_end_with_the_one_that_started_them(job, pixels):
         process.kill()
         process.communicate(timeout=60)
     assert len(names_of(job)) < 70 * 4001
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_command_with_a_line(job, pixels):
+    np.save(job.images / "many.npy", np.concatenate([pixels] * 4000))
+    command = [sys.executable, "-m", "tfq.runtime", str(job.model), str(job.images), f"--out={job.out}", "--processes=2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=ROOT, text=True) as process:
+        while not list(job.out.glob("part-*")):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "python -m tfq.runtime: interrupted"
+    assert "Traceback" not in errors
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from test_resume import TIMELESS, build, data
 import train
 from tfq.backend.keras import keras
 from tfq.cli import fitting, program
-from tfq.distribute.sigterm import EXIT_STATUS, Preempted, Sigterm
+from tfq.distribute.sigterm import Preempted, Sigterm
+from tfq.terminal import STOPPED
 from tfq.training import checkpoint
 from tfq.training.rest import Rest
 from tfq.training.run_directory import RunDirectory
@@ -104,7 +105,7 @@ def test_train_ends_with_the_status_of_what_may_be_tried_again(monkeypatch, tmp_
         argv = train.parse(["train.py", f"--run_dir={tmp_path}", f"--backend={BACKEND}", *FLAGS])
         with pytest.raises(SystemExit) as end:
             train.main(argv)
-    assert end.value.code == EXIT_STATUS == 75
+    assert end.value.code == STOPPED == 75
     assert "after step 1; the same command goes on" in capsys.readouterr().err
 
 

@@ -1,6 +1,9 @@
 """A run goes on where it was stopped, with its own data and flags, and is tested as it was trained: in process, tiny."""
 
 import json
+import os
+import signal
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +18,7 @@ from tfq.cli import fitting, program
 from tfq.data import dataset as datasets
 from tfq.export import run as export_run
 from tfq.quantizers import DoReFaGradients
+from tfq.terminal import STOPPED
 from tfq.training import checkpoint, run_data
 from tfq.training.history import History
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
@@ -402,3 +406,26 @@ def test_an_interrupted_run_promises_what_is_there(left, arguments, said, flags,
         train.main(None)
     assert caught.value.code == 130
     assert capsys.readouterr().err == f"train.py: error: {said.format(tmp_path)}\n"
+
+
+@once
+@pytest.mark.parametrize("left", [None, "last.keras"])
+def test_sigterm_outside_of_the_training_has_the_status_of_what_may_be_tried_again(left, flags, tmp_path, monkeypatch, capsys):
+    """As in an export at the end, or while data are loaded."""
+
+    def hit(*_):
+        if left:
+            (tmp_path / left).touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    before = signal.getsignal(signal.SIGTERM)
+    flags(f"--run_dir={tmp_path}")
+    monkeypatch.setattr(program, "run", hit)
+    monkeypatch.setattr(train, "choose_backend", lambda: "tensorflow")
+    with pytest.raises(SystemExit) as caught:
+        train.main(None)
+    assert caught.value.code == STOPPED == 75
+    said = "stopped by SIGTERM; the same command goes on" if left else "stopped by SIGTERM before the first checkpoint"
+    assert capsys.readouterr().err.startswith(f"train.py: error: {said}")
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from tfq.terminal import one_line
+from tfq.terminal import INTERRUPTED, one_line
 
 # Each command: its module, which has a `main(arguments, prog)`, and what it does. A module is imported when its command is asked
 # for: `run`, `benchmark` and `export` of a .tfq file are of tfq-runtime, and go
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print(f"tfq {name}: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def _usage() -> str:

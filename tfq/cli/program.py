@@ -1,6 +1,7 @@
 """The training program behind train.py: data, network, `model.fit`, and what is left behind."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from tfq.training.lines import duration
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
 
 EXPORT_IMAGES = 256
+# Of a disk that is full, read-only, or out of order.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class TrainingStopped(RuntimeError):
@@ -102,12 +105,35 @@ def train(
     build: Callable[..., keras.Model],
     engine: distribute.Alone | None = None,
 ) -> None:
-    """Train, going on from the last checkpoint where there is one."""
+    """Train, going on from the last checkpoint where there is one.
+
+    Raises:
+        One of `ERRORS`.
+    """
+    with _writing(directory):
+        _train(config, backend, directory, dataset, build, engine)
+
+
+def _train(config, backend, directory, dataset, build, engine):
     training = fitting.prepare(config, directory, run_data.claim(directory, dataset, log), build, engine or distribute.Alone())
     watch = fitting.watching(training)
     fitting.fit(training, watch, backend)
     if training.engine.is_chief:
         conclude(training, watch.reason)
+
+
+@contextlib.contextmanager
+def _writing(directory):
+    """Say in a line where a file of the run could not be written; each is whole, or as it was."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise TrainingStopped(
+            f"cannot write to {error.filename or directory.path}: {error.strerror}; the last checkpoint is kept, and the same "
+            "command goes on from it"
+        ) from error
 
 
 def conclude(training: fitting.Training, reason: str | None) -> None:

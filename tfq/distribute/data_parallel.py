@@ -3,6 +3,9 @@
 import contextlib
 import itertools
 import os
+import re
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +18,8 @@ from tfq.distribute.alone import DistributionError
 from tfq.distribute.sharing import Sharing
 from tfq.optional import require
 
+# Until a worker that has not noticed counts as the one that is gone.
+_PATIENCE_MS = 5000
 _PROCESSES, _PROCESS = "KERAS_DISTRIBUTION_NUM_PROCESSES", "KERAS_DISTRIBUTION_PROCESS_ID"
 
 
@@ -34,6 +39,9 @@ class DataParallel(Sharing):
         if os.environ.get(_PROCESS) and not os.environ.get(_PROCESSES):
             raise DistributionError(f"{_PROCESS}={os.environ[_PROCESS]} is set without {_PROCESSES}, the number of processes")
         if os.environ.get(_PROCESSES):
+            # Where it waits for the others no handler of Python's would be called; afterwards JAX has one of its own.
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
             try:
                 keras.distribution.initialize()
             except (RuntimeError, ValueError) as error:
@@ -70,7 +78,22 @@ class DataParallel(Sharing):
         return np.ravel(require("jax.experimental.multihost_utils").process_allgather(np.float32(number)))
 
     def explain(self, error: BaseException) -> str | None:
-        """What the collectives say."""
-        if self.workers == 1 or type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):
+        """What the collectives say, and who it is."""
+        # Where arrays are put on devices an all-gather that fails comes as a ValueError.
+        is_of_jax = type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError") or "Gloo" in str(error)
+        if self.workers == 1 or not is_of_jax:
             return None
-        return f"a worker of {self.workers} is gone: {str(error).splitlines()[0][:200]}"
+        names = " and ".join(map(str, self._missing())) or "?"
+        return f"worker {names} of {self.workers} is gone: {str(error).splitlines()[0][:200]}"
+
+    def _missing(self) -> list[int]:
+        """The workers that do not come where all are to meet that have noticed; none where that is not known."""
+        if self.workers == 2:
+            return [1 - self.worker]
+        try:
+            # Not public; the one way to ask JAX who is there. It waits for the others, and names those that did not come.
+            require("jax._src.distributed").global_state.client.wait_at_barrier("tfq_worker_lost", _PATIENCE_MS)
+        except Exception as late:  # of a kind that is not public either
+            _, _, names = str(late).partition("timed out task names")
+            return sorted({int(number) for number in re.findall(r"task:(\d+)", names)})
+        return []

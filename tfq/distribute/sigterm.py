@@ -5,9 +5,6 @@ import threading
 from types import FrameType
 from typing import Self
 
-# That of sysexits.h for what may succeed when it is tried again: schedulers can tell it from an error (1) and a mistake (2).
-EXIT_STATUS = 75
-
 
 class Preempted(Exception):
     """SIGTERM has ended the training; the message says where it goes on."""

@@ -24,7 +24,7 @@ from tfq.runtime import rows
 from tfq.runtime.bulk import command as bulk
 from tfq.runtime.labels import read as read_labels
 from tfq.runtime.pictures import PictureError, Reader
-from tfq.terminal import one_line, progress
+from tfq.terminal import INTERRUPTED, one_line, progress
 
 # Images in memory at a time.
 _BATCH = 64
@@ -178,4 +178,8 @@ def _write(options, made):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("python -m tfq.runtime: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)

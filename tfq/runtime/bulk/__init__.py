@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
-from tfq.runtime.bulk.job import Job, Part, ResumeError, begin, pending
-from tfq.runtime.bulk.part import run_part
+from tfq.runtime.bulk.job import Job, Part, ResumeError, begin, pending, writing
+from tfq.runtime.bulk.part import run_part, without_result
 
-__all__ = ["Job", "Part", "ResumeError", "begin", "pending", "run", "run_part"]
+__all__ = ["Job", "Part", "ResumeError", "begin", "pending", "run", "run_part", "without_result", "writing"]
 
 
 def run(job: Job, processes: int = 1) -> Iterator[tuple[int, int]]:
@@ -29,11 +29,16 @@ def run(job: Job, processes: int = 1) -> Iterator[tuple[int, int]]:
             this has to do so under `if __name__ == "__main__"`.
 
     Raises:
-        ResumeError: `job.out` holds results of another job.
+        ResumeError: `job.out` holds results of another job, or another process is writing to it.
         ValueError: there is nothing to run on, or the network does not take it.
         RuntimeError: a process was killed, as one is that takes too much memory. What is done stays.
     """
     parts = begin(job)
+    with writing(job):
+        yield from _run(job, parts, processes)
+
+
+def _run(job, parts, processes):
     total = sum(part.count for part in parts)
     left = pending(job, parts)
     done = total - sum(part.count for part in left)

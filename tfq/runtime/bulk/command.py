@@ -39,6 +39,9 @@ def run(options: Namespace, engine: Any, labels: Sequence[str | None], prog: str
             say(done - before)
             before = done
     print(f"{prog}: {total:,} images, in {options.out}", file=sys.stderr)
+    failed = bulk.without_result(job, bulk.begin(job))
+    if failed:
+        print(f"{prog}: {failed:,} of them gave no result; the column `error` says why", file=sys.stderr)
     return 0
 
 

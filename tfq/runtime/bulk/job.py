@@ -1,9 +1,10 @@
 """What is to be done, in parts, and what of it is done."""
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from tfq import files
 from tfq.files import PathLike
 from tfq.graph import file
+from tfq.optional import require
 from tfq.runtime.bulk import arrays
 from tfq.runtime.pictures import image_endings
 
@@ -20,7 +22,7 @@ _MANIFEST = "_job.json"
 
 
 class ResumeError(ValueError):
-    """The folder of results is of another job; one line that says in what."""
+    """The folder of results is of another job, or another process is writing to it; one line that says in what."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,27 @@ def begin(job: Job) -> list[Part]:
         if any(Path(job.out).glob("part-*")):
             raise ResumeError(f"{job.out} holds results of an unknown job, without {_MANIFEST}: give an empty folder")
         files.write_text(manifest, json.dumps(now, indent=1) + "\n")
-    for leftover in Path(job.out).glob(".writing-*"):
-        leftover.unlink(missing_ok=True)
     return parts
+
+
+@contextlib.contextmanager
+def writing(job: Job) -> Iterator[None]:
+    """Hold the folder of results, after `begin`, against other processes; what killed ones left half written is removed.
+
+    Raises:
+        ResumeError: another process holds it.
+    """
+    lock = require("filelock").FileLock(Path(job.out) / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except TimeoutError as error:
+        raise ResumeError(f"another process is writing to {job.out}: wait for it, or give another folder") from error
+    try:
+        for leftover in Path(job.out).glob(".writing-*-part-*"):
+            leftover.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
 
 
 def pending(job: Job, parts: Sequence[Part]) -> list[Part]:

@@ -2,7 +2,7 @@
 
 import csv
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +83,21 @@ def _write_parquet(path: Path, made: list[dict[str, Any]]) -> None:
 
 
 _WRITERS = {"csv": _write_csv, "parquet": _write_parquet}
+
+
+def without_result(job: Job, parts: Sequence[Part]) -> int:
+    """How many images have a reason in place of a result in the files of these parts, which are done."""
+    return sum(_COUNTERS[job.format](job.file(part)) for part in parts if not part.last)  # those of an array are images
+
+
+def _errors_in_csv(path: Path) -> int:
+    with path.open(encoding="utf-8", newline="") as file:
+        return sum(bool(row["error"]) for row in csv.DictReader(file))
+
+
+def _errors_in_parquet(path: Path) -> int:
+    column = require("pyarrow.parquet").read_table(path, columns=["error"])["error"]
+    return len(column) - column.null_count
+
+
+_COUNTERS = {"csv": _errors_in_csv, "parquet": _errors_in_parquet}
