@@ -9,6 +9,7 @@ from running import BACKEND
 
 from tfq import data
 from tfq.backend.keras import keras, ops
+from tfq.data import on_device
 from tfq.training import SoftTargets, distilling
 
 CLASSES = 5
@@ -166,10 +167,11 @@ def test_a_teacher_that_does_not_fit_is_one_line(batches):
 
 @pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="Keras knows one step to a call alone there")
-def test_several_steps_to_a_call(batches):
+def test_several_steps_to_a_call(batches, monkeypatch):
+    monkeypatch.setattr(on_device, "accelerators", lambda: ["one"])  # on JAX they are a loop on the device
     student, teacher = linear(), teaching()
     expected = trained_by_hand(array(student.get_layer("head").kernel), teacher, batches, 4.0, 0.5)
     compiled_with(student, steps_per_execution=3)
-    with distilling(student, teacher, 4.0, 0.5):
-        student.fit(data.feed(batches), shuffle=False, verbose=0)
+    with distilling(student, teacher, 4.0, 0.5), data.feeding(student, batches, batches) as (given, _, _):
+        student.fit(given, shuffle=False, verbose=0)
     np.testing.assert_allclose(array(student.get_layer("head").kernel), expected, rtol=1e-4, atol=1e-5)
