@@ -77,6 +77,16 @@ SHORT = {
     f"{_SWEEP} --recipe=full": f"--results=results/tiny --tag=tiny --rows=resnet20/float -- {_FEW} {_NETWORK}",
     f"{_SWEEP} --recipe=full --list": "",
     "python -m lab.sweep --recipe=full --at_once=4 --backend=jax -- --data_dir=cifar10.npz --steps_per_execution=30": "--list",
+    **{
+        f"python -m lab.sweep --recipe=full {holdout}--rows='resnet20_272k/*' --at_once=3 --backend=jax --tag={tag} -- "
+        f"--epochs={epochs} --steps_per_execution=30{flags}": "--list"
+        for holdout, tag, epochs, flags in (
+            ("--holdout=5000 ", "plain60", 60, ""),
+            ("--holdout=5000 ", "taught60", 60, " --teacher=teacher.keras"),
+            ("--holdout=5000 ", "half60", 60, " --teacher=teacher.keras --teacher_weight=0.5"),
+            ("", "taught400", 400, " --teacher=teacher.keras"),
+        )
+    },
     f"{_SWEEP} --recipe=questions --holdout=5000": (
         f"--holdout=16 --results=results/tiny --tag=tiny --rows=resnet20_272k/dorefa_a1w1 -- {_FEW} --depth=8"
     ),
