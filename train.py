@@ -92,6 +92,16 @@ flags.DEFINE_list(
     list(_DEFAULT.init_skip),
     "Layers that --init_from leaves out, such as head for other classes; * is any text.",
 )
+flags.DEFINE_string(
+    "teacher",
+    _DEFAULT.teacher,
+    "Learn from the network of this run directory or .keras file as well (Hinton et al. 2015); .npz and .weights.h5 hold weights "
+    "of the float network of these flags.",
+)
+flags.DEFINE_float(
+    "temperature", _DEFAULT.temperature, "Scores of --teacher and network are divided by it before they are compared."
+)
+flags.DEFINE_float("teacher_weight", _DEFAULT.teacher_weight, "Share of --teacher in the loss, the rest is that of the labels.")
 flags.DEFINE_integer("seed", _DEFAULT.seed, "Seed of weights, data order, augmentation and gradient noise.", lower_bound=0)
 flags.DEFINE_boolean(
     "deterministic", _DEFAULT.deterministic, "Same bits each time; slower where the backend has faster ops that are not."
@@ -143,6 +153,7 @@ _FREE_FLAGS = (
     "run_dir",
     "steps_per_execution",
     "stop_on_collapse",  # whoever sees that a run was stopped too early lets it go on
+    "teacher",  # teacher.json knows it by the digest of its file, wherever that lies
 )
 
 
@@ -155,7 +166,13 @@ def config():
     network = models.networks.network(FLAGS.model)
     names = ["w_bits", "a_bits", "g_bits", *(option.name for option in (*COMMON, *network.options))]
     arguments = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
-    made = {"milestones": tuple(map(int, FLAGS.milestones)), "network": arguments, "count_relu": network.counts_relu}
+    shape = {option.name: arguments[option.name] for option in network.options if option.name in arguments}
+    made = {
+        "milestones": tuple(map(int, FLAGS.milestones)),
+        "network": arguments,
+        "shape": shape,
+        "count_relu": network.counts_relu,
+    }
     same = [each.name for each in dataclasses.fields(TrainingConfig) if each.name not in made]
     return TrainingConfig(**{name: FLAGS[name].value for name in same}, **made)
 
@@ -224,7 +241,7 @@ def _option_of_a_method(option):
     @_wrong("method", option.name)
     def _(method, value):
         if value != option.default and option.name not in METHODS[method].flags:
-            given = f"--{'' if value else 'no'}{option.name}"
+            given = f"--{'no' if value is False else ''}{option.name}"
             return f"{given} is for --method={_either(METHODS, lambda each: option.name in each.flags)}; got --method={method}"
 
 
@@ -319,6 +336,28 @@ def _init_from(init_from, evaluate):
 def _init_skip(init_skip, init_from):
     if init_skip and not init_from:
         return f"--init_skip={','.join(init_skip)} leaves out layers of --init_from, which is not given"
+
+
+@_wrong()
+def _teacher(teacher, evaluate):
+    if teacher and not evaluate and not Path(teacher).exists():
+        return f"--teacher={teacher}: there is no such file or directory"
+
+
+@_wrong()
+def _temperature(temperature, teacher):
+    if not 0 < temperature < float("inf"):
+        return f"--temperature={temperature} must be above 0"
+    if temperature != _DEFAULT.temperature and not teacher:
+        return f"--temperature={temperature} softens the scores of --teacher, which is not given"
+
+
+@_wrong()
+def _teacher_weight(teacher_weight, teacher):
+    if not 0 < teacher_weight <= 1:
+        return f"--teacher_weight={teacher_weight} must be above 0 and at most 1"
+    if teacher_weight != _DEFAULT.teacher_weight and not teacher:
+        return f"--teacher_weight={teacher_weight} is the share of --teacher, which is not given"
 
 
 def choose_backend(log=print):

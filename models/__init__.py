@@ -20,18 +20,30 @@ __all__ = [
 ]
 
 
-def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=False, bn_momentum=None, latent=True, **options):
+def build(
+    name,
+    method="float",
+    w_bits=None,
+    a_bits=None,
+    g_bits=None,
+    kmap=False,
+    bn_momentum=None,
+    latent=True,
+    ewgs_delta=None,
+    **options,
+):
     """Build a network.
 
     Args:
         name: one of `NETWORKS`, such as `"resnet20"` or `"nin"`.
         method: one of `models.methods.METHODS`, such as `"float"`, `"xnor"` or `"dorefa"`.
-        w_bits: bits of the weights; None for the method's own. DoReFa and LSQ have none of their own.
+        w_bits: bits of the weights; None for the method's own. DoReFa, LSQ and EWGS have none of their own.
         a_bits: bits of the activations, likewise.
         g_bits: bits of the gradients (DoReFa); None for float.
         kmap: multiply each quantized convolution by the scale K of its inputs (XNOR-Net).
         bn_momentum: share of its moving statistics that batch normalization keeps at a step, from 0 to below 1; None for 0.9.
         latent: False to train the quantized weights themselves, for comparison: each step ends with W <- Q(W). Keras 3 only.
+        ewgs_delta: how much gradients are scaled by the rounding error (EWGS); None for 0.001.
         **options: of the network: `input_shape`, `num_classes`; resnet20 `depth`, `width`; nin `bn_first`. None is as if it was
             not given.
 
@@ -48,11 +60,14 @@ def build(name, method="float", w_bits=None, a_bits=None, g_bits=None, kmap=Fals
     if not latent and "latent" not in how.flags:
         known = " or ".join(each.name for each in methods.METHODS.values() if "latent" in each.flags)
         raise ValueError(f"latent=False is for method {known}; got method={method!r}")
+    if ewgs_delta is not None and "ewgs_delta" not in how.flags:
+        raise ValueError(f"ewgs_delta={ewgs_delta} is for method 'ewgs'; got method={method!r}")
     options = {option: value for option, value in options.items() if value is not None}
     entry.check({option: value for option, value in options.items() if option not in ("input_shape", "num_classes")})
     # Imported here: what the flags need must stay free of Keras.
     schemes = importlib.import_module("models.scheme")
-    model = entry.make(schemes.Scheme(how, bits, kmap), **options)
+    scaling = {} if ewgs_delta is None else {"delta": ewgs_delta}
+    model = entry.make(schemes.Scheme(how, bits, kmap, **scaling), **options)
     if bn_momentum is not None:
         schemes.set_bn_momentum(model, bn_momentum)
     if not latent:

@@ -87,8 +87,8 @@ class Method:
 
     @property
     def is_low_bit(self) -> bool:
-        """Whether a quantizer of tfq makes its kernels."""
-        return self.weights.quantizer is not None
+        """Whether its convolutions have quantizers of tfq."""
+        return any(operand.quantizer is not None for operand in self.bits.values())
 
     def resolve(self, w_bits: int | None = None, a_bits: int | None = None, g_bits: int | None = None) -> Bits:
         """The bits of a network, None for the method's own.
@@ -118,8 +118,8 @@ class Method:
         """Whether its networks can be exported to a format, as far as that is known beforehand."""
         if self.wrapper:
             return format.takes_tfmot
-        is_signs = self.weights.quantizer in (None, "XnorWeights") and self.activations.quantizer in (None, "XnorInputs")
-        return is_signs or not format.signs_only
+        quantizers = self.weights.quantizer, self.activations.quantizer
+        return quantizers in ((None, None), ("XnorWeights", "XnorInputs")) or not format.signs_only
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -141,6 +141,8 @@ _TERNARY = Operand((2,), "TernaryWeights")
 
 _ALL = (
     Method("float"),
+    # The first of two stages: binary inputs of float kernels, whose weights a method with binary kernels starts from.
+    Method("float_a1", activations=_SIGNS),
     Method("xnor", Operand((1,), "XnorWeights"), _SIGNS, kernel_constraint="weight_clip", flags=("kmap", "latent")),
     Method("ternary", _TERNARY, Operand((FULL_PRECISION, 1), "XnorInputs"), flags=("latent",)),
     Method("ternary_a1", _TERNARY, _SIGNS, flags=("latent",)),
@@ -156,6 +158,12 @@ _ALL = (
         "lsq",
         Operand((None, *_ANY[1:]), "LSQWeights", takes_bits=True),
         Operand((None, *_ANY), "LSQInputs", takes_bits=True),
+    ),
+    Method(
+        "ewgs",
+        Operand((None, *_ANY), "EWGSWeights", takes_bits=True),
+        Operand((None, *_ANY), "EWGSInputs", takes_bits=True),
+        flags=("ewgs_delta",),
     ),
     # A model inside tfmot's wrappers cannot be read back from .keras.
     Method(

@@ -161,8 +161,15 @@ OF_METHODS = (
         "Keep latent weights in float; --nolatent trains the quantized ones, to see what that costs.",
         default=True,
     ),
+    Option(
+        "ewgs_delta",
+        float,
+        "ewgs: how much gradients are scaled by the rounding error. Default: 0.001.",
+        "must be 0 or more",
+        lambda delta: 0 <= delta < float("inf"),
+    ),
 )
-COMMON = (OF_METHODS[0], BN_MOMENTUM, OF_METHODS[1])
+COMMON = (OF_METHODS[0], BN_MOMENTUM, *OF_METHODS[1:])
 
 register_network(
     Network(

@@ -1,6 +1,7 @@
 """The layers that the networks are written with: what the table of methods says of a convolution and its activation."""
 
 import functools
+from typing import Any
 
 from models.methods import FULL_PRECISION, Bits, Method, Operand
 from models.networks import BN_MOMENTUM
@@ -51,12 +52,14 @@ class Scheme:
         method: `models.methods.Method`.
         bits: `models.methods.Bits`.
         kmap: multiply each quantized convolution by the scale K of its inputs (XNOR-Net).
+        **options: more arguments of the quantizers of weights and activations.
     """
 
-    def __init__(self, method: Method, bits: Bits, kmap: bool = False) -> None:
+    def __init__(self, method: Method, bits: Bits, kmap: bool = False, **options: Any) -> None:
         self.method = method
         self.bits = bits
         self.kmap = kmap
+        self.options = options
 
     def activation(self, x, name):
         """What stands in front of a quantized convolution: ReLU, unless the quantizer of its inputs takes its place.
@@ -66,7 +69,7 @@ class Scheme:
         return keras.layers.ReLU(name=name)(x) if self.input_quantizer() is None else x
 
     def conv(self, x, filters, kernel_size, name, strides=1, use_bias=False):
-        """A quantized convolution; one of Keras where the method leaves kernels in float."""
+        """A quantized convolution; one of Keras where the method quantizes nothing."""
         if not self.method.is_low_bit:
             return float_conv(x, filters, kernel_size, name, strides, use_bias)
         return layers.QuantConv2D(
@@ -75,7 +78,7 @@ class Scheme:
             strides,
             use_bias=use_bias,
             input_quantizer=self.input_quantizer(),
-            kernel_quantizer=_made(self.method.weights, self.bits.weights),
+            kernel_quantizer=self.kernel_quantizer(),
             gradient_quantizer=self.gradient_quantizer(),
             kernel_constraint=self.method.kernel_constraint,
             kmap=self.kmap,
@@ -83,21 +86,25 @@ class Scheme:
             **_CONVOLUTION,
         )(x)
 
+    def kernel_quantizer(self):
+        """A new quantizer of the weights; None where the method has none."""
+        return self.method.weights.quantizer and _made(self.method.weights, self.bits.weights, **self.options)
+
     def input_quantizer(self):
         """A new quantizer of the activations; None where they are float."""
-        return _of_low_bits(self.method.activations, self.bits.activations)
+        return _of_low_bits(self.method.activations, self.bits.activations, **self.options)
 
     def gradient_quantizer(self):
         """A new quantizer of the gradients; None where they are float."""
         return _of_low_bits(self.method.gradients, self.bits.gradients)
 
 
-def _of_low_bits(operand: Operand, bits: int):
-    return None if operand.quantizer is None or bits == FULL_PRECISION else _made(operand, bits)
+def _of_low_bits(operand: Operand, bits: int, **options):
+    return None if operand.quantizer is None or bits == FULL_PRECISION else _made(operand, bits, **options)
 
 
-def _made(operand: Operand, bits: int):
+def _made(operand: Operand, bits: int, **options):
     """The quantizer of an operand: a new one for each layer, whose variables it may own."""
     own = registered_own(quantizers.Quantizer)
     kind = own[operand.quantizer] if operand.quantizer in own else getattr(quantizers, operand.quantizer)
-    return kind(bits) if operand.takes_bits else kind()
+    return kind(bits, **options) if operand.takes_bits else kind(**options)

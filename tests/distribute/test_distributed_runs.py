@@ -129,6 +129,27 @@ def test_workers_train_as_one(alone, tmp_path, workers):
     assert checkpoint.load(RunDirectory(tmp_path).last)[1].epochs == EPOCHS
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, *([2] if BACKEND == "jax" else [])])
+def test_devices_and_workers_learn_from_a_teacher_as_one(tmp_path, workers):
+    images = worker.data().x_train
+    worker.network("", images.shape[1:], 3, "float").save(tmp_path / "teacher.keras")
+    engine = "data_parallel" if BACKEND == "jax" else "mirrored"
+    devices = {"TFQ_TEST_DEVICES": "2", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = [*FLAGS, f"--teacher={tmp_path / 'teacher.keras'}"]
+    finished(start(tmp_path / "alone", 1, *flags))
+    several = start(
+        tmp_path / "several",
+        workers,
+        *flags,
+        f"--distribute={engine}",
+        *synchronized(engine),
+        variables={0: devices} if workers == 1 else {},
+    )
+    finished(several)
+    assert_as_alone(weights(tmp_path / "several")[0], weights(tmp_path / "alone")[0])
+
+
 QUANTIZED = (*FLAGS, "--epochs=8", "--method=dorefa", "--w_bits=2", "--a_bits=2", "--g_bits=6", f"--distribute={ENGINE}")
 
 

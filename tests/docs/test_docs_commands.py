@@ -60,6 +60,9 @@ SHORT = {
     f"{_TRAIN} --method=dorefa --w_bits=3 --a_bits=5 --g_bits=8": f"{_DATA} {_NETWORK} --run_dir=runs/bits",
     f"{_TRAIN} --flagfile=configs/float.cfg": f"{_DATA} {_NETWORK} --run_dir={_FLOAT}",
     f"{_TRAIN} --flagfile=configs/xnor.cfg --init_from={_FLOAT}": f"{_DATA} {_NETWORK} --run_dir=runs/second",
+    f"{_TRAIN} --flagfile=configs/float_a1.cfg": f"{_DATA} {_NETWORK} --run_dir={_FLOAT}_a1",
+    f"{_TRAIN} --flagfile=configs/xnor.cfg --init_from={_FLOAT}_a1 --run_dir=runs/second_stage": f"{_DATA} {_NETWORK}",
+    f"{_TRAIN} --flagfile=configs/xnor.cfg --teacher={_FLOAT} --run_dir=runs/taught": f"{_DATA} {_NETWORK}",
     f"tfq weights {_FLOAT} float.npz": "",
     f"tfq plot {_FLOAT} {_XNOR} --out=curves.png": "",
     f"{_TRAIN} --dataset=npz --data_dir=mine.npz": f"--limit_train=64 --batch_size=8 --epochs=1 {_NETWORK} --run_dir=runs/mine",
@@ -75,6 +78,16 @@ SHORT = {
     f"{_SWEEP} --recipe=full": f"--results=results/tiny --tag=tiny --rows=resnet20/float -- {_FEW} {_NETWORK}",
     f"{_SWEEP} --recipe=full --list": "",
     "python -m lab.sweep --recipe=full --at_once=4 --backend=jax -- --data_dir=cifar10.npz --steps_per_execution=30": "--list",
+    **{
+        f"python -m lab.sweep --recipe=full {holdout}--rows='resnet20_272k/*' --at_once=3 --backend=jax --tag={tag} -- "
+        f"--epochs={epochs} --steps_per_execution=30{flags}": "--list"
+        for holdout, tag, epochs, flags in (
+            ("--holdout=5000 ", "plain60", 60, ""),
+            ("--holdout=5000 ", "taught60", 60, " --teacher=teacher.keras"),
+            ("--holdout=5000 ", "half60", 60, " --teacher=teacher.keras --teacher_weight=0.5"),
+            ("", "taught400", 400, " --teacher=teacher.keras"),
+        )
+    },
     f"{_SWEEP} --recipe=questions --holdout=5000": (
         f"--holdout=16 --results=results/tiny --tag=tiny --rows=resnet20_272k/dorefa_a1w1 -- {_FEW} --depth=8"
     ),
@@ -115,6 +128,8 @@ SHORT = {
         "--images=16 --layer_images=2 --tflite_images=0 --lce_images=0"
     ),
     'python -c "import tfq; tfq.layers.QuantConv2D"': "",
+    "python -c \"import models; from tfq.training import transfer; m = models.build('resnet20', 'float'); "
+    "transfer.initialize(m, 'results/sweep/full/weights/resnet20_float_seed0.npz'); m.save('teacher.keras')\"": "",
 } | {
     f"{_SWEEP} --recipe={command}": "--list"
     for command in (
@@ -328,7 +343,7 @@ def parse_train(arguments):
     import train
 
     # Where to start from is looked for, and made by another command.
-    arguments = [re.sub(r"^--init_from=.+", f"--init_from={ROOT}", argument) for argument in arguments]
+    arguments = [re.sub(r"^--(init_from|teacher)=.+", rf"--\1={ROOT}", argument) for argument in arguments]
 
     with flagsaver.flagsaver():
         assert train.FLAGS(["train.py", *arguments]) == ["train.py"]

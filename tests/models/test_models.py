@@ -10,14 +10,17 @@ import models
 from models import methods, networks
 from tfq import layers, quantizers
 from tfq.backend.keras import keras, ops
+from tfq.training import transfer
 
 METHODS = {
     "float": {},
+    "float_a1": {},
     "xnor": {},
     "ternary": {},
     "ternary_a1": {},
     "dorefa": {"w_bits": 2, "a_bits": 4, "g_bits": 6},
     "lsq": {"w_bits": 2, "a_bits": 4},
+    "ewgs": {"w_bits": 2, "a_bits": 4, "ewgs_delta": 0.25},
 }
 
 
@@ -47,8 +50,8 @@ OTHERS = ("tf_keras", "jax")
 @pytest.mark.parametrize("name", SIZES)
 def test_size(name, method):
     model = network(name, method)
-    steps = 2 * len(of(model, layers.QuantConv2D)) if method == "lsq" else 0  # of kernel and inputs
-    assert trainable(model) == SIZES[name] + steps
+    learned = {"lsq": 2, "ewgs": 4}.get(method, 0)  # a step of kernel and inputs; two bounds
+    assert trainable(model) == SIZES[name] + learned * len(of(model, layers.QuantConv2D))
     assert tuple(model.output_shape) == (None, 10)
 
 
@@ -83,11 +86,13 @@ def test_the_first_and_the_last_layer_stay_in_float(name, method):
         return
     assert len(middle) == {"resnet20": 21, "nin": 7}[name]
     expected = {
+        "float_a1": (None, quantizers.XnorInputs(), None),
         "xnor": (quantizers.XnorWeights(), quantizers.XnorInputs(), None),
         "ternary": (quantizers.TernaryWeights(), None, None),
         "ternary_a1": (quantizers.TernaryWeights(), quantizers.XnorInputs(), None),
         "dorefa": (quantizers.DoReFaWeights(2), quantizers.DoReFaInputs(4), quantizers.DoReFaGradients(6)),
         "lsq": (quantizers.LSQWeights(2), quantizers.LSQInputs(4), None),
+        "ewgs": (quantizers.EWGSWeights(2, 0.25), quantizers.EWGSInputs(4, 0.25), None),
     }[method]
     for layer in middle:  # the 1x1 shortcuts of resnet20 are among them
         assert type(layer) is layers.QuantConv2D
@@ -110,7 +115,7 @@ def producers(layer):
 
 
 @pytest.mark.parametrize("name", models.NETWORKS)
-@pytest.mark.parametrize("method", sampled(["xnor", "ternary_a1", "dorefa"], {"xnor"}, *OTHERS))
+@pytest.mark.parametrize("method", sampled(["float_a1", "xnor", "ternary_a1", "dorefa"], {"xnor"}, *OTHERS))
 @pytest.mark.parametrize("bn_first", sampled([True, False], {True}, *OTHERS))
 def test_no_relu_stands_in_front_of_a_quantizer_that_replaces_it(name, method, bn_first):
     options = {"bn_first": bn_first} if name == "nin" else {}
@@ -196,7 +201,7 @@ def test_every_trainable_weight_gets_a_gradient(name, method):
     ("arguments", "message"),
     [
         ({"name": "vgg"}, "network 'vgg' is unknown; known are resnet20, nin"),
-        ({"method": "binary"}, "method='binary' is unknown; known are float, xnor"),
+        ({"method": "binary"}, "method='binary' is unknown; known are float, float_a1, xnor"),
         ({"method": "dorefa"}, "method='dorefa' needs w_bits"),
         ({"method": "dorefa", "w_bits": 2}, "method='dorefa' needs a_bits"),
         ({"method": "dorefa", "w_bits": 17, "a_bits": 2}, "w_bits=17 does not fit method='dorefa': it must be 1 to 16, or 32"),
@@ -208,12 +213,32 @@ def test_every_trainable_weight_gets_a_gradient(name, method):
         ({"width": True}, "resnet20: width must be an integer; got width=True"),
         ({"latent": False}, "latent=False is for method xnor or ternary or ternary_a1 or dorefa; got method='float'"),
         ({"method": "lsq", "w_bits": 1, "a_bits": 1}, "w_bits=1 does not fit method='lsq': it must be 2 to 16, or 32"),
+        ({"method": "lsq", "w_bits": 2, "a_bits": 2, "ewgs_delta": 0.1}, "ewgs_delta=0.1 is for method 'ewgs'; got method='lsq'"),
+        ({"method": "ewgs", "w_bits": 2, "a_bits": 2, "ewgs_delta": -1}, r"EWGS\w+: delta must be .*got delta=-1"),
         ({"method": "ternary", "kmap": True}, "kmap=True scales the inputs of method 'xnor'; got method='ternary'"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         models.build(**{"name": "resnet20"} | arguments)
+
+
+@slow_on(*OTHERS)
+def test_the_second_stage_starts_from_the_weights_of_the_first(tmp_path):
+    """Bulat et al. 2019, arXiv:1904.05868: binary activations of float weights first."""
+    first, second = (models.build("resnet20", method, depth=8, width=1) for method in ("float_a1", "xnor"))
+    generator = np.random.default_rng(0)
+    first.set_weights([generator.uniform(-0.9, 0.9, weight.shape).astype("float32") for weight in first.get_weights()])
+    first.save(tmp_path / "first.keras")
+    assert transfer.initialize(second, tmp_path / "first.keras", log=pytest.fail) == []
+    for one, two in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    images = generator.normal(0, 1, (2, 32, 32, 3)).astype("float32")
+    name = "stage1_block1_conv1"
+    before, kernel = (ops.convert_to_numpy(x) for x in (first.get_layer(name).kernel, second.get_layer(name).quantized_kernel))
+    alpha = np.abs(before).mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(kernel, np.where(before >= 0, 1, -1) * alpha, rtol=1e-6)
+    assert not np.allclose(*(ops.convert_to_numpy(model(images)) for model in (first, second)))
 
 
 def test_bits_of_the_methods():
@@ -227,7 +252,14 @@ def test_each_method_names_the_formats_that_it_can_be_exported_to():
     every = ("savedmodel", "keras", "tflite", "tflite_int8", "lce", "onnx", "qonnx", "tfq", "c")
     of = {name: method.formats for name, method in methods.METHODS.items()}
     assert of["float"] == of["xnor"] == every
-    assert of["ternary_a1"] == of["dorefa"] == of["lsq"] == tuple(name for name in every if name != "lce")
+    assert (
+        of["float_a1"]
+        == of["ternary_a1"]
+        == of["dorefa"]
+        == of["lsq"]
+        == of["ewgs"]
+        == tuple(name for name in every if name != "lce")
+    )
     assert of["int8"] == ("savedmodel", "tflite")
 
 

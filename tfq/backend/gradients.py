@@ -1,5 +1,6 @@
 """Gradients of one's own, and the dtype of products, on any backend."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from tfq.backend.keras import Tensor, backend, keras_3, ops
 from tfq.optional import require
 
-__all__ = ["custom_gradient", "promote", "read"]
+__all__ = ["custom_gradient", "promote", "read", "untracked"]
 
 
 def _torch_custom_gradient(function):
@@ -47,3 +48,8 @@ def custom_gradient(function: Callable[..., tuple[Tensor, Callable[..., Any]]]) 
 def promote(x: Tensor, dtype: str) -> Tensor:
     """`x` in the dtype of its product with a tensor of `dtype`: integers become floats, of two floats the wider one is taken."""
     return ops.cast(x, keras_3.backend.result_type(x.dtype, dtype))
+
+
+def untracked() -> contextlib.AbstractContextManager[Any]:
+    """Context for what needs no gradient: PyTorch keeps nothing of it. The others follow the loss back, and find that out."""
+    return require("torch").no_grad() if backend == "torch" else contextlib.nullcontext()

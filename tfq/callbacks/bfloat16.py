@@ -1,6 +1,7 @@
 """Faster training on processors and accelerators that multiply bfloat16."""
 
 import contextlib
+from collections.abc import Iterator
 
 from tfq import walk
 from tfq.backend.devices import accelerators
@@ -37,14 +38,13 @@ class Bfloat16Training(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Say what stays float32."""
-        if self._is_mixed() and not has_graph(self.model):
+        if _is_mixed(self.mixed) and not has_graph(self.model):
             self.log(f"Bfloat16Training: layers of {self.model.name!r}, which computes in its own `call`, pass float32 on")
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Allow it."""
         self._training.enter_context(bfloat16_products())
-        if self._is_mixed() and has_graph(self.model):
-            self._training.enter_context(self._mixed())
+        self._training.enter_context(passing_on(self.model, self.mixed))
 
     def on_test_begin(self, logs: Logs = None) -> None:
         """Validate what is saved, a float32 network."""
@@ -59,26 +59,36 @@ class Bfloat16Training(keras.callbacks.Callback):
         """Leave backend and model as they were, where nothing was validated too: what comes next saves a float32 network."""
         self._training.close()
 
-    def _is_mixed(self):
-        mixed = bool(accelerators()) if self.mixed is None else self.mixed
-        return mixed and not is_legacy
 
-    @contextlib.contextmanager
-    def _mixed(self):
-        last = {id(layer) for layer in _last(self.model)}
-        layers = [
-            layer
-            for _, layer in walk.layers(self.model)
-            if layer.compute_dtype == layer.variable_dtype == "float32" and id(layer) not in last and not has_graph(layer)
-        ]
-        policies = [layer.dtype_policy for layer in layers]
-        for layer in layers:
-            layer.dtype_policy = "mixed_bfloat16"
-        try:
-            yield
-        finally:
-            for layer, policy in zip(layers, policies, strict=True):
-                layer.dtype_policy = policy
+@contextlib.contextmanager
+def passing_on(model: keras.Model, mixed: bool | None = None) -> Iterator[None]:
+    """Inside, the layers of a model have the policy that `Bfloat16Training` gives those of the one that trains.
+
+    Args:
+        model: functional or Sequential; any other stays as it is.
+        mixed: as of `Bfloat16Training`.
+    """
+    if not _is_mixed(mixed) or not has_graph(model):
+        yield
+        return
+    last = {id(layer) for layer in _last(model)}
+    layers = [
+        layer
+        for _, layer in walk.layers(model)
+        if layer.compute_dtype == layer.variable_dtype == "float32" and id(layer) not in last and not has_graph(layer)
+    ]
+    policies = [layer.dtype_policy for layer in layers]
+    for layer in layers:
+        layer.dtype_policy = "mixed_bfloat16"
+    try:
+        yield
+    finally:
+        for layer, policy in zip(layers, policies, strict=True):
+            layer.dtype_policy = policy
+
+
+def _is_mixed(mixed):
+    return (bool(accelerators()) if mixed is None else mixed) and not is_legacy
 
 
 def _last(model):

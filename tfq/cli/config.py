@@ -9,10 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The settings of a run. Each is a flag of train.py of the same name, which says what it is, but for the last two.
+    """The settings of a run. Each is a flag of train.py of the same name, which says what it is, but for the last three.
 
     Args:
         network: arguments of the function that makes the network, beside `model`, `method` and what the data say.
+        shape: those of them that the float network of the same shape takes too.
         count_relu: whether ReLUs of the network are among the operations that are counted.
     """
 
@@ -39,6 +40,9 @@ class TrainingConfig:
     weight_decay: float = 0.0
     init_from: str | None = None
     init_skip: tuple[str, ...] = ()
+    teacher: str | None = None
+    temperature: float = 4.0
+    teacher_weight: float = 0.9
     seed: int = 0
     deterministic: bool = False
     bfloat16: bool = False
@@ -53,4 +57,5 @@ class TrainingConfig:
     export: tuple[str, ...] = ()
 
     network: Mapping[str, Any] = field(default_factory=dict)
+    shape: Mapping[str, Any] = field(default_factory=dict)
     count_relu: bool = False

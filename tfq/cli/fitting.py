@@ -1,5 +1,6 @@
 """What lies between the flags of train.py and `model.fit`: batches, network, callbacks, and the calls of `fit`."""
 
+import contextlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -13,11 +14,13 @@ from tfq.data.batches import Steps
 from tfq.data.dataset import Dataset
 from tfq.data.on_device import Fed
 from tfq.distribute.sigterm import Preempted
-from tfq.training import checkpoint, optimizers, transfer
+from tfq.training import checkpoint, distilling, optimizers, transfer
+from tfq.training import teacher as teachers
 from tfq.training.history import History
 from tfq.training.lines import Lines
 from tfq.training.rest import Rest
 from tfq.training.run_directory import RunDirectory, versions
+from tfq.training.teacher import Teacher
 
 log = Lines()
 
@@ -33,6 +36,7 @@ class Training(NamedTuple):
     val_batches: data.Batches
     model: keras.Model
     history: History
+    teacher: keras.Model | None = None
 
 
 class Stretch(NamedTuple):
@@ -62,6 +66,7 @@ def prepare(
     dataset: Dataset,
     build: Callable[..., keras.Model],
     engine: distribute.Alone,
+    teacher: Teacher | None = None,
 ) -> Training:
     """Make batches and network, and bring the network to where the run in the directory was, on all workers the same.
 
@@ -74,10 +79,11 @@ def prepare(
     if config.export:
         export.check_model(model, config.export)
     with engine.scope():
+        learns_from = load_teacher(config, teacher, build, dataset)  # after the network, whose start it must not move
         history = resume(model, directory, config)
     engine.check_same("epochs", history.trained)
     engine.check_same("steps", history.steps)
-    return Training(config, directory, engine, dataset, batches, val_batches, model, history)
+    return Training(config, directory, engine, dataset, batches, val_batches, model, history, learns_from)
 
 
 def watching(training: Training) -> Watch:
@@ -125,7 +131,7 @@ def fit(training: Training, watch: Watch, backend: str) -> None:
     """
     config, engine, history = training.config, training.engine, training.history
     is_complete = history.epochs >= config.epochs  # before what `complete` adds, which TensorBoard is to see too
-    with engine.preemption() as is_asked, engine.scope():
+    with engine.preemption() as is_asked, engine.scope(), taught(training):
         for stretch in stretches(training.batches, history, config.epochs):
             with engine.feeding(training.model, stretch.batches, training.val_batches) as fed:
                 complete(watch.record, training.model, fed.val_images)
@@ -135,6 +141,19 @@ def fit(training: Training, watch: Watch, backend: str) -> None:
                 fit_stretch(training, watch, stretch, fed, is_asked)
         if is_asked():
             raise Preempted("stopped by SIGTERM after the last epoch")
+
+
+@contextlib.contextmanager
+def taught(training: Training) -> Iterator[None]:
+    """Inside, the network learns from the teacher of the run as well, where it has one."""
+    if training.teacher is None:
+        yield
+        return
+    config, teacher = training.config, training.teacher
+    # As the network itself: float32 products would be most of the time of a step.
+    faster = callbacks.bfloat16.passing_on(teacher) if config.bfloat16 else contextlib.nullcontext()
+    with faster, distilling(training.model, teacher, config.temperature, config.teacher_weight):
+        yield
 
 
 def fit_stretch(training: Training, watch: Watch, stretch: Stretch, fed: Fed, is_asked: Callable[[], bool]) -> None:
@@ -191,6 +210,35 @@ def evaluation_batch(config: TrainingConfig) -> int:
     return config.eval_batch_size or config.batch_size
 
 
+def find_teacher(config: TrainingConfig, dataset: Dataset) -> Teacher | None:
+    """The file of the teacher that the flags name, or None.
+
+    Raises:
+        TeacherError: it is not there, or not for these data.
+    """
+    return None if config.teacher is None else teachers.find(config.teacher, dataset)
+
+
+def load_teacher(
+    config: TrainingConfig, teacher: Teacher | None, build: Callable[..., keras.Model], dataset: Dataset
+) -> keras.Model | None:
+    """Its network, or None.
+
+    Raises:
+        TeacherError: it cannot be read, or is not for these images.
+    """
+    if teacher is None:
+        return None
+    model = teacher.load(lambda: _network(config, build, dataset, "float", config.shape), dataset)
+    log(f"==> Teacher: {teacher.path}, weight {config.teacher_weight:g}, temperature {config.temperature:g}")
+    return model
+
+
+def _network(config, build, dataset, method, options):
+    shape = {"input_shape": dataset.x_train.shape[1:], "num_classes": dataset.num_classes}
+    return build(config.model, method=method, **options, **shape)
+
+
 def build_model(
     config: TrainingConfig,
     build: Callable[..., keras.Model],
@@ -199,13 +247,7 @@ def build_model(
     engine: distribute.Alone,
 ) -> keras.Model:
     """The compiled network, with weights of its own or of `--init_from`."""
-    model = build(
-        config.model,
-        method=config.method,
-        **config.network,
-        input_shape=dataset.x_train.shape[1:],
-        num_classes=dataset.num_classes,
-    )
+    model = _network(config, build, dataset, config.method, config.network)
     if config.synchronized_bn:
         engine.synchronize(model)
     highest = optimizers.scaled(config.lr, config.optimizer, config.batch_size, config.lr_batch)

@@ -18,7 +18,7 @@ from tfq.cli.config import TrainingConfig
 from tfq.cli.fitting import log
 from tfq.data.dataset import Dataset
 from tfq.summary import summarize
-from tfq.training import checkpoint, run_data, transfer
+from tfq.training import checkpoint, run_data, teacher, transfer
 from tfq.training.history import History
 from tfq.training.lines import duration
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
@@ -111,11 +111,13 @@ def train(
         One of `ERRORS`.
     """
     with _writing(directory):
-        _train(config, backend, directory, dataset, build, engine)
+        _train(config, backend, directory, dataset, build, engine or distribute.Alone())
 
 
 def _train(config, backend, directory, dataset, build, engine):
-    training = fitting.prepare(config, directory, run_data.claim(directory, dataset, log), build, engine or distribute.Alone())
+    found = fitting.find_teacher(config, dataset)
+    teacher.claim(directory, found)
+    training = fitting.prepare(config, directory, run_data.claim(directory, dataset, log), build, engine, found)
     watch = fitting.watching(training)
     fitting.fit(training, watch, backend)
     if training.engine.is_chief:

@@ -41,6 +41,7 @@ class RunDirectory:
         self.path = Path(path)
         self.flags = self.path / "flags.cfg"
         self.data = self.path / "data.json"
+        self.teacher = self.path / "teacher.json"
         self.versions = self.path / "versions.json"
         self.history = self.path / "history.csv"
         self.last = self.path / f"last{suffix}"
@@ -55,7 +56,7 @@ class RunDirectory:
     def copy(self, path: PathLike) -> Self:
         """A directory of a worker's own, with the checkpoints that are here and what they were trained on."""
         own = type(self)(path, self.last.suffix)
-        for file in (*self._checkpoints("last", "previous", "best"), self.data):
+        for file in (*self._checkpoints("last", "previous", "best"), self.data, self.teacher):
             if file.exists():
                 shutil.copyfile(file, own.path / file.name)
         return own
@@ -74,7 +75,7 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove what an earlier run left: checkpoints, curves, logs. Files of others stay."""
-        others = (self.history, self.summary, self.versions, self.curves, self.flags, self.data)
+        others = (self.history, self.summary, self.versions, self.curves, self.flags, self.data, self.teacher)
         for file in (*self._checkpoints("last", "previous", "best"), *others):
             file.unlink(missing_ok=True)
         shutil.rmtree(self.tensorboard, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Start a network from the weights of another run: the usual second stage of low-bit training."""
 
+import contextlib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,23 +14,41 @@ from tfq.layers.state import QuantizerState
 from tfq.terminal import Log
 from tfq.training import structure, weights
 
+_FLAG = "--init_from"
+
 
 class TransferError(RuntimeError):
     """The weights cannot be taken over; the message says why."""
 
 
-def find(source: PathLike) -> Path:
-    """The checkpoint that `source` means: a file, or the best (else last) one of a run directory."""
+def find(source: PathLike, flag: str = _FLAG) -> Path:
+    """The checkpoint that `source` means: a file, or the best (else last) one of a run directory.
+
+    Raises:
+        TransferError: there is none; the message names the flag.
+    """
     source = Path(source)
     names = ("best.keras", "last.keras", "best.h5", "last.h5")  # the latter of int8
     candidates = [source] if source.is_file() else [source / name for name in names]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise TransferError(f"--init_from={source}: there is no such file, and no best or last checkpoint in it")
+    raise TransferError(f"{flag}={source}: there is no such file, and no best or last checkpoint in it")
 
 
-def read(source: PathLike, model: keras.Model | None = None, skip: Sequence[str] = ()) -> dict[str, dict[str, np.ndarray]]:
+def load(path: Path, flag: str = _FLAG) -> keras.Model:
+    """The network of a checkpoint.
+
+    Raises:
+        TransferError: it cannot be read; the message names the flag.
+    """
+    with _one_line(path, flag):
+        return load_model(path)
+
+
+def read(
+    source: PathLike, model: keras.Model | None = None, skip: Sequence[str] = (), flag: str = _FLAG
+) -> dict[str, dict[str, np.ndarray]]:
     """The weights that `source` means, as {path of the layer: {name of the weight: array}}; paths are those of `tfq.walk`.
 
     Args:
@@ -37,25 +56,32 @@ def read(source: PathLike, model: keras.Model | None = None, skip: Sequence[str]
             Keras writes them.
         model: the network that weights alone are of, be it with quantized layers or with Keras' own in their place.
         skip: paths of layers, with wildcards, of which weights alone need not fit.
+        flag: what named `source`, for messages.
 
     Raises:
         TransferError: there is no such file, or it cannot be read.
     """
-    path = find(source)
-    try:
+    path = find(source, flag)
+    with _one_line(path, flag):
         if path.suffix == ".npz":
             return weights.read(path)
         if structure.is_weights_alone(path):
             return _arrays(structure.load(model, path, skip))
-        donor = load_model(path)
+    return _arrays(load(path, flag))
+
+
+@contextlib.contextmanager
+def _one_line(path, flag):
+    """Inside, any error becomes one that names flag and file."""
+    try:
+        yield
     except (weights.WeightsError, structure.StructureError) as error:
-        raise TransferError(f"--init_from={path}: {error}") from error
+        raise TransferError(f"{flag}={path}: {error}") from error
     except Exception as error:  # whatever the reader of a damaged or foreign file comes upon
         raise TransferError(
-            f"--init_from={path} cannot be read: {str(error).splitlines()[0][:300]} (tf_keras and Keras 3 do not read each "
+            f"{flag}={path} cannot be read: {str(error).splitlines()[0][:300]} (tf_keras and Keras 3 do not read each "
             "other's files: start from a run on the same one)"
         ) from error
-    return _arrays(donor)
 
 
 def initialize(model: keras.Model, source: PathLike, skip: Sequence[str] = (), log: Log = print) -> list[str]:
