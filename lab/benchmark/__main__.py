@@ -9,6 +9,7 @@ from tfq import backends
 _BENCHMARKS = {
     "train": "training throughput of resnet20: tfq, stock Keras, larq",
     "layers": "a training step of single layers: tfq, larq, HGQ2 or qkeras-v3, against stock Keras",
+    "memory": "memory of a training step of XNOR resnet20: operands of the backward pass kept as floats, and as bits",
     "feed": "training throughput on JAX: batches made by the host, and on the device",
     "concurrency": "one packed network called from many threads at once: results, memory",
     "conv": "a single binary convolution at several shapes: tfq, larq-compute-engine, TFLite, Keras, popcount limit",

@@ -121,6 +121,7 @@ SHORT = {
     ".venv/bin/python -m lab.benchmark concurrency results/sweep/short/networks/resnet20_xnor_seed0.tfq": (
         "--seconds=1 --callers=2"
     ),
+    ".venv/bin/python -m lab.benchmark memory --json=results/benchmark_memory.json": "--turns=1 --batch_size=8",
     ".venv/bin/python -m lab.benchmark train --json=results/benchmark_train.json": (
         "--repetitions=1 --steps=3 --batch_size=8 --only keras3_float_stock tfq_float"
     ),

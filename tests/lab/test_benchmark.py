@@ -12,7 +12,7 @@ from conftest import ROOT
 
 import models
 from lab.benchmark import __main__ as command
-from lab.benchmark import artifacts, concurrency, conv, conv_plot, depthwise, infer, infer_worker, popcount
+from lab.benchmark import artifacts, concurrency, conv, conv_plot, depthwise, infer, infer_worker, memory, popcount
 from lab.benchmark import layers as layers_benchmark
 from lab.benchmark import train as train_benchmark
 from lab.equality import command as equality
@@ -386,3 +386,15 @@ def test_a_library_that_is_not_there_is_said(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit, match="1"):
         layers_benchmark.main(["--python=false"])
     assert "layers: error: the process of tfq ended with status 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow_only
+@pytest.mark.keras3_only
+def test_bits_take_less_memory_than_floats(tmp_path, capsys):
+    rows = tmp_path / "rows.json"
+    assert memory.main(["--batch_size=64", "--turns=1", f"--json={rows}"]) == 0
+    floats, bits = json.loads(rows.read_text())
+    assert set(floats) == set(bits) == set(memory.KEYS)
+    assert bits["peak_mb"] < 0.9 * floats["peak_mb"]
+    assert "of peak" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from tfq import registration
 from tfq.backend.keras import keras
+from tfq.backend.signs import keep_bits
 from tfq.layers.activation import QuantActivation
 from tfq.layers.average_pooling import AveragePooling2D
 from tfq.layers.base import QuantizedLayer
@@ -46,6 +47,7 @@ __all__ = [
     "QuantizedConvolution",
     "QuantizedLayer",
     "RPReLU",
+    "keep_bits",
     "register_layer",
 ]
 

@@ -6,6 +6,7 @@ from typing import Any
 from tfq import activations, constraints, quantizers
 from tfq.backend.inputs import Float32Inputs
 from tfq.backend.keras import UNCAST, LayerMixin, Shape, Tensor, keras, ops
+from tfq.backend.signs import are_kept_as_bits, product_of_signs, sign
 from tfq.layers import kernel_metrics, low_rank
 from tfq.layers.built_layers import built_layers
 from tfq.layers.gradient import QuantGradient
@@ -18,6 +19,7 @@ from tfq.layers.signature import ConstructorSignature
 from tfq.layers.state import QuantizerState, arguments, state_of
 from tfq.quantizers import half_precision
 from tfq.quantizers.base import QuantizerLike
+from tfq.quantizers.clipped import sign_window
 
 
 class QuantizedLayer(ChecksKernels, SavesKernels, RefusesKerasQuantization, Float32Inputs, LayerMixin):
@@ -122,6 +124,10 @@ class QuantizedLayer(ChecksKernels, SavesKernels, RefusesKerasQuantization, Floa
         """`inputs` without elements that `quantized_op` does not read, and the operation on the others; here, all are read."""
         return inputs, self.quantized_op
 
+    def has_plain_op(self) -> bool:
+        """Whether the operation is known to be linear in each operand, and to read no variables; here, it is not."""
+        return False
+
     def scale_outputs(self, outputs: Tensor, inputs: Tensor) -> Tensor:
         """What `quantized_op` gave, scaled by what is known of the `inputs` before their quantizer: here, as it is."""
         return outputs
@@ -225,17 +231,26 @@ class QuantizedLayer(ChecksKernels, SavesKernels, RefusesKerasQuantization, Floa
     def _on_quantized_operands(self, inputs, training):
         if training:
             self._observe(inputs)
-        quantized, operation, dtype = inputs, self.quantized_op, self.operand_dtype(inputs)
+        read, operation, dtype = inputs, self.quantized_op, self.operand_dtype(inputs)
         # Not in inference, whose graph the exports know.
         if training and getattr(self.input_quantizer, "is_elementwise", False):
-            quantized, operation = self.skip_unread(inputs)
-        if self.input_quantizer is not None:
-            quantized = self.input_quantizer(quantized, **self.input_arguments)
-        inputs, quantized = ops.cast(inputs, dtype), ops.cast(quantized, dtype)
+            read, operation = self.skip_unread(inputs)
         kernels = [kernel.quantized if kernel.quantizer is None else ops.cast(kernel.quantized, dtype) for kernel in self.kernels]
-        outputs = self._with_bias(self.scale_outputs(operation(quantized, *kernels), inputs))
+        window = sign_window(self.input_quantizer, read) if training else None
+        if window is not None and are_kept_as_bits() and self.has_plain_op():
+            outputs = product_of_signs(
+                lambda signs, *kernels: operation(ops.cast(signs, dtype), *kernels), read, kernels, *window
+            )
+        else:
+            outputs = operation(ops.cast(self._quantized_inputs(read, window), dtype), *kernels)
+        outputs = self._with_bias(self.scale_outputs(outputs, ops.cast(inputs, dtype)))
         activation = getattr(self, "activation", None)
         return outputs if activation is None else activation(outputs)
+
+    def _quantized_inputs(self, inputs, window):
+        if window is not None:
+            return sign(inputs, *window)
+        return inputs if self.input_quantizer is None else self.input_quantizer(inputs, **self.input_arguments)
 
     def _observe(self, inputs):
         """Show quantizers that keep something what they will quantize in this step of the training."""

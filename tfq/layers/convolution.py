@@ -66,6 +66,10 @@ class QuantizedConvolution(QuantizedLayer):
         read = ops.average_pool(inputs, 1, self.strides, "valid", self.data_format)
         return read, functools.partial(ops.conv, strides=1, padding="valid", data_format=self.data_format)
 
+    def has_plain_op(self) -> bool:
+        """Whether it is the convolution of this class, across the channels."""
+        return type(self).quantized_op is QuantizedConvolution.quantized_op
+
     def padded(self, inputs: Tensor, value: int | None = None) -> tuple[Tensor, str]:
         """Inputs and the `padding` that is left for the operation: "valid" where they are padded here.
 

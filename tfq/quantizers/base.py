@@ -164,11 +164,15 @@ class Quantizer(Configured):
     # Whether value and gradient of an element depend on nothing but this element, so that a layer may leave out what it never
     # reads. Not where anything is learned, or a scale computed.
     is_elementwise: bool = False
+    # Whether it is `ste.sign`, with a gradient that passes within `window`, so that a layer may compute both by other means. A
+    # subclass with a call of its own says so again.
+    is_clipped_sign: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__call__" in vars(cls):
             cls.__call__ = _or_layer(cls.__call__)  # type: ignore[method-assign]
+            cls.is_clipped_sign = vars(cls).get("is_clipped_sign", False)
 
     @property
     def precision(self) -> int | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tfq import ste
+from tfq.backend import signs
 from tfq.backend.gradients import custom_gradient, promote
 from tfq.backend.keras import Tensor, ops
 from tfq.quantizers.base import Quantizer
@@ -33,6 +34,13 @@ class Clipped(Quantizer):
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor, as JSON values."""
         return {"clip_value": self.clip_value}
+
+
+def sign_window(quantizer: Any, x: Tensor) -> tuple[float, float] | None:
+    """The window of a quantizer that is a clipped sign, where the backend has faster means for signs of `x`; None otherwise."""
+    if not getattr(quantizer, "is_clipped_sign", False) or not signs.are_fast(x):
+        return None
+    return quantizer.window()
 
 
 def _check(clip_value: float | None, owner: str) -> float | None:

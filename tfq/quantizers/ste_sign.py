@@ -24,6 +24,7 @@ class SteSign(Clipped, InputQuantizer):
 
     bits = 1
     is_elementwise = True
+    is_clipped_sign = True
 
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""

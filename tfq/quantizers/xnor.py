@@ -156,6 +156,7 @@ class XnorInputs(InputQuantizer):
 
     bits = 1
     is_elementwise = True
+    is_clipped_sign = True
 
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize `x`, of any shape."""
