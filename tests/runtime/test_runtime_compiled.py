@@ -10,6 +10,7 @@ from runtime_networks import one
 
 from tfq.graph import nodes as g
 from tfq.runtime import machine_code
+from tfq.runtime.arrays import Array
 from tfq.runtime.compiled import dot, tile, vector
 from tfq.runtime.engine import Engine
 from tfq.runtime.jit import callable_njit, intrinsic, target, types
@@ -21,7 +22,11 @@ pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
 
 def test_code_on_disk_is_as_old_as_any_of_its_sources():
     files = (ROOT / "tfq" / "runtime").rglob("*.py")
-    compiled = {file for file in files if re.search(r"^@(njit|inlined|woven|intrinsic|overload)", file.read_text(), re.MULTILINE)}
+    compiled = {
+        file
+        for file in files
+        if re.search(r"^@(outermost|njit|inlined|woven|intrinsic|overload)", file.read_text(), re.MULTILINE)
+    }
     assert {"run.py", "tile.py", "share.py"} <= {file.name for file in compiled}
     assert compiled <= set(machine_code.sources())
 
@@ -41,7 +46,7 @@ def test_a_row_that_is_no_step_is_refused():
     rows = engine._program.rows.copy()
     rows[0, 0] = len(steps.STEPS)
     with pytest.raises(ValueError, match="a step or a tile that is none of the runtime's"):
-        engine._execute(rows, engine._memory(), np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32))
+        engine._execute(Array(rows), engine._memory(), np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32))
 
 
 def test_every_choice_of_a_tile_has_a_number_of_its_own():

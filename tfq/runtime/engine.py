@@ -10,8 +10,9 @@ import numpy as np
 
 from tfq.graph import nodes as g
 from tfq.runtime import tickets
+from tfq.runtime.arrays import Array, Memory
 from tfq.runtime.inputs import checked_images, checked_threads
-from tfq.runtime.kernels import Arrays, kernels
+from tfq.runtime.kernels import kernels
 from tfq.runtime.program.build import build
 from tfq.runtime.program.memory import aligned
 from tfq.runtime.team import Team
@@ -19,7 +20,7 @@ from tfq.runtime.tickets import ALONE, LEADER
 
 # Least `Program.work` of an image that threads share, about a tenth of a millisecond.
 SHARED_WORK = 200_000
-_NOBODY = tickets.state(1)
+_NOBODY = Array(tickets.state(1))
 _NO_PIXELS = np.zeros((0, 256), np.float32)
 
 
@@ -43,7 +44,8 @@ class Engine:
         self.threads = checked_threads(threads)
         self._kernels = kernels()
         self._program = build(graph, self.threads, self._kernels.tile)
-        self._pixels = _NO_PIXELS if graph.pixel_mean is None else _decoder(graph)
+        self._pixels = Array(_NO_PIXELS if graph.pixel_mean is None else _decoder(graph))
+        self._rows = Array(self._program.rows)
         self._values, self._results = math.prod(graph.input_shape), math.prod(graph.output_shape)
         self._idle = deque()
         self._teams = {}
@@ -94,10 +96,10 @@ class Engine:
         for _ in range(repeats):
             total = np.zeros(len(rows))
             for image in images:
-                self._execute(rows[:0], memory, image[None], outputs)
+                self._execute(Array(rows[:0]), memory, image[None], outputs)
                 # Without an image to read, a step finds in memory what the one before left there.
-                total += [self._time(rows[i : i + 1], memory, outputs[:1, :0], outputs[:, :0]) for i in range(len(rows))]
-                nothing = min(nothing, self._time(rows[:0], memory, outputs[:1, :0], outputs[:, :0]))
+                total += [self._time(Array(rows[i : i + 1]), memory, outputs[:1, :0], outputs[:, :0]) for i in range(len(rows))]
+                nothing = min(nothing, self._time(Array(rows[:0]), memory, outputs[:1, :0], outputs[:, :0]))
             best = np.minimum(best, total / len(images))
         seconds = np.maximum(best - nothing, 0.0)
         return [(*label, float(time)) for label, time in zip(self._program.labels, seconds, strict=True)]
@@ -124,16 +126,16 @@ class Engine:
 
     def _run_together(self, team, images, outputs):
         """All threads on one image after another. Nobody is waited for: who comes too late finds nothing to do."""
-        rows = self._program.rows
+        rows = self._rows
         if team.memory is None:
             team.memory = self._memory()
         nothing = np.empty((0, self._values), np.float32), np.empty((0, self._results), np.float32)
         team.call(self._execute, rows, team.memory, *nothing)
-        self._execute(rows, team.memory, images, outputs, team.state, LEADER)
+        self._execute(rows, team.memory, images, outputs, team.shared, LEADER)
 
     def _run(self, images, outputs):
         memory = self._memory()
-        self._execute(self._program.rows, memory, images, outputs)
+        self._execute(self._rows, memory, images, outputs)
         self._idle.append(memory)
 
     def _execute(self, rows, memory, images, outputs, state=_NOBODY, worker=ALONE):
@@ -144,7 +146,7 @@ class Engine:
         try:
             return self._idle.pop()
         except IndexError:
-            return Arrays.of(self._program.constants, aligned(self._program.memory))
+            return Memory(self._program.constants, aligned(self._program.memory))
 
     def _checked(self, images):
         images = checked_images(self.graph, images)

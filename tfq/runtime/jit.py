@@ -25,6 +25,7 @@ __all__ = [
     "ir",
     "njit",
     "object_file",
+    "outermost",
     "overload",
     "populate_array",
     "record_type",
@@ -38,12 +39,13 @@ __all__ = [
 # No `fastmath`: products and sums that meet a sign must be rounded one by one, as float32 arithmetic does it.
 # `_nrt`: nothing here makes arrays. With numba's counts of references a call with an array in a loop costs two atomic additions.
 _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
-
-_WITHIN = {"_target": NAME, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_OPTIONS}
+# What compiled code alone calls. Rewrites are for exceptions, which only the outermost function raises, and for constants.
+_WITHIN = {"_target": NAME, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "no_rewrites": True, **_OPTIONS}
 
 # A function that Python calls.
 callable_njit = numba.njit(**_OPTIONS)
-# One that compiled code alone calls.
+# The one that `object_file` compiles, with all that it calls.
+outermost = numba.njit(**{**_WITHIN, "no_rewrites": False})
 njit = numba.njit(**_WITHIN)
 # For what stands in a loop over vectors: a call that LLVM leaves in would spill them all.
 inlined = numba.njit(forceinline=True, **_WITHIN)

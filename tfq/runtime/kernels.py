@@ -3,11 +3,11 @@
 import ctypes
 import threading
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from tfq.runtime import machine_code
+from tfq.runtime.arrays import Array, Memory, address
 from tfq.runtime.program.program import Program
 from tfq.runtime.program.steps import Tile
 
@@ -16,21 +16,6 @@ _P, _N = ctypes.c_void_p, ctypes.c_ssize_t
 _ARGUMENTS = [_P, _P, _P, _N, _N, _P, _P, _N, _P, _P, _N, _P, _P, _N, _N, _P, _N, _N, _P, _N, _N, _P, _N, _N]
 # What a function without a result returns when it ends well.
 _ENDED_WELL = (0, -2)
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """Constants and working memory of one call, and where they are."""
-
-    constants: np.ndarray
-    memory: np.ndarray
-    addresses: tuple[int, ...]
-
-    @classmethod
-    def of(cls, constants: np.ndarray, memory: np.ndarray) -> "Arrays":
-        """Arrays of int32."""
-        at, to = address(constants), address(memory)
-        return cls(constants, memory, (at, at, constants.size, to, to, memory.size))
 
 
 class Kernels:
@@ -53,28 +38,22 @@ class Kernels:
         self.seconds = time.perf_counter() - begin
 
     def run(
-        self, program: Program, rows: np.ndarray, arrays: Arrays, images: np.ndarray, table: np.ndarray, outputs: np.ndarray,
-        state: np.ndarray, worker: int,
+        self, program: Program, rows: Array, memory: Memory, images: np.ndarray, table: Array, outputs: np.ndarray, state: Array,
+        worker: int,
     ) -> None:  # fmt: skip
         """See `compiled.run.run`; all arrays are contiguous. `table` is read where images are uint8.
 
         Raises:
             ValueError: rows hold a step, or the number of a tile, that is none of the runtime's.
         """
-        pixels = images.dtype == np.uint8
+        at, (count, size) = address(images), images.shape
+        floats, pixels, channels = (None, at, len(table.array)) if images.dtype == np.uint8 else (at, None, 0)
         status = self._run(
-            *self._returned, address(rows), *rows.shape, *arrays.addresses,
-            None if pixels else address(images), address(images) if pixels else None, *images.shape,
-            address(table), len(table) if pixels else 0, program.source,
-            address(outputs), outputs.shape[1], program.target, address(state), state.size, worker,
+            *self._returned, *rows.arguments, *memory.arguments, floats, pixels, count, size, table.arguments[0], channels,
+            program.source, address(outputs), outputs.shape[1], program.target, *state.arguments, worker,
         )  # fmt: skip
         if status not in _ENDED_WELL:
             raise ValueError("a step or a tile that is none of the runtime's")
-
-
-def address(array: np.ndarray) -> int:
-    """Where the first element of an array is."""
-    return array.__array_interface__["data"][0]
 
 
 _lock = threading.Lock()

@@ -14,7 +14,7 @@ from tfq.runtime.compiled.pool import pool
 from tfq.runtime.compiled.record import record
 from tfq.runtime.compiled.tile import largest_tile
 from tfq.runtime.compiled.windows import pack_windows, sum_windows
-from tfq.runtime.jit import njit, object_file, types, woven
+from tfq.runtime.jit import object_file, outermost, types, woven
 from tfq.runtime.machine_code import MachineCode
 from tfq.runtime.program import steps
 from tfq.runtime.tickets import LEADER
@@ -84,7 +84,7 @@ def machine_code() -> MachineCode:
     return MachineCode(name, tuple(largest_tile()), content)
 
 
-@njit
+@outermost
 def run(
     rows, row_count, row_size, ci, cf, constants, mi, mf, memory, images, pixels, count, size, table, channels, source,
     outputs, results, target, state, state_size, worker,
