@@ -80,13 +80,14 @@ test-torch: SELECT = not slow
 test-torch: setup-torch
 	@echo "== Keras 3 on PyTorch" && KERAS_BACKEND=torch .venv-torch/bin/python $(PYTEST) $(ON_TORCH)
 
-# Their tests read tfq in the checkout: finn-plus has a setuptools that is too old to install it.
+# Their tests read tfq in the checkout: finn-plus has a setuptools that is too old to install it. `--no-deps`: a lock has all that is
+# wanted, and the one of finn-plus leaves torch out, which pip would ask for.
 JUDGES = .venv-finn/.complete .venv-hls4ml/.complete
 $(JUDGES): PYTHON = python3.11
 $(JUDGES): .venv-%/.complete: locks/%.txt
 	$(REQUIRE_PYTHON)
 	"$(PYTHON)" -m venv --clear $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
 	touch $@
 
 # What reads QONNX files, and hls4ml's C simulation by g++. finn-plus and hls4ml want other versions of what the tests have.

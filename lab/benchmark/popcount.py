@@ -6,7 +6,7 @@ import numpy as np
 
 from tfq.runtime.compiled.tile import largest_tile
 from tfq.runtime.compiled.vector import INTS, pointer, popcount
-from tfq.runtime.jit import cgutils, intrinsic, ir, njit, types
+from tfq.runtime.jit import callable_njit, cgutils, intrinsic, ir, types
 from tfq.runtime.lanes import LANES
 
 # 4 KiB: the first-level cache holds them.
@@ -45,7 +45,7 @@ def _rate(words, sums):
     return products(_ROUNDS) / (time.perf_counter() - begin) / 1e9
 
 
-@njit
+@callable_njit
 def count(words, rounds, sums):
     """Count the bits in which `words` differ, again and again.
 

@@ -1,19 +1,19 @@
 """Compiled code: on disk, for other processors, and what it refuses."""
 
 import itertools
-import os
 import re
 
 import numpy as np
 import pytest
 from conftest import ROOT
-from runtime_networks import one, run_python
+from runtime_networks import one
 
 from tfq.graph import nodes as g
-from tfq.runtime import jit
-from tfq.runtime.compiled import dot, run, tile, vector
+from tfq.runtime import machine_code
+from tfq.runtime.arrays import Array
+from tfq.runtime.compiled import dot, tile, vector
 from tfq.runtime.engine import Engine
-from tfq.runtime.jit import intrinsic, njit, target, types
+from tfq.runtime.jit import callable_njit, intrinsic, target, types
 from tfq.runtime.program import steps
 
 # Nothing here depends on Keras: once is enough.
@@ -21,32 +21,32 @@ pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
 
 
 def test_code_on_disk_is_as_old_as_any_of_its_sources():
-    # numba itself would compare the time of run.py alone.
-    assert run.run._cache._cache_file._source_stamp == jit.digest(jit.sources())
     files = (ROOT / "tfq" / "runtime").rglob("*.py")
     compiled = {
-        file for file in files if re.search(r"^@(cached|njit|inlined|woven|intrinsic|overload)", file.read_text(), re.MULTILINE)
+        file
+        for file in files
+        if re.search(r"^@(outermost|njit|inlined|woven|intrinsic|overload)", file.read_text(), re.MULTILINE)
     }
     assert {"run.py", "tile.py", "share.py"} <= {file.name for file in compiled}
-    assert compiled <= set(jit.sources())
+    assert compiled <= set(machine_code.sources())
 
 
 def test_a_new_compiled_file_changes_what_code_on_disk_is_compared_by(tmp_path):
     (tmp_path / "compiled").mkdir()
     (tmp_path / "jit.py").write_text("1\n")
-    before = jit.digest(jit.sources(tmp_path))
+    before = machine_code.digest(machine_code.sources(tmp_path))
     (tmp_path / "compiled" / "new.py").write_text("2\n")
-    with_new = jit.digest(jit.sources(tmp_path))
+    with_new = machine_code.digest(machine_code.sources(tmp_path))
     (tmp_path / "compiled" / "new.py").write_text("3\n")
-    assert len({before, with_new, jit.digest(jit.sources(tmp_path))}) == 3
+    assert len({before, with_new, machine_code.digest(machine_code.sources(tmp_path))}) == 3
 
 
 def test_a_row_that_is_no_step_is_refused():
     engine = Engine(one(g.ReLU("relu", ("input",)), (4,)))
     rows = engine._program.rows.copy()
     rows[0, 0] = len(steps.STEPS)
-    with pytest.raises(ValueError, match="a step that is none of the runtime's"):
-        engine._execute(rows, engine._memory(), np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32))
+    with pytest.raises(ValueError, match="a step or a tile that is none of the runtime's"):
+        engine._execute(Array(rows), engine._memory(), np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32))
 
 
 def test_every_choice_of_a_tile_has_a_number_of_its_own():
@@ -56,7 +56,7 @@ def test_every_choice_of_a_tile_has_a_number_of_its_own():
 
 @pytest.mark.parametrize("choice", [(steps.XOR, 12, 2), (steps.XOR, 8, 3), (len(steps.SUMS), 8, 2)])
 def test_a_tile_that_is_not_there_is_refused(choice):
-    @njit
+    @callable_njit
     def sums(kind, positions, vectors, ints, floats):
         tile.accumulate(kind, positions, vectors, ints, floats, ints, floats, 0, 0, 0, 1, 8, 0, 0, 1, 0, 0, 0, 0)
 
@@ -87,7 +87,7 @@ def test_every_way_to_multiply_bytes_is_exact(way, needed):
 
         return vector.ints(vector.ints, types.uint32, vector.ints), codegen
 
-    @njit
+    @callable_njit
     def compute(words, weights, totals):
         for i in range(len(words)):
             result = add_products(vector.load_ints(totals, 16 * i), words[i], vector.load_ints(weights, 16 * i))
@@ -100,43 +100,3 @@ def test_every_way_to_multiply_bytes_is_exact(way, needed):
     wanted = totals + np.einsum("ij,ikj->ik", x.astype(np.int32), w.astype(np.int32))
     compute(x.view("<u4").reshape(-1), w.view("<i4").reshape(-1), totals.reshape(-1))
     np.testing.assert_array_equal(totals, wanted)
-
-
-BASELINE = """
-import numpy as np
-import test_runtime_depthwise as d
-import test_runtime_networks as n
-import test_runtime_sums as t
-import test_runtime_thresholds as h
-for seed in range(6):
-    for coding in ("binary", "ternary"):
-        t.test_sums_of_signs_are_exact(coding, seed)
-    t.test_sums_of_bit_planes_are_exact(seed)
-    t.test_sums_of_bytes_are_exact(seed)
-    d.test_sums_of_quantized_inputs_are_exact(seed)
-    t.test_float_inputs_are_convolved_in_float(seed)
-    h.test_a_threshold_agrees_with_float32_to_the_last_bit(seed)
-t.test_levels_round_ties_to_even()
-n.test_a_network(n.SIGN, "binary", 1, 0)
-n.test_a_network(n.g.Levels(2), "levels", 2, 1)
-n.test_a_network(n.g.Levels(8), "levels", 8, -1)
-t.test_the_largest_bytes_do_not_saturate(1.0, -255)
-from tfq.runtime.compiled import run
-(assembly,) = run.run.inspect_asm().values()
-print(*[name for name in ("popcnt", "vpdpbusd", "zmm", "ymm", "pmaddwd") if name in assembly])
-"""
-
-
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="names an x86-64 processor")
-@pytest.mark.parametrize(
-    ("name", "features", "used"),
-    [
-        ("x86-64", "", ["pmaddwd"]),
-        ("haswell", "+avx,+avx2,+fma,+popcnt,+sse4.2,+ssse3", ["ymm", "pmaddwd"]),
-    ],
-)
-def test_a_processor_without_avx_512_and_one_without_avx_and_popcnt(name, features, used, tmp_path):
-    if "avx2" in features and "avx2" not in target()[1]:
-        pytest.skip("this processor has no AVX2")
-    environment = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
-    assert run_python(BASELINE, **environment).split() == used

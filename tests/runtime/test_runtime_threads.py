@@ -11,7 +11,8 @@ from runtime_networks import METHODS, SIGN, normal, one, run_python, same, small
 
 from tfq.graph import nodes as g
 from tfq.runtime import engine as engine_module
-from tfq.runtime.compiled import run, share
+from tfq.runtime import tickets
+from tfq.runtime.arrays import Array
 from tfq.runtime.engine import Engine
 from tfq.runtime.program import steps
 
@@ -50,20 +51,20 @@ def test_a_helper_computes_parts_of_a_step():
     graph = one(g.Conv2D("conv", ("input",), kernel, quantizer=g.Levels(8)), (64, 64, 64))
     images = normal(rng, 1, 64, 64, 64)
     wanted, engine = Engine(graph).predict(images).reshape(1, -1), Engine(graph, 2)
-    rows, memory, outputs = engine._program.rows, engine._memory(), np.empty_like(wanted)
+    rows, memory, outputs = engine._rows, engine._memory(), np.empty_like(wanted)
     (convolve,) = engine._program.steps(steps.Convolve)
     # Sums of the helper have a place of their own, behind those of the leader.
     size = convolve["width"] * convolve["strip"] * convolve["strip_vectors"] * 16
-    of_helper = memory[2][convolve["sums"] + size :][:size]
-    engine._execute(rows, memory, images.reshape(1, -1), outputs, share.state(2), run.LEADER)
+    of_helper = memory.memory[convolve["sums"] + size :][:size]
+    engine._execute(rows, memory, images.reshape(1, -1), outputs, Array(tickets.state(2)), tickets.LEADER)
     np.testing.assert_array_equal(outputs, wanted)
     alone, end = of_helper.copy(), time.monotonic() + 60
     while np.array_equal(of_helper, alone):
         assert time.monotonic() < end
-        state = share.state(2)
+        state = Array(tickets.state(2))
         helper = threading.Thread(target=engine._execute, args=(rows, memory, outputs[:0], outputs[:0], state, 1))
         helper.start()
-        engine._execute(rows, memory, images.reshape(1, -1), outputs, state, run.LEADER)
+        engine._execute(rows, memory, images.reshape(1, -1), outputs, state, tickets.LEADER)
         helper.join()
         np.testing.assert_array_equal(outputs, wanted)
 

@@ -9,19 +9,19 @@ from itertools import pairwise
 import numpy as np
 
 from tfq.graph import nodes as g
-from tfq.runtime.compiled import pixels, share
-from tfq.runtime.compiled.run import ALONE, LEADER, run
-from tfq.runtime.compiled.tile import largest_tile
+from tfq.runtime import tickets
+from tfq.runtime.arrays import Array, Memory
 from tfq.runtime.inputs import checked_images, checked_threads
+from tfq.runtime.kernels import kernels
 from tfq.runtime.program.build import build
 from tfq.runtime.program.memory import aligned
 from tfq.runtime.team import Team
+from tfq.runtime.tickets import ALONE, LEADER
 
-# uint8 images that are decoded at a time.
-_DECODED = 32
 # Least `Program.work` of an image that threads share, about a tenth of a millisecond.
 SHARED_WORK = 200_000
-_NOBODY = share.state(1)
+_NOBODY = Array(tickets.state(1))
+_NO_PIXELS = np.zeros((0, 256), np.float32)
 
 
 class Engine:
@@ -35,14 +35,17 @@ class Engine:
             about a tenth of a millisecond or more, and no other call does the same; smaller ones use a thread each.
 
     Raises:
-        ValueError: the operations do not fit together, or `threads` is not a positive integer.
+        ValueError: the operations do not fit together, `threads` is not a positive integer, or the environment variable TFQ_ISA
+            names a set of instructions that this processor cannot run.
     """
 
     def __init__(self, graph: g.Graph, threads: int = 1) -> None:
         self.graph = graph
         self.threads = checked_threads(threads)
-        self._program = build(graph, self.threads, largest_tile())
-        self._pixels = None if graph.pixel_mean is None else _decoder(graph)
+        self._kernels = kernels()
+        self._program = build(graph, self.threads, self._kernels.tile)
+        self._pixels = Array(_NO_PIXELS if graph.pixel_mean is None else _decoder(graph))
+        self._rows = Array(self._program.rows)
         self._values, self._results = math.prod(graph.input_shape), math.prod(graph.output_shape)
         self._idle = deque()
         self._teams = {}
@@ -80,17 +83,12 @@ class Engine:
         return list(self._program.paths)
 
     def warm_up(self) -> float:
-        """Compile, or load from disk, what is compiled; returns the seconds it took."""
-        begin = time.perf_counter()
-        self._run(np.empty((0, self._values), np.float32), np.empty((0, self._results), np.float32))
-        if self._pixels is not None:
-            self._as_floats(np.empty((0, self._values), np.uint8))
-        return time.perf_counter() - begin
+        """Seconds that the code took this process to compile, or to load from disk: the first engine did so."""
+        return self._kernels.seconds
 
     def profile(self, images: np.ndarray, repeats: int = 20) -> list[tuple[str, str, float]]:
         """Time of each step: (name of the operation, path, seconds an image), the best of `repeats` rounds over the images."""
-        images = self._as_floats(self._checked(images))
-        rows = self._program.rows
+        images, rows = self._checked(images), self._program.rows
         outputs = np.empty((1, self._results), np.float32)
         memory = self._memory()
         nothing = np.inf
@@ -98,10 +96,10 @@ class Engine:
         for _ in range(repeats):
             total = np.zeros(len(rows))
             for image in images:
-                self._execute(rows[:0], memory, image[None], outputs)
+                self._execute(Array(rows[:0]), memory, image[None], outputs)
                 # Without an image to read, a step finds in memory what the one before left there.
-                total += [self._time(rows[i : i + 1], memory, outputs[:1, :0], outputs[:, :0]) for i in range(len(rows))]
-                nothing = min(nothing, self._time(rows[:0], memory, outputs[:1, :0], outputs[:, :0]))
+                total += [self._time(Array(rows[i : i + 1]), memory, outputs[:1, :0], outputs[:, :0]) for i in range(len(rows))]
+                nothing = min(nothing, self._time(Array(rows[:0]), memory, outputs[:1, :0], outputs[:, :0]))
             best = np.minimum(best, total / len(images))
         seconds = np.maximum(best - nothing, 0.0)
         return [(*label, float(time)) for label, time in zip(self._program.labels, seconds, strict=True)]
@@ -128,41 +126,27 @@ class Engine:
 
     def _run_together(self, team, images, outputs):
         """All threads on one image after another. Nobody is waited for: who comes too late finds nothing to do."""
-        rows, images = self._program.rows, self._as_floats(images)
+        rows = self._rows
         if team.memory is None:
             team.memory = self._memory()
         nothing = np.empty((0, self._values), np.float32), np.empty((0, self._results), np.float32)
         team.call(self._execute, rows, team.memory, *nothing)
-        self._execute(rows, team.memory, images, outputs, team.state, LEADER)
+        self._execute(rows, team.memory, images, outputs, team.shared, LEADER)
 
     def _run(self, images, outputs):
         memory = self._memory()
-        if images.dtype == np.uint8:
-            for first in range(0, len(images), _DECODED):
-                part = slice(first, first + _DECODED)
-                self._execute(self._program.rows, memory, self._as_floats(images[part]), outputs[part])
-        else:
-            self._execute(self._program.rows, memory, images, outputs)
+        self._execute(self._rows, memory, images, outputs)
         self._idle.append(memory)
 
     def _execute(self, rows, memory, images, outputs, state=_NOBODY, worker=ALONE):
-        program = self._program
-        run(rows, *memory, images, program.source, outputs, program.target, state, worker)
+        self._kernels.run(self._program, rows, memory, images, self._pixels, outputs, state, worker)
 
     def _memory(self):
-        """Constants and working memory, both as int32 and as float32; of the latter there are as many as calls at a time."""
+        """Constants and working memory; of the latter there are as many as calls at a time."""
         try:
             return self._idle.pop()
         except IndexError:
-            constants, memory = self._program.constants, aligned(self._program.memory)
-            return constants, constants.view(np.float32), memory.view(np.uint32), memory.view(np.float32)
-
-    def _as_floats(self, images):
-        if images.dtype != np.uint8:
-            return images
-        result = np.empty(images.shape, np.float32)
-        pixels.decode(images, self._pixels, result)
-        return result
+            return Memory(self._program.constants, aligned(self._program.memory))
 
     def _checked(self, images):
         images = checked_images(self.graph, images)

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-
-from tfq.runtime.compiled import share
+from tfq.runtime import tickets
+from tfq.runtime.arrays import Array, Memory
 
 
 class Team:
@@ -19,26 +18,28 @@ class Team:
     Attributes:
         pool: the others.
         together: who holds it may have all of them work on one image.
-        state: what they share then; see `compiled.share`.
+        state: what they share then; see `tickets`.
+        shared: the state, as compiled code takes it.
         memory: that they work on then, or None so far.
     """
 
     def __init__(self, threads: int) -> None:
         self.pool = ThreadPoolExecutor(threads - 1)
         self.together = threading.Lock()
-        self.state = share.state(threads)
-        self.memory: tuple[np.ndarray, ...] | None = None
+        self.state = tickets.state(threads)
+        self.shared = Array(self.state)
+        self.memory: Memory | None = None
 
     def call(self, function: Callable[..., Any], *args: Any) -> None:
         """Have each helper that is not there call `function` with `args`, the state and its number."""
-        for helper in range(1, len(self.state) - share.HELPERS):
-            if not share.is_there(self.state, helper):
-                share.call(self.state, helper)
-                self.pool.submit(function, *args, self.state, helper)
+        for helper in range(1, len(self.state) - tickets.HELPERS):
+            if not tickets.is_there(self.state, helper):
+                tickets.call(self.state, helper)
+                self.pool.submit(function, *args, self.shared, helper)
 
     def apart(self, function: Callable[..., Any], *args: Any) -> Future:
         """Have one of the others call `function`; helpers that wait for an image are sent for."""
         if self.together.acquire(blocking=False):
-            self.state[share.TICKET] = share.DISMISSED
+            self.state[tickets.TICKET] = tickets.DISMISSED
             self.together.release()
         return self.pool.submit(function, *args)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def warm_up(engine: Engine | PlainEngine) -> tuple[float, bool]:
-    """Make an engine ready.
+    """What it took to make an engine ready.
 
     Args:
         engine: `tfq.runtime.Engine`.
@@ -18,13 +18,6 @@ def warm_up(engine: Engine | PlainEngine) -> tuple[float, bool]:
     Returns:
         The seconds it took, and whether anything had to be compiled.
     """
-    from tfq.runtime.compiled import pixels, run
+    from tfq.runtime.kernels import were_compiled
 
-    compiled = (run.run, pixels.decode)
-    before = _compilations(compiled)
-    seconds = engine.warm_up()
-    return seconds, _compilations(compiled) > before
-
-
-def _compilations(functions):
-    return sum(sum(function.stats.cache_misses.values()) for function in functions)
+    return engine.warm_up(), were_compiled()

@@ -1,13 +1,12 @@
 """uint8 images as the network takes them."""
 
-from tfq.runtime.jit import cached
+from tfq.runtime.jit import njit
 
 
-@cached
-def decode(pixels, table, images):
-    """uint8 pixels (n, size) to float32, by `table` (channels, 256)."""
+@njit
+def decode(pixels, table, mf, source):
+    """uint8 pixels (size) to float32 at `source`, by `table` (channels, 256)."""
     channels = table.shape[0]
-    for n in range(pixels.shape[0]):
-        for begin in range(0, pixels.shape[1], channels):
-            for c in range(channels):
-                images[n, begin + c] = table[c, pixels[n, begin + c]]
+    for begin in range(0, pixels.shape[0], channels):
+        for c in range(channels):
+            mf[source + begin + c] = table[c, pixels[begin + c]]

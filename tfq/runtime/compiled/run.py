@@ -4,18 +4,20 @@ Constants and memory come twice: as integers (`ci`, `mi`) and as float32 (`cf`, 
 """
 
 from tfq.runtime.compiled import share
+from tfq.runtime.compiled.array import array
 from tfq.runtime.compiled.convolve import convolve, parts
 from tfq.runtime.compiled.elementwise import add_tensors, copy_floats, copy_rows, map_elements
 from tfq.runtime.compiled.input_scale import input_scale
 from tfq.runtime.compiled.pack import copy_to_frame, fill_margin, pack
+from tfq.runtime.compiled.pixels import decode
 from tfq.runtime.compiled.pool import pool
 from tfq.runtime.compiled.record import record
+from tfq.runtime.compiled.tile import largest_tile
 from tfq.runtime.compiled.windows import pack_windows, sum_windows
-from tfq.runtime.jit import cached, woven
+from tfq.runtime.jit import object_file, outermost, types, woven
+from tfq.runtime.machine_code import MachineCode
 from tfq.runtime.program import steps
-
-# Who runs a program: a thread alone, the one that leads others, and those from 1 on, who help with the steps that have parts.
-ALONE, LEADER = -1, 0
+from tfq.runtime.tickets import LEADER
 
 _FILL_MARGIN, _as_fill_margin = steps.code(steps.FillMargin), record(steps.FillMargin)
 _PACK, _as_pack = steps.code(steps.Pack), record(steps.Pack)
@@ -67,17 +69,44 @@ def _convolve(row, ci, cf, mi, mf, state, step, worker):
         share.wait(state, count)
 
 
-@cached
-def run(program, ci, cf, mi, mf, images, source, outputs, target, state, worker):
-    """Run the program on each of `images` (n, size), read to memory at `source`; its results, at `target`, go to `outputs`.
+# Arguments of `run` in machine code: addresses and numbers alone, so that no numba is needed to call it.
+_ADDRESSES = {
+    "rows": types.int64, "ci": types.int32, "cf": types.float32, "mi": types.uint32, "mf": types.float32, "images": types.float32,
+    "pixels": types.uint8, "table": types.float32, "outputs": types.float32, "state": types.int64,
+}  # fmt: skip
 
+
+def machine_code() -> MachineCode:
+    """Compile `run`."""
+    names = run.py_func.__code__.co_varnames[: run.py_func.__code__.co_argcount]
+    kinds = [types.CPointer(_ADDRESSES[name]) if name in _ADDRESSES else types.intp for name in names]
+    name, content = object_file(run, *kinds)
+    return MachineCode(name, tuple(largest_tile()), content)
+
+
+@outermost
+def run(
+    rows, row_count, row_size, ci, cf, constants, mi, mf, memory, images, pixels, count, size, table, channels, source,
+    outputs, results, target, state, state_size, worker,
+):  # fmt: skip
+    """Run the program on each of `count` images of `size` numbers, read to memory at `source`.
+
+    Its results, at `target`, go to `outputs`. Images are float32, or uint8 where there are `channels` of them, which `table`
+    (channels, 256) makes float32.
     `worker` is ALONE, or there is a `share` state: LEADER, or the number of one that helps him and sees no images.
     """
+    program, state = array(rows, (row_count, row_size)), array(state, (state_size,))
+    ci, cf, mi, mf = array(ci, (constants,)), array(cf, (constants,)), array(mi, (memory,)), array(mf, (memory,))
     if worker > LEADER:
         _help(program, ci, cf, mi, mf, state, worker)
         return
-    for n in range(images.shape[0]):
-        copy_floats(images[n], 0, mf, source, images.shape[1])
+    images, pixels, outputs = array(images, (count, size)), array(pixels, (count, size)), array(outputs, (count, results))
+    table = array(table, (channels, 256))
+    for n in range(count):
+        if channels > 0:
+            decode(pixels[n], table, mf, source)
+        else:
+            copy_floats(images[n], 0, mf, source, size)
         for step in range(program.shape[0]):
             # Here and not in a function of their own, which would be compiled twice: by itself, and in this one.
             row = program[step]
@@ -106,6 +135,6 @@ def run(program, ci, cf, mi, mf, images, source, outputs, target, state, worker)
                 pool(_as_pool(row), mf)
             else:
                 raise ValueError("a step that is none of the runtime's")
-        copy_floats(mf, target, outputs[n], 0, outputs.shape[1])
+        copy_floats(mf, target, outputs[n], 0, results)
     if worker == LEADER:
         share.finish(state)

@@ -1,21 +1,16 @@
 """Threads that work on one image: who does which part of a step.
 
-`state` is an array of int64, zeros at first. Its first element is the ticket: the step, and how many parts of it are left.
-Whoever wants a part subtracts 1 from the ticket, and what was there before says which part it is. Some cache lines further stands
-how many are done, and then, for each helper, whether it is there. Helpers stay for a while after an image: another may follow.
+`state` is the array of `tickets`. Whoever wants a part subtracts 1 from the ticket, and what was there before says which part it
+is. Helpers stay for a while after an image: another may follow.
 """
-
-import numpy as np
 
 from tfq.runtime.compiled.vector import pointer
 from tfq.runtime.jit import intrinsic, ir, njit, types
+from tfq.runtime.tickets import DISMISSED, DONE, FINISHED, HELPERS, TICKET
 
-TICKET, _DONE, HELPERS = 0, 32, 64
 _STEP = 32  # the bits below are the number of parts left, and _NONE more: as many threads may come to find none left
 _NONE = 1 << 16
-# What a ticket is behind the last step, and where helpers are to leave at once; less what latecomers subtract.
-_FINISHED, DISMISSED = -(1 << 61), -(1 << 62)
-_BETWEEN = (_FINISHED + DISMISSED) // 2
+_BETWEEN = (FINISHED + DISMISSED) // 2
 # Looks at the ticket before a helper leaves by itself, some tenths of a millisecond.
 _PATIENCE = 1 << 18
 
@@ -50,23 +45,6 @@ def _store(typingctx, array, index, value):
     return types.void(array, types.intp, types.int64), codegen
 
 
-def state(threads: int) -> np.ndarray:
-    """The state of so many threads, with nobody there."""
-    result = np.zeros(HELPERS + threads, np.int64)
-    result[TICKET] = _FINISHED
-    return result
-
-
-def is_there(state: np.ndarray, helper: int) -> bool:
-    """Whether a helper, from 1 on, has come or has been called, and not left."""
-    return bool(state[HELPERS + helper])
-
-
-def call(state: np.ndarray, helper: int) -> None:
-    """Note that a helper has been called."""
-    state[HELPERS + helper] = 1
-
-
 @njit
 def leave(state, helper):
     """The helper is not there any more."""
@@ -82,14 +60,14 @@ def is_waited_for(state, looks):
 @njit
 def publish(state, step, parts):
     """The parts of `step` may be taken, those of the one before being done."""
-    _store(state, _DONE, 0)
+    _store(state, DONE, 0)
     _store(state, TICKET, (step << _STEP) + parts + _NONE)
 
 
 @njit
 def finish(state):
     """There are no more steps."""
-    _store(state, TICKET, _FINISHED)
+    _store(state, TICKET, FINISHED)
 
 
 @njit
@@ -112,11 +90,11 @@ def _split(ticket):
 @njit
 def done(state):
     """A part that was taken is done."""
-    _add(state, _DONE, 1)
+    _add(state, DONE, 1)
 
 
 @njit
 def wait(state, parts):
     """Until all parts are done."""
-    while _load(state, _DONE) < parts:
+    while _load(state, DONE) < parts:
         pass

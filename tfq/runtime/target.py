@@ -1,0 +1,128 @@
+"""A target of numba's for one function with all that it calls: optimized together, once, for a chosen set of instructions.
+
+numba's own target optimizes each function and makes it executable by itself, also those that compiled code alone calls. That
+takes as long again as all the rest.
+"""
+
+import contextlib
+import gc
+from functools import cached_property, partial
+from typing import Any
+
+from numba import jit
+from numba.core import codegen, cpu, dispatcher, typing
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.descriptors import TargetDescriptor
+from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_override, target_registry
+
+from tfq.runtime import isa
+from tfq.runtime.isa import llvm
+
+NAME = "tfq"
+
+
+class _Library(codegen.JITCodeLibrary):
+    """What was lowered, as it is: only the function that is compiled last is optimized."""
+
+    _is_linked = False
+
+    def add_linking_library(self, library):
+        self._linking_libraries.append(library)
+
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _get_module_for_linking(self):
+        if not self._is_linked:
+            for library in dict.fromkeys(self._linking_libraries):
+                self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+            # Each of its callers brings it along: the definitions are the same.
+            for function in self._final_module.functions:
+                if not function.is_declaration and function.linkage == llvm.Linkage.external:
+                    function.linkage = "linkonce_odr"
+            self._is_linked = True
+        return self._final_module
+
+
+class _Codegen(codegen.JITCPUCodegen):
+    _library_class = _Library
+
+    def _get_host_cpu_name(self):
+        forced = isa.forced()
+        return super()._get_host_cpu_name() if forced is None else forced.cpu
+
+    def _get_host_cpu_features(self):
+        forced = isa.forced()
+        return super()._get_host_cpu_features() if forced is None else forced.flags
+
+
+class _Context(cpu.CPUContext):
+    def init(self):
+        super().init()
+        self._internal_codegen = _Codegen("tfq")
+
+    def get_executable(self, library, fndesc, env):
+        # The key that callers find the function by. It has to be an object of its own, and a function of C.
+        return [].append
+
+
+class _Descriptor(TargetDescriptor):
+    options = cpu.CPUTargetOptions
+
+    @cached_property
+    def target_context(self):
+        return _Context(self.typing_context, NAME)
+
+    @cached_property
+    def typing_context(self):
+        return typing.Context()
+
+
+class _Target(CPU):
+    """What holds for numba's CPU holds here."""
+
+
+class _Dispatcher(dispatcher.Dispatcher):
+    targetdescr = _Descriptor(NAME)
+
+    def compile(self, sig):
+        with target_override(NAME):
+            return super().compile(sig)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"{self.py_func.__name__} is for compiled code: what Python calls is tfq.runtime.jit.callable_njit")
+
+
+target_registry[NAME] = _Target
+dispatcher_registry[_Target] = _Dispatcher
+jit_registry[_Target] = partial(jit, _target=NAME)
+
+
+def instructions() -> tuple[str, set[str]]:
+    """What code is compiled for: the triple of LLVM, and the set of the processor's features."""
+    triple, _, features = _Dispatcher.targetdescr.target_context.codegen().magic_tuple()
+    return triple, {feature[1:] for feature in features.split(",") if feature.startswith("+")}
+
+
+def object_file(function: Any, *arguments: Any) -> tuple[str, bytes]:
+    """Compile a function of this target for arguments of some types; returns its symbol, and the content of an object file.
+
+    Its first two arguments in machine code are where its result goes and where an exception goes. It returns a status.
+    """
+    with global_compiler_lock, _without_collection():
+        function.compile(arguments)
+        result = function.overloads[arguments]
+        result.library.finalize()
+    return result.fndesc.llvm_func_name, result.library._get_compiled_object()
+
+
+@contextlib.contextmanager
+def _without_collection():
+    """Without a search for garbage, a tenth of the time: numba makes millions of objects, and they stay."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
