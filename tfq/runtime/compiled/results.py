@@ -21,11 +21,13 @@ from tfq.runtime.compiled.vector import (
     fill_ints,
     larger,
     load_floats,
+    load_int,
     load_ints,
     smaller,
     store_floats,
     store_half,
     store_some,
+    store_word,
     to_floats,
 )
 from tfq.runtime.jit import inlined, njit
@@ -38,7 +40,7 @@ def _whole_sums(mi, sums, shift, window_sums, position):
     """The sums of a window in whole: doubled where `shift` is 1, and with that of its inputs where there is one."""
     total = load_ints(mi, sums) << shift
     if window_sums >= 0:
-        total = total + fill_ints(np.int32(mi[window_sums + position]))
+        total = total + fill_ints(np.int32(load_int(mi, window_sums + position)))
     return total
 
 
@@ -46,22 +48,22 @@ def _whole_sums(mi, sums, shift, window_sums, position):
 def threshold(step, ci, mi, top, bottom, vector, sums, apart):
     """bits = (sums <= threshold) ^ flip, of 16 filters and the windows of some rows."""
     width, vectors, filters, window_sums = step.width, step.vectors, step.filters, step.window_sums
-    row_kinds, column_kinds, kinds = step.row_kinds, step.column_kinds, step.kinds
-    packed, packed_row, packed_words = step.packed, step.packed_row, step.packed_words
-    shift = fill_ints(np.int32(step.shift))
-    flip, valid = np.uint32(ci[step.flips + vector]), valid_lanes(vector, filters)
-    flip = flip & valid
-    clear = vector == vectors - 1 and vectors % 2 == 1
+    column_kinds, packed_words, shift = step.column_kinds, step.packed_words, fill_ints(np.int32(step.shift))
+    valid = valid_lanes(vector, filters)
+    flip = np.uint32(ci[step.flips + vector]) & valid
+    # The last half word of a pixel is written with the one before, as a word of its own.
+    is_last = vector == vectors - 1 and vectors % 2 == 1
     for y in range(top, bottom):
-        first = step.thresholds + (ci[row_kinds + y] * kinds * vectors + vector) * LANES
-        half = 2 * (packed + y * packed_row) + vector
+        first = step.thresholds + (load_int(ci, step.row_kinds + y) * step.kinds * vectors + vector) * LANES
+        word, half = step.packed + y * step.packed_row + vector // 2, vector % 2
         for x in range(width):
-            limit = load_ints(ci, first + ci[column_kinds + x] * vectors * LANES)
-            total = _whole_sums(mi, sums, shift, window_sums, y * width + x)
-            store_half(mi, half, at_least(limit, total) & valid ^ flip)
-            if clear:
-                store_half(mi, half + 1, np.uint32(0))
-            half += 2 * packed_words
+            limit = load_ints(ci, first + load_int(ci, column_kinds + x) * vectors * LANES)
+            bits = at_least(limit, _whole_sums(mi, sums, shift, window_sums, y * width + x)) & valid ^ flip
+            if is_last:
+                store_word(mi, word, bits)
+            else:
+                store_half(mi, 2 * word + half, bits)
+            word += packed_words
             sums += apart
 
 

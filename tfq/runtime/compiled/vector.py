@@ -85,6 +85,17 @@ load_floats = _loader(floats, FLOATS)
 
 
 @intrinsic
+def load_int(typingctx, array, index):
+    """array[index] of int32, for an index from 0 on: numba would ask each time whether it counts from the end."""
+
+    def codegen(context, builder, signature, args):
+        element = builder.load(pointer(context, builder, signature.args[0], *args, ir.IntType(32)))
+        return builder.sext(element, ir.IntType(64))
+
+    return types.intp(array, types.intp), codegen
+
+
+@intrinsic
 def load_apart(typingctx, array, index, step):
     """Every `step`th element, 16 of them, from array[index] on, as int32."""
 
@@ -142,6 +153,17 @@ def store_half(typingctx, array, index, bits):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         target = builder.gep(builder.bitcast(data, half.as_pointer()), [args[1]])
         builder.store(builder.trunc(args[2], half), target)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.uint32), codegen
+
+
+@intrinsic
+def store_word(typingctx, array, index, bits):
+    """Write 32 bits to array[index], for an index from 0 on."""
+
+    def codegen(context, builder, signature, args):
+        builder.store(args[2], pointer(context, builder, signature.args[0], *args[:2], ir.IntType(32)))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.uint32), codegen
