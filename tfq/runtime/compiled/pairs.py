@@ -26,7 +26,7 @@ from tfq.runtime.compiled.vector import (
 )
 from tfq.runtime.jit import inlined, njit, woven
 from tfq.runtime.lanes import LANES
-from tfq.runtime.program.steps import NO_PLANES, SIGN
+from tfq.runtime.program.steps import NO_PLANES, NOWHERE, SIGN
 
 
 @inlined
@@ -139,6 +139,9 @@ def _finisher(put, halves, pair):
         window_sums, input_scale, clamp = step.window_sums, step.input_scale, step.clamp
         pixel, plane, quantizer = 2 * step.packed_words, step.packed_plane, step.quantizer
         to_output, to_half = (LANES, halves) if pair else (channels, pixel)
+        of_vector = halves
+        if not pair:
+            of_vector = HALVES_OF_BYTES if plane == NO_PLANES else HALVES_OF_BITS
         channel, shift = vector * LANES, fill_ints(np.int32(step.shift))
         is_last = not pair and _is_last(step, vector)
         next_channel, output = channel + to_channel, top * width * channels + channel
@@ -168,7 +171,7 @@ def _finisher(put, halves, pair):
             )
         for y in range(top, bottom):
             first = 0 if base < 0 else base + (load_int(ci, step.row_kinds + y) * kinds * vectors + vector) * LANES
-            half = 2 * (step.packed + y * step.packed_row) + vector * halves
+            half = 2 * (step.packed + y * step.packed_row) + vector * of_vector
             for x in range(0, width, 1 + to_window):
                 if base >= 0:
                     total, next_total = load_ints(mi, sums) << shift, load_ints(mi, sums + LANES) << shift
@@ -202,31 +205,34 @@ def _finisher(put, halves, pair):
     return finish
 
 
-def _chooser(pair):
-    finish, finish_as_signs = _finisher(_put_nothing, 0, pair), _finisher(_put_signs, HALVES_OF_BITS, pair)
-    finish_as_planes, finish_as_bytes = _finisher(_put_planes, HALVES_OF_BITS, pair), _finisher(_put_bytes, HALVES_OF_BYTES, pair)
-
-    @woven
-    def choose(step, ci, cf, mi, mf, top, bottom, vector, sums):
-        if step.packed < 0:
-            finish(step, ci, cf, mi, mf, top, bottom, vector, sums)
-        elif step.quantizer == SIGN:
-            finish_as_signs(step, ci, cf, mi, mf, top, bottom, vector, sums)
-        elif step.packed_plane == NO_PLANES:
-            finish_as_bytes(step, ci, cf, mi, mf, top, bottom, vector, sums)
-        else:
-            finish_as_planes(step, ci, cf, mi, mf, top, bottom, vector, sums)
-
-    return choose
+@inlined
+def _put_any(mi, half, to_half, plane, x, z, quantizer, is_last):
+    if plane == NOWHERE:
+        return
+    if quantizer == SIGN:
+        _put_signs(mi, half, to_half, plane, x, z, quantizer, is_last)
+    elif plane == NO_PLANES:
+        _put_bytes(mi, half, to_half, plane, x, z, quantizer, is_last)
+    else:
+        _put_planes(mi, half, to_half, plane, x, z, quantizer, is_last)
 
 
-_finish_vectors, _finish_windows = _chooser(True), _chooser(False)
+_finish, _finish_as_signs = _finisher(_put_nothing, 0, True), _finisher(_put_signs, HALVES_OF_BITS, True)
+_finish_as_planes, _finish_as_bytes = _finisher(_put_planes, HALVES_OF_BITS, True), _finisher(_put_bytes, HALVES_OF_BYTES, True)
+# Two windows are the rarer case: a function for each way to write would cost a second of compiling.
+_finish_windows = _finisher(_put_any, 0, False)
 
 
 @woven
 def finish_two(step, ci, cf, mi, mf, top, bottom, vector, count, sums):
     """See `results.finish`."""
-    if count == 2:
-        _finish_vectors(step, ci, cf, mi, mf, top, bottom, vector, sums)
-    else:
+    if count == 1:
         _finish_windows(step, ci, cf, mi, mf, top, bottom, vector, sums)
+    elif step.packed < 0:
+        _finish(step, ci, cf, mi, mf, top, bottom, vector, sums)
+    elif step.quantizer == SIGN:
+        _finish_as_signs(step, ci, cf, mi, mf, top, bottom, vector, sums)
+    elif step.packed_plane == NO_PLANES:
+        _finish_as_bytes(step, ci, cf, mi, mf, top, bottom, vector, sums)
+    else:
+        _finish_as_planes(step, ci, cf, mi, mf, top, bottom, vector, sums)

@@ -60,7 +60,7 @@ def threshold(step, ci, mi, top, bottom, vector, sums, apart):
             limit = load_ints(ci, first + load_int(ci, column_kinds + x) * vectors * LANES)
             bits = at_least(limit, _whole_sums(mi, sums, shift, window_sums, y * width + x)) & valid ^ flip
             if is_last:
-                store_word(mi, word, bits)
+                store_word(mi, 2 * word, bits)
             else:
                 store_half(mi, 2 * word + half, bits)
             word += packed_words

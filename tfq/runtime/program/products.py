@@ -63,8 +63,9 @@ def _on_bits(builder, fused):
     frame = packed_frame(builder, builder.plan.packed[node.name])
     geometry = geometry_of(node, builder.plan.shapes[node.inputs[0]], frame)
     dense = window_words(node.kernel)
-    # Three counts of a window and a vector need registers that only the wide tile has.
-    counted = two_bit_sums if are_two_bits(node) and builder.tile.vectors > 1 else bit_sums
+    # Three counts of a window and a vector need registers that only the wide tile has, and there is no tile of one window.
+    has_tile = builder.tile.vectors > 1 and geometry.out[1] >= min(POSITIONS_OF_TWO_BITS)
+    counted = two_bit_sums if are_two_bits(node) and has_tile else bit_sums
     path = f"{input_bits(node.quantizer)}x{kernel_planes(node.kernel)} bits, popcount"
     if dense is None:
         words = (geometry.taps[:, None] + np.arange(frame.pixel)).reshape(-1)

@@ -40,7 +40,7 @@ SUMS = (XOR, MASKED, FLOAT, BYTES, DEPTHWISE, TWO_BITS)
 
 # Numbers of positions and of vectors of filters that there are tiles of. A tile of TWO_BITS has three sums for one.
 POSITIONS = (8, 4, 1)
-POSITIONS_OF_TWO_BITS = (8, 2, 1)
+POSITIONS_OF_TWO_BITS = (8, 2)
 VECTORS = (2, 1)
 
 
