@@ -155,7 +155,8 @@ def _convolution(builder: Builder, geometry: Geometry, inputs: _Inputs) -> dict[
     weights = constants.add(sums.weights)
     # Rows are taken together until there are enough windows to make up for the calls.
     strip = min(height, max(1, _STRIP // width))
-    choices, positions = POSITIONS, builder.tile.positions
+    choices: tuple[int, ...] = POSITIONS
+    positions = builder.tile.positions
     if sums.kind == TWO_BITS:
         # Measured: 2 x 2 windows and vectors are 7 % faster than 4 x 2, and 8 x 1 no slower than 4 x 1.
         choices, positions = POSITIONS_OF_TWO_BITS, positions if vectors == 1 else 2
