@@ -54,7 +54,7 @@ def test_every_choice_of_a_tile_has_a_number_of_its_own():
     assert len({tile.key(*choice) for choice in choices}) == len(choices)
 
 
-@pytest.mark.parametrize("choice", [(steps.XOR, 12, 2), (steps.XOR, 8, 3), (len(steps.SUMS), 8, 2)])
+@pytest.mark.parametrize("choice", [(steps.XOR, 12, 2), (steps.XOR, 8, 3), (steps.TWO_BITS, 8, 2), (max(steps.SUMS) + 1, 8, 2)])
 def test_a_tile_that_is_not_there_is_refused(choice):
     @callable_njit
     def sums(kind, positions, vectors, ints, floats):

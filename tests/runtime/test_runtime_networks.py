@@ -20,6 +20,35 @@ def test_a_network(quantizer, coding, bits, pad_value):
     same(graph, normal(rng, 4, *graph.input_shape))
 
 
+@pytest.mark.parametrize(("quantizer", "coding", "bits"), METHODS)
+@pytest.mark.parametrize(("filters", "width"), [(16, 6), (16, 5), (48, 6), (48, 3), (64, 4)])
+def test_blocks_whose_filters_fill_vectors(filters, width, quantizer, coding, bits):
+    # Two vectors of filters, or a vector of two windows; or neither, where a row has an odd number of them.
+    rng = np.random.default_rng(filters + width)
+
+    def conv(name, source, inner):
+        values = oracle.random_values(rng, (3, 3, inner, filters), coding, bits)
+        kernel = oracle.pack(values, coding, bits, rng.uniform(0.05, 0.2, filters))
+        return g.Conv2D(name, (source,), kernel, quantizer=quantizer)
+
+    def norm(name, source):
+        return g.ScaleShift(name, (source,), normal(rng, filters), normal(rng, filters))
+
+    nodes = (
+        conv("conv1", "input", 5),
+        norm("bn1", "conv1"),
+        conv("conv2", "bn1", filters),
+        norm("bn2", "conv2"),
+        conv("conv3", "bn2", filters),
+        g.HardTanh("tanh", ("conv3",)),
+        g.Add("add", ("tanh", "conv1")),
+        norm("bn3", "add"),
+        conv("conv4", "bn3", filters),
+        g.Add("add2", ("conv4", "add")),
+    )
+    same(g.Graph((3, width, 5), nodes), normal(rng, 3, 3, width, 5))
+
+
 def test_a_network_with_k():
     rng = np.random.default_rng(3)
     graph = small_network(rng, kmap=True, pad_value=-1)

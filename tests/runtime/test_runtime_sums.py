@@ -7,6 +7,8 @@ from runtime_networks import SIGN, assert_whole, borders, normal, one, pick, ran
 
 from tfq.graph import nodes as g
 from tfq.runtime.engine import Engine
+from tfq.runtime.jit import wide
+from tfq.runtime.program.steps import TWO_BITS, XOR, Convolve
 
 # Nothing here depends on Keras: once is enough.
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
@@ -27,6 +29,14 @@ def test_sums_of_bit_planes_are_exact(seed):
     coding = pick(rng, "levels" if bits > 1 else "binary", "levels" if bits > 1 else "ternary", "binary", "ternary")
     graph, images = random_convolution(rng, coding, quantizer, bits if coding == "levels" else 1)
     assert "popcount" in Engine(graph).layers()[0][1]
+    assert_whole(graph, images)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sums_of_two_bits_times_two_are_exact(seed):
+    graph, images = random_convolution(np.random.default_rng(seed), "levels", g.Levels(2), 2)
+    (step,) = Engine(graph)._program.steps(Convolve)
+    assert step["kind"] == (TWO_BITS if wide() else XOR)
     assert_whole(graph, images)
 
 

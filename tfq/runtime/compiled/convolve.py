@@ -1,5 +1,6 @@
 """A convolution or product of matrices: the sums of one part, and then what is folded into it."""
 
+from tfq.runtime.compiled.pairs import finish_two, takes, threshold_two
 from tfq.runtime.compiled.results import finish, threshold
 from tfq.runtime.compiled.tile import accumulate
 from tfq.runtime.jit import njit
@@ -30,6 +31,12 @@ def convolve(step, ci, cf, mi, mf, part, worker):
         step.kind, step.positions, count, ci, cf, mi, mf, start, step.step_y, step.step_x, bottom - top, width,
         step.offsets, step.ends, step.segments, step.weights + first, step.masks + first, step.words, sums,
     )  # fmt: skip
+    if takes(step, v, count):
+        if step.thresholds >= 0:
+            threshold_two(step, ci, mi, top, bottom, v, count, sums)
+        else:
+            finish_two(step, ci, cf, mi, mf, top, bottom, v, count, sums)
+        return
     for i in range(count):
         if step.thresholds >= 0:
             threshold(step, ci, mi, top, bottom, v + i, sums + i * LANES, count * LANES)

@@ -12,7 +12,7 @@ from tfq.runtime.compiled.quantize import (
     quantized,
     valid_lanes,
 )
-from tfq.runtime.compiled.vector import fill_floats, load_floats, store_floats
+from tfq.runtime.compiled.vector import fill_floats, load_floats, store_floats, store_word, two_at_least
 from tfq.runtime.jit import njit
 from tfq.runtime.lanes import LANES
 from tfq.runtime.program.steps import NO_PLANES, NO_QUANTIZER, SIGN
@@ -68,9 +68,22 @@ _pack_bytes = _packer(put_bytes, HALVES_OF_BYTES)
 
 
 @njit
+def _pack_whole_words(step, mi, mf):
+    """Signs of channels that fill whole words, as they are: the pixels of a row are one behind the other."""
+    size, zero = step.width * step.channels, fill_floats(np.float32(0.0))
+    for y in range(step.height):
+        source, half = step.source + y * size, 2 * (step.packed + y * step.packed_row)
+        for i in range(0, size, 2 * LANES):
+            bits = two_at_least(load_floats(mf, source + i), load_floats(mf, source + i + LANES), zero, zero)
+            store_word(mi, half + i // LANES, bits)
+
+
+@njit
 def pack(step, cf, mi, mf):
     """See `Pack`."""
-    if step.quantizer == SIGN:
+    if step.quantizer == SIGN and step.packed_scale < 0 and step.channels % (2 * LANES) == 0:
+        _pack_whole_words(step, mi, mf)
+    elif step.quantizer == SIGN:
         _pack_signs(step, cf, mi, mf)
     elif step.packed_plane == NO_PLANES:
         _pack_bytes(step, cf, mi, mf)

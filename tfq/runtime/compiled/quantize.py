@@ -4,6 +4,7 @@ import numpy as np
 
 from tfq.runtime.compiled.vector import (
     any_common,
+    as_ints,
     at_least,
     fill_floats,
     fill_ints,
@@ -23,11 +24,23 @@ _ROUNDER = np.float32(1.5 * 2**23)
 
 
 @inlined
+def _rounded(x, bits):
+    """Whole numbers 0 ... 2^bits - 1, and _ROUNDER more; NaN gives the lowest."""
+    n = fill_floats(np.float32((1 << bits) - 1))
+    # The product first: a limit before it would be computed as a choice between two products.
+    return smaller(larger(n * x, fill_floats(np.float32(0.0))), n) + fill_floats(_ROUNDER)
+
+
+@inlined
 def levels(x, bits):
     """Whole numbers 0 ... 2^bits - 1; NaN gives 0."""
-    x = smaller(larger(x, fill_floats(np.float32(0.0))), fill_floats(np.float32(1.0)))
-    rounder = fill_floats(_ROUNDER)
-    return (fill_floats(np.float32((1 << bits) - 1)) * x + rounder) - rounder
+    return _rounded(x, bits) - fill_floats(_ROUNDER)
+
+
+@inlined
+def level_bits(x, bits):
+    """`levels` of at most 8 bits, as the lowest byte of int32."""
+    return as_ints(_rounded(x, bits))
 
 
 @inlined
@@ -37,11 +50,6 @@ def quantized(x, quantizer):
 
 
 # Ways to write 16 values. `half` is a half word, `plane` the distance of planes; lanes that are not `valid` give 0 bits.
-
-
-@inlined
-def put_nothing(mi, half, plane, x, quantizer, valid):
-    """Write nothing: where nobody reads packed values."""
 
 
 @inlined

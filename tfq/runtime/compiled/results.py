@@ -1,6 +1,7 @@
 """What is folded into a convolution: from its sums to its results, 16 filters at a time and in one pass.
 
-`sums` is where the sums of a vector of filters begin, `apart` the distance from one window to the next.
+`pairs` does the same on two vectors at a time, where there are two. `sums` is where the sums of a vector of filters begin, and
+`apart` the distance from one window to the next.
 """
 
 import numpy as np
@@ -10,7 +11,6 @@ from tfq.runtime.compiled.quantize import (
     HALVES_OF_BYTES,
     clear_half,
     put_bytes,
-    put_nothing,
     put_planes,
     put_signs,
     valid_lanes,
@@ -21,11 +21,13 @@ from tfq.runtime.compiled.vector import (
     fill_ints,
     larger,
     load_floats,
+    load_int,
     load_ints,
     smaller,
     store_floats,
     store_half,
     store_some,
+    store_word,
     to_floats,
 )
 from tfq.runtime.jit import inlined, njit
@@ -38,7 +40,7 @@ def _whole_sums(mi, sums, shift, window_sums, position):
     """The sums of a window in whole: doubled where `shift` is 1, and with that of its inputs where there is one."""
     total = load_ints(mi, sums) << shift
     if window_sums >= 0:
-        total = total + fill_ints(np.int32(mi[window_sums + position]))
+        total = total + fill_ints(np.int32(load_int(mi, window_sums + position)))
     return total
 
 
@@ -46,82 +48,23 @@ def _whole_sums(mi, sums, shift, window_sums, position):
 def threshold(step, ci, mi, top, bottom, vector, sums, apart):
     """bits = (sums <= threshold) ^ flip, of 16 filters and the windows of some rows."""
     width, vectors, filters, window_sums = step.width, step.vectors, step.filters, step.window_sums
-    row_kinds, column_kinds, kinds = step.row_kinds, step.column_kinds, step.kinds
-    packed, packed_row, packed_words = step.packed, step.packed_row, step.packed_words
-    shift = fill_ints(np.int32(step.shift))
-    flip, valid = np.uint32(ci[step.flips + vector]), valid_lanes(vector, filters)
-    flip = flip & valid
-    clear = vector == vectors - 1 and vectors % 2 == 1
+    column_kinds, packed_words, shift = step.column_kinds, step.packed_words, fill_ints(np.int32(step.shift))
+    valid = valid_lanes(vector, filters)
+    flip = np.uint32(ci[step.flips + vector]) & valid
+    # The last half word of a pixel is written with the one before, as a word of its own.
+    is_last = vector == vectors - 1 and vectors % 2 == 1
     for y in range(top, bottom):
-        first = step.thresholds + (ci[row_kinds + y] * kinds * vectors + vector) * LANES
-        half = 2 * (packed + y * packed_row) + vector
+        first = step.thresholds + (load_int(ci, step.row_kinds + y) * step.kinds * vectors + vector) * LANES
+        word, half = step.packed + y * step.packed_row + vector // 2, vector % 2
         for x in range(width):
-            limit = load_ints(ci, first + ci[column_kinds + x] * vectors * LANES)
-            total = _whole_sums(mi, sums, shift, window_sums, y * width + x)
-            store_half(mi, half, at_least(limit, total) & valid ^ flip)
-            if clear:
-                store_half(mi, half + 1, np.uint32(0))
-            half += 2 * packed_words
+            limit = load_ints(ci, first + load_int(ci, column_kinds + x) * vectors * LANES)
+            bits = at_least(limit, _whole_sums(mi, sums, shift, window_sums, y * width + x)) & valid ^ flip
+            if is_last:
+                store_word(mi, 2 * word, bits)
+            else:
+                store_half(mi, 2 * word + half, bits)
+            word += packed_words
             sums += apart
-
-
-def _finisher(put, halves):
-    """`finish` for one way to write 16 values, which take so many half words: a choice in its loop would cost a third of it."""
-
-    @njit
-    def finish(step, ci, cf, mi, mf, top, bottom, vector, sums, apart):
-        width, vectors, filters, channels = step.width, step.vectors, step.filters, step.channels
-        base, row_kinds, column_kinds, kinds = step.base, step.row_kinds, step.column_kinds, step.kinds
-        window_sums, input_scale, residual, target = step.window_sums, step.input_scale, step.residual, step.target
-        packed, packed_row, packed_words, plane = step.packed, step.packed_row, step.packed_words, step.packed_plane
-        affine, clamp, quantizer, packed_scale = step.affine_scale, step.clamp, step.quantizer, step.packed_scale
-        channel, shift = vector * LANES, fill_ints(np.int32(step.shift))
-        scale, bias = load_floats(cf, step.scale + channel), load_floats(cf, step.bias + channel)
-        scale_2, shift_2 = fill_floats(np.float32(1.0)), fill_floats(np.float32(0.0))
-        low, high = fill_floats(np.float32(-np.inf)), fill_floats(np.float32(np.inf))
-        scale_3, shift_3 = fill_floats(np.float32(1.0)), fill_floats(np.float32(0.0))
-        if affine >= 0:
-            scale_2, shift_2 = load_floats(cf, affine + channel), load_floats(cf, step.affine_shift + channel)
-        if clamp >= 0:
-            low, high = fill_floats(cf[clamp]), fill_floats(cf[clamp + 1])
-        if packed_scale >= 0:
-            scale_3, shift_3 = load_floats(cf, packed_scale + channel), load_floats(cf, step.packed_shift + channel)
-        valid, whole = valid_lanes(vector, filters), channel + LANES <= filters
-        clear = halves == HALVES_OF_BITS and vector == vectors - 1 and vectors % 2 == 1
-        output, position = top * width * channels + channel, top * width
-        for y in range(top, bottom):
-            first = 0 if base < 0 else base + (ci[row_kinds + y] * kinds * vectors + vector) * LANES
-            half = 2 * (packed + y * packed_row) + vector * halves
-            for x in range(width):
-                if base >= 0:
-                    accumulator = load_ints(ci, first + ci[column_kinds + x] * vectors * LANES)
-                    value = to_floats(accumulator - _whole_sums(mi, sums, shift, window_sums, position))
-                else:
-                    value = load_floats(mf, sums)
-                value = value * scale
-                if input_scale >= 0:
-                    value = value * fill_floats(mf[input_scale + position])
-                value = smaller(high, larger(low, (value + bias) * scale_2 + shift_2))
-                if residual >= 0:
-                    value = value + load_floats(mf, residual + output)
-                if target >= 0:
-                    if whole:
-                        store_floats(mf, target + output, value)
-                    else:
-                        store_some(mf, target + output, value, valid)
-                put(mi, half, plane, value * scale_3 + shift_3, quantizer, valid)
-                if clear:
-                    clear_half(mi, half + 1, plane, quantizer)
-                half += 2 * packed_words
-                sums += apart
-                output += channels
-                position += 1
-
-    return finish
-
-
-_finish, _finish_as_signs = _finisher(put_nothing, 0), _finisher(put_signs, HALVES_OF_BITS)
-_finish_as_planes, _finish_as_bytes = _finisher(put_planes, HALVES_OF_BITS), _finisher(put_bytes, HALVES_OF_BYTES)
 
 
 @njit
@@ -130,11 +73,58 @@ def finish(step, ci, cf, mi, mf, top, bottom, vector, sums, apart):
 
     y goes to the tensor where there is one, and quantizer(y [packed_scale + packed_shift]) to the packed tensor.
     """
-    if step.packed < 0:
-        _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, apart)
-    elif step.quantizer == SIGN:
-        _finish_as_signs(step, ci, cf, mi, mf, top, bottom, vector, sums, apart)
-    elif step.packed_plane == NO_PLANES:
-        _finish_as_bytes(step, ci, cf, mi, mf, top, bottom, vector, sums, apart)
-    else:
-        _finish_as_planes(step, ci, cf, mi, mf, top, bottom, vector, sums, apart)
+    width, vectors, filters, channels = step.width, step.vectors, step.filters, step.channels
+    base, row_kinds, column_kinds, kinds = step.base, step.row_kinds, step.column_kinds, step.kinds
+    window_sums, input_scale, residual, target = step.window_sums, step.input_scale, step.residual, step.target
+    packed, packed_row, packed_words, plane = step.packed, step.packed_row, step.packed_words, step.packed_plane
+    affine, clamp, quantizer, packed_scale = step.affine_scale, step.clamp, step.quantizer, step.packed_scale
+    channel, shift = vector * LANES, fill_ints(np.int32(step.shift))
+    scale, bias = load_floats(cf, step.scale + channel), load_floats(cf, step.bias + channel)
+    scale_2, shift_2 = fill_floats(np.float32(1.0)), fill_floats(np.float32(0.0))
+    low, high = fill_floats(np.float32(-np.inf)), fill_floats(np.float32(np.inf))
+    scale_3, shift_3 = fill_floats(np.float32(1.0)), fill_floats(np.float32(0.0))
+    if affine >= 0:
+        scale_2, shift_2 = load_floats(cf, affine + channel), load_floats(cf, step.affine_shift + channel)
+    if clamp >= 0:
+        low, high = fill_floats(cf[clamp]), fill_floats(cf[clamp + 1])
+    if packed_scale >= 0:
+        scale_3, shift_3 = load_floats(cf, packed_scale + channel), load_floats(cf, step.packed_shift + channel)
+    valid, whole = valid_lanes(vector, filters), channel + LANES <= filters
+    as_bytes = plane == NO_PLANES
+    halves = HALVES_OF_BYTES if as_bytes else HALVES_OF_BITS
+    clear = not as_bytes and vector == vectors - 1 and vectors % 2 == 1
+    output, position = top * width * channels + channel, top * width
+    for y in range(top, bottom):
+        first = 0 if base < 0 else base + (ci[row_kinds + y] * kinds * vectors + vector) * LANES
+        half = 2 * (packed + y * packed_row) + vector * halves
+        for x in range(width):
+            if base >= 0:
+                accumulator = load_ints(ci, first + ci[column_kinds + x] * vectors * LANES)
+                value = to_floats(accumulator - _whole_sums(mi, sums, shift, window_sums, position))
+            else:
+                value = load_floats(mf, sums)
+            value = value * scale
+            if input_scale >= 0:
+                value = value * fill_floats(mf[input_scale + position])
+            value = smaller(high, larger(low, (value + bias) * scale_2 + shift_2))
+            if residual >= 0:
+                value = value + load_floats(mf, residual + output)
+            if target >= 0:
+                if whole:
+                    store_floats(mf, target + output, value)
+                else:
+                    store_some(mf, target + output, value, valid)
+            if packed >= 0:
+                value = value * scale_3 + shift_3
+                if quantizer == SIGN:
+                    put_signs(mi, half, plane, value, quantizer, valid)
+                elif as_bytes:
+                    put_bytes(mi, half, plane, value, quantizer, valid)
+                else:
+                    put_planes(mi, half, plane, value, quantizer, valid)
+                if clear:
+                    clear_half(mi, half + 1, plane, quantizer)
+            half += 2 * packed_words
+            sums += apart
+            output += channels
+            position += 1

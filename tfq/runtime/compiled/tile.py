@@ -6,11 +6,24 @@ from tfq.runtime.compiled import dot
 from tfq.runtime.compiled.vector import FLOATS, INTS, multiply_add, pointer, popcount, splat
 from tfq.runtime.jit import cgutils, intrinsic, ir, types, wide
 from tfq.runtime.lanes import LANES
-from tfq.runtime.program.steps import BYTES, DEPTHWISE, FLOAT, MASKED, POSITIONS, SUMS, VECTORS, Tile
+from tfq.runtime.program.steps import (
+    BYTES,
+    DEPTHWISE,
+    FLOAT,
+    MASKED,
+    POSITIONS,
+    POSITIONS_OF_TWO_BITS,
+    SUMS,
+    TWO_BITS,
+    VECTORS,
+    Tile,
+)
 
 _ON_FLOATS = (FLOAT, DEPTHWISE)
 # Where the kind and the positions begin in the number that a tile is chosen by.
 _KEY_BITS = (32, 16)
+# What the three counts of TWO_BITS stand for.
+_WEIGHTS_OF_COUNTS = (5, 3, 1)
 
 
 def largest_tile() -> Tile:
@@ -65,7 +78,7 @@ def _choose(context, builder, signature, args):
     chosen = builder.or_(builder.or_(*wide), vectors)
     end, unknown = builder.append_basic_block("end"), builder.append_basic_block("unknown")
     tiles = builder.switch(chosen, unknown)
-    for choice in product(SUMS, POSITIONS, VECTORS):
+    for choice in _tiles():
         block = builder.append_basic_block("tile")
         tiles.add_case(_index(key(*choice)), block)
         builder.position_at_end(block)
@@ -77,9 +90,23 @@ def _choose(context, builder, signature, args):
     return context.get_dummy_value()
 
 
+def _tiles():
+    """All tiles there are. Those of TWO_BITS need the registers of a wide processor."""
+    for kind in SUMS:
+        positions = POSITIONS_OF_TWO_BITS if kind == TWO_BITS else POSITIONS
+        for choice in product((kind,), positions, VECTORS):
+            if kind != TWO_BITS or (wide() and choice[1:] != (max(positions), max(VECTORS))):
+                yield choice
+
+
 def key(kind, positions, vectors):
     """One number for each choice of a tile, of numbers of 16 bits."""
     return kind << _KEY_BITS[0] | positions << _KEY_BITS[1] | vectors
+
+
+def _hidden(builder, vector):
+    """A vector that LLVM knows nothing of: it would combine two of equal lanes before it spreads them, which takes longer."""
+    return builder.asm(ir.FunctionType(INTS, [INTS]), "", "=v,0", [vector], side_effect=False)
 
 
 def _index(value):
@@ -106,8 +133,9 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
     ]
     offset_table = element(table_type, table, offsets, ir.IntType(32))
     end_table = element(table_type, table, ends, ir.IntType(32))
-    sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(positions)]
-    all_sums = [total for row in sums for total in row]
+    counts = len(_WEIGHTS_OF_COUNTS) if kind == TWO_BITS else 1
+    all_sums = [cgutils.alloca_once(builder, vector) for _ in range(positions * vectors * counts)]
+    sums = [all_sums[first : first + vectors] for first in range(0, len(all_sums), vectors)]
     products = dot.products()
 
     def load_vector(begin, k):
@@ -123,6 +151,31 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
             return [[load_vector_at(window, channel) for window in windows] for channel in channels]
         numbers = [builder.load(builder.gep(window, [offset])) for window in windows]
         return [[products.inputs(builder, x) if kind == BYTES else splat(builder, x) for x in numbers]] * vectors
+
+    def add_two_bits(windows, k):
+        """Of 5 d + 3 (d ^ (x | w)) + (d ^ (x & w)), with d the signs that differ and x, w where values are the small ones."""
+        places = k, builder.add(k, _index(1))
+        offsets = [builder.sext(builder.load(builder.gep(offset_table, [at])), ir.IntType(64)) for at in places]
+        low, high = ([splat(builder, builder.load(builder.gep(window, [at]))) for window in windows] for at in offsets)
+        small = [builder.xor(_hidden(builder, x), y) for x, y in zip(low, high, strict=True)]
+        for v in range(vectors):
+            small_weight, weight = (load_vector(kernels[0][v], at) for at in places)
+            for p in range(positions):
+                differ = builder.xor(high[p], weight)
+                both, either = builder.and_(small[p], small_weight), builder.or_(small[p], small_weight)
+                terms = differ, builder.xor(differ, either), builder.xor(differ, both)
+                for number, term in enumerate(terms):
+                    total = sums[number * positions + p][v]
+                    builder.store(builder.add(builder.load(total), popcount(builder, term)), total)
+
+    def whole_sum(p, v):
+        parts = [builder.load(sums[number * positions + p][v]) for number in range(counts)]
+        if kind != TWO_BITS:
+            return parts[0]
+        weighted = [
+            builder.mul(part, ir.Constant(INTS, [by] * LANES)) for part, by in zip(parts, _WEIGHTS_OF_COUNTS, strict=True)
+        ]
+        return builder.add(builder.add(weighted[0], weighted[1]), weighted[2])
 
     def add_word(windows, k):
         offset = builder.sext(builder.load(builder.gep(offset_table, [k])), ir.IntType(64))
@@ -153,8 +206,9 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
                 double_sums()
         bounds = [builder.gep(end_table, [builder.add(index, _index(i))]) for i in (0, 1)]
         begin, end = (builder.sext(builder.load(bound), ir.IntType(64)) for bound in bounds)
-        with cgutils.for_range_slice(builder, begin, end, _index(1)) as (k, _):
-            add_word(windows, k)
+        step, add = (2, add_two_bits) if kind == TWO_BITS else (1, add_word)
+        with cgutils.for_range_slice(builder, begin, end, _index(step)) as (k, _):
+            add(windows, k)
 
     def tile(first, target):
         begins = [builder.add(first, builder.mul(step_x, _index(p))) for p in range(positions)]
@@ -163,9 +217,9 @@ def _emit(kind, positions, vectors, context, builder, signature, args):
             builder.store(ir.Constant(vector, None), total)
         with cgutils.for_range(builder, segments) as segment:
             add_segment(windows, segment.index)
-        for number, total in enumerate(all_sums):
+        for number, place in enumerate(product(range(positions), range(vectors))):
             where = element(inputs_type, inputs, builder.add(target, _index(number * LANES)), vector)
-            builder.store(builder.load(total), where, align=4)
+            builder.store(whole_sum(*place), where, align=4)
 
     last = builder.sub(width, _index(positions))
     with cgutils.for_range(builder, height) as row:

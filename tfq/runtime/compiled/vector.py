@@ -85,6 +85,17 @@ load_floats = _loader(floats, FLOATS)
 
 
 @intrinsic
+def load_int(typingctx, array, index):
+    """array[index] of int32, for an index from 0 on: numba would ask each time whether it counts from the end."""
+
+    def codegen(context, builder, signature, args):
+        element = builder.load(pointer(context, builder, signature.args[0], *args, ir.IntType(32)))
+        return builder.sext(element, ir.IntType(64))
+
+    return types.intp(array, types.intp), codegen
+
+
+@intrinsic
 def load_apart(typingctx, array, index, step):
     """Every `step`th element, 16 of them, from array[index] on, as int32."""
 
@@ -148,6 +159,19 @@ def store_half(typingctx, array, index, bits):
 
 
 @intrinsic
+def store_word(typingctx, array, half, bits):
+    """Write 32 bits to the half word `half` of an array of 32-bit words, and to the next one."""
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        at = builder.gep(builder.bitcast(data, ir.IntType(16).as_pointer()), [args[1]])
+        builder.store(args[2], builder.bitcast(at, ir.IntType(32).as_pointer()), align=2)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.uint32), codegen
+
+
+@intrinsic
 def store_bytes(typingctx, array, half, vector):
     """Write 16 integers below 256, a byte each, to the half word `half` of an array of 32-bit words and on."""
 
@@ -185,6 +209,12 @@ def to_ints(typingctx, vector):
     return ints(floats), lambda context, builder, signature, args: builder.fptosi(args[0], INTS)
 
 
+@intrinsic
+def as_ints(typingctx, vector):
+    """The bits of float32 as int32."""
+    return ints(floats), lambda context, builder, signature, args: builder.bitcast(args[0], INTS)
+
+
 def _bits(compare):
     def codegen(context, builder, signature, args):
         bits = builder.bitcast(compare(builder, *args), ir.IntType(LANES))
@@ -207,6 +237,26 @@ def any_common(typingctx, a, b):
     return types.uint32(ints, ints), _bits(
         lambda builder, a, b: builder.icmp_signed("!=", builder.and_(a, b), ir.Constant(INTS, None))
     )
+
+
+def _bits_of_two(kind, compare):
+    @intrinsic
+    def bits(typingctx, a, b, a_with, b_with):
+        def codegen(context, builder, signature, args):
+            pairs = compare(builder, args[0], args[2]), compare(builder, args[1], args[3])
+            lanes = ir.Constant(ir.VectorType(ir.IntType(32), 2 * LANES), list(range(2 * LANES)))
+            return builder.bitcast(builder.shuffle_vector(*pairs, lanes), ir.IntType(32))
+
+        return types.uint32(kind, kind, kind, kind), codegen
+
+    return bits
+
+
+# 32 bits, 16 of (a, a_with) and then 16 of (b, b_with), lane by lane: a >= a_with, false for NaN; the same of integers; and
+# (a & a_with) != 0.
+two_at_least = _bits_of_two(floats, lambda builder, a, b: builder.fcmp_ordered(">=", a, b))
+two_ints_at_least = _bits_of_two(ints, lambda builder, a, b: builder.icmp_signed(">=", a, b))
+two_any_common = _bits_of_two(ints, lambda builder, a, b: builder.icmp_signed("!=", builder.and_(a, b), ir.Constant(INTS, None)))
 
 
 @intrinsic

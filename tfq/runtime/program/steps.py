@@ -35,10 +35,12 @@ MASKED = 1  # popcount((x ^ w) & m)
 FLOAT = 2  # x w
 BYTES = 3  # x w of four unsigned bytes x and signed bytes w
 DEPTHWISE = 4  # x w in float32, where each filter has an input of its own
-SUMS = (XOR, MASKED, FLOAT, BYTES, DEPTHWISE)
+TWO_BITS = 6  # x w of two planes each, of words in pairs: x's low bits and high bits; w's high bits ^ low bits, and high bits
+SUMS = (XOR, MASKED, FLOAT, BYTES, DEPTHWISE, TWO_BITS)
 
-# Numbers of positions and of vectors of filters that there are tiles of.
+# Numbers of positions and of vectors of filters that there are tiles of. A tile of TWO_BITS has three sums for one.
 POSITIONS = (8, 4, 1)
+POSITIONS_OF_TWO_BITS = (8, 2)
 VECTORS = (2, 1)
 
 

@@ -8,7 +8,7 @@ from tfq.graph import nodes as g
 from tfq.runtime.plan.paths import input_bits
 from tfq.runtime.program import packing
 from tfq.runtime.program.geometry import Geometry
-from tfq.runtime.program.steps import BYTES, DEPTHWISE, FLOAT, MASKED, XOR
+from tfq.runtime.program.steps import BYTES, DEPTHWISE, FLOAT, MASKED, TWO_BITS, XOR
 
 _LARGEST_BYTE = 127
 
@@ -62,6 +62,30 @@ def bit_sums(node, tap_offsets: np.ndarray, plane: int) -> Sums:
         else None,
         shift=int(isinstance(node.quantizer, g.Sign)),
     )
+
+
+def are_two_bits(node) -> bool:
+    """Whether an operation is one of `two_bit_sums`."""
+    quantizer, kernel = node.quantizer, node.kernel
+    return quantizer == g.Levels(2) and kernel.coding == "levels" and kernel.bits == 2
+
+
+def two_bit_sums(node, tap_offsets: np.ndarray, plane: int) -> Sums:
+    """`bit_sums` of levels and weights of 2 bits, by three counts instead of four.
+
+    Let u = 2 x - 3 and w be of -3, -1, 1, 3. Their product is of +-1, +-3, +-9. It follows from whether the signs differ, d, and
+    where the sizes are 1, a of u and b of w:
+
+        u w = 9 - 2 (5 d + 3 (d ^ (a | b)) + (d ^ (a & b)))
+
+    So what is counted comes to the same as the four counts of planes with planes, 1, 2, 2 and 4 times.
+    """
+    dense = window_words(node.kernel) is not None
+    low, high = (signs.positive for signs in packing.signs(node.kernel))
+    weights = [packing.words(bits, dense) for bits in (low ^ high, high)]
+    offsets = np.stack([tap_offsets, tap_offsets + plane], axis=1).reshape(-1)
+    pairs = np.stack(weights, axis=2).reshape(len(weights[0]), -1)
+    return Sums(TWO_BITS, offsets.astype(np.int32), np.array([0, len(offsets)], np.int32), packing.interleave(pairs), None)
 
 
 def needs_window_sums(kernel) -> bool:
