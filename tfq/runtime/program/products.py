@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfq.runtime.lanes import LANES
-from tfq.runtime.plan.paths import groups, input_bits, is_depthwise, kernel_planes, on_bits, on_bytes
+from tfq.runtime.plan.paths import groups, input_bits, is_depthwise, kernel_planes, on_bits, on_bytes, on_tiles
 from tfq.runtime.plan.plan import Fused
+from tfq.runtime.plan.windows import windows
 from tfq.runtime.program import packing
 from tfq.runtime.program.accumulator import accumulator, kernel_scale
 from tfq.runtime.program.builder import Builder
@@ -17,6 +18,7 @@ from tfq.runtime.program.results import float_results, no_accumulator, threshold
 from tfq.runtime.program.steps import NOWHERE, POSITIONS, VECTORS, At, Buffer, Convolve
 from tfq.runtime.program.sums import Sums, bit_sums, byte_sums, depthwise_sums, float_sums, needs_window_sums, window_words
 from tfq.runtime.program.window_steps import input_scale, pack_windows, sum_windows
+from tfq.runtime.program.winograd import has_enough_tiles, tile_numbers, winograd_sums
 
 _STRIP = 64  # windows whose sums, 8 KiB of them, are finished together
 
@@ -103,6 +105,8 @@ def _on_integers(builder, fused, path, geometry, inputs):
 
 def _in_float(builder, fused):
     node = fused.node
+    if on_tiles(node) and has_enough_tiles(builder, node):
+        return _on_tiles(builder, fused)
     frame = framed_input(builder, node)
     geometry = geometry_of(node, builder.plan.shapes[node.inputs[0]], frame)
     values, scale = packing.real(node.kernel)
@@ -123,6 +127,31 @@ def _in_float(builder, fused):
     return path
 
 
+def _on_tiles(builder, fused):
+    """A 3x3 convolution by Winograd's F(2x2, 3x3)."""
+    node = fused.node
+    shape = builder.plan.shapes[node.inputs[0]]
+    height, width = (window.out for window in windows(node, shape)[0])
+    # Of an odd number of windows the last tile is half empty.
+    frame = framed_input(builder, node, height % 2, width % 2)
+    geometry = geometry_of(node, shape, frame)
+    values, scale = packing.real(node.kernel)
+    if node.quantizer is not None:
+        scale = scale / np.float32(node.quantizer.highest)
+    inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=winograd_sums(values))
+    numbers = {
+        **no_accumulator(),
+        "input_scale": input_scale(builder, node),
+        **_convolution(builder, geometry, inputs),
+        **tile_numbers(builder, geometry, inputs.sums),
+        **float_results(builder, fused, scale),
+        **packing_numbers(builder, fused.packed),
+    }
+    path = "float32, Winograd"
+    builder.add(node.name, path, Convolve(**numbers))  # type: ignore[arg-type]
+    return path
+
+
 def _float_parts(node, values, geometry):
     """The filters of each step, and their sums: one step a group, or one for all channels of a depthwise convolution."""
     if is_depthwise(node):
@@ -138,7 +167,7 @@ def _convolution(builder: Builder, geometry: Geometry, inputs: _Inputs) -> dict[
     """The numbers of a `Convolve` that its sums need."""
     height, width = geometry.out
     sums, constants = inputs.sums, builder.constants
-    vectors, words, _ = sums.weights.shape
+    *_, vectors, words, _ = sums.weights.shape
     weights = constants.add(sums.weights)
     # Rows are taken together until there are enough windows to make up for the calls.
     strip = min(height, max(1, _STRIP // width))
@@ -162,4 +191,7 @@ def _convolution(builder: Builder, geometry: Geometry, inputs: _Inputs) -> dict[
         "strip": strip,
         "strip_vectors": builder.tile.vectors,
         "window_sums": inputs.window_sums,
+        "columns": 0,
+        "tile_vectors": builder.tile.vectors,
+        "transformed": NOWHERE,
     }
