@@ -2,7 +2,7 @@
 
     Y = A^T [ sum over channels of (G g G^T) * (B^T d B) ] A
 
-The 4 x 4 inputs d that four windows see become 16 numbers a channel. Each of these 16 is a product of matrices by itself, of tiles
+The 4 x 4 inputs d that four windows see become 16 numbers a channel. Each of the 16 is a product of matrices by itself, of tiles
 times channels times filters. The 16 sums m of a tile become its four results.
 
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015, section 4.1.
