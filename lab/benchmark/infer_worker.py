@@ -7,8 +7,12 @@ import numpy as np
 
 from tfq.speed.subject import Subject
 
+_OPENVINO = "lab.benchmark.openvino_model:load"
 # Names of the engines in the rows, and of those that run the files.
-ENGINES = {"tfq": "tfq", "lce": "lce", "tflite_float32": "tflite", "tflite_int8": "tflite", "keras": "keras"}
+ENGINES = {
+    **{"tfq": "tfq", "lce": "lce", "tflite_float32": "tflite", "tflite_int8": "tflite", "keras": "keras"},
+    **{"openvino_float32": _OPENVINO, "openvino_int8": _OPENVINO},
+}
 
 
 class Measured(Subject):
