@@ -64,6 +64,7 @@ def make(options, directory, build):
     )
     if "tflite_float32" in files:
         files |= openvino_model.export(plain, files["tflite_float32"], images[:256], directory / "float")
+    files |= {f"tfq {path.stem}": path for path in options.also}
     has_own = METHODS[flags["method"]].has_bits_of_its_own
     method = flags["method"] + ("" if has_own else f"_a{flags['a_bits']}w{flags['w_bits']}")
     return Artifacts(flags["model"], method, files, directory / "images.npy", directory / "labels.npy")

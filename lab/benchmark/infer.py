@@ -1,6 +1,6 @@
 """`python -m lab.benchmark infer`: latency, throughput, size and accuracy of a network on each engine, on CPUs.
 
-tfq and larq-compute-engine run the quantized network; TFLite (float32 and int8, XNNPACK), OpenVINO (float32, and int8 by NNCF) and
+tfq and larq-compute-engine run the quantized network; TFLite (float32 and int8, XNNPACK), OpenVINO (float32, int8 by NNCF) and
 Keras the plain float network of the same architecture. OpenVINO takes part where it is installed: `pip install openvino nncf`.
 Each engine is a process of its own; they are measured in turns.
 """
@@ -62,6 +62,14 @@ def _options(arguments):
         "epoch on handwritten digits",
     )
     parser.add_argument("--float_run", metavar="RUN", type=Path, help="likewise a float run, for the rows of TFLite and Keras")
+    parser.add_argument(
+        "--also",
+        metavar="MODEL.tfq",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="packed networks that tfq runs too, in the same turns",
+    )
     parser.add_argument("--model", default="resnet20", help="network, where no run is given (default resnet20)")
     parser.add_argument("--method", default="xnor", help="likewise its quantization (default xnor)")
     parser.add_argument("--w_bits", type=int, help="likewise, for dorefa")

@@ -19,12 +19,12 @@ class Measured(Subject):
     """A file on an engine, with what these benchmarks measure beside its time.
 
     Args:
-        engine: a key of `ENGINES`.
+        engine: a key of `ENGINES`; what may follow behind a blank only tells rows apart.
         threads: that it may use.
     """
 
     def __init__(self, engine, threads):
-        super().__init__(ENGINES[engine], threads)
+        super().__init__(ENGINES[engine.partition(" ")[0]], threads)
 
     def top1(self, labels):
         """Share of right answers, by the labels (`.npy`) of the images."""

@@ -5,7 +5,7 @@ from tfq.runtime.compiled.tile import accumulate
 from tfq.runtime.compiled.winograd import convolve_tiles
 from tfq.runtime.jit import njit
 from tfq.runtime.lanes import LANES
-from tfq.runtime.program.steps import DEPTHWISE, WINOGRAD
+from tfq.runtime.program.steps import DEPTHWISE
 
 
 @njit
@@ -17,7 +17,7 @@ def parts(step):
 @njit
 def convolve(step, ci, cf, mi, mf, part, worker):
     """One of the `parts` of a `Convolve`; helpers, from 1 on, have sums of their own."""
-    if step.kind == WINOGRAD:
+    if step.columns > 0:
         convolve_tiles(step, ci, cf, mi, mf, part, worker)
         return
     height, width, strip, strip_vectors = step.height, step.width, step.strip, step.strip_vectors

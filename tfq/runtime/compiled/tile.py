@@ -59,12 +59,12 @@ def accumulate(
 
 
 @intrinsic
-def accumulate_floats(
+def accumulate_tiles(
     typingctx, kind, positions, vectors, ci, cf, mi, mf, start, step_y, step_x, height, width, offsets, ends, segments,
     weights, masks, words, out
 ):  # fmt: skip
-    """`accumulate` where `kind` is FLOAT: each place that has all tiles is compiled for long."""
-    return _signature(ci, cf, mi, mf), _chooser((FLOAT,))
+    """`accumulate` where `kind` is FLOAT or BYTES: a place that has all kinds is compiled for long."""
+    return _signature(ci, cf, mi, mf), _chooser((FLOAT, BYTES))
 
 
 def _signature(*arrays):

@@ -67,10 +67,10 @@ def is_one_step(node) -> bool:
 
 
 def on_tiles(node) -> bool:
-    """Whether a convolution in float32 is one that Winograd's F(2x2, 3x3) computes; from 16 channels and filters on it gains."""
+    """Whether Winograd's F(2x2, 3x3) may compute a convolution in float32 or on bytes: from 16 channels and filters on."""
     return (
         isinstance(node, g.Conv2D)
-        and not reads_packed(node)
+        and not on_bits(node)
         and groups(node) == 1
         and tuple(node.kernel.shape[:2]) == (3, 3)
         and {*node.strides, *node.dilations} == {1}

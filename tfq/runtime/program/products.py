@@ -15,10 +15,10 @@ from tfq.runtime.program.frames import framed_input, geometry_of
 from tfq.runtime.program.geometry import Geometry
 from tfq.runtime.program.packed import BYTES_OF_A_WORD, fill_packed, pack_tensor, packed_frame, packing_numbers
 from tfq.runtime.program.results import float_results, no_accumulator, threshold_results
-from tfq.runtime.program.steps import NOWHERE, POSITIONS, VECTORS, At, Buffer, Convolve
+from tfq.runtime.program.steps import NOWHERE, POSITIONS, VECTORS, WINOGRAD_BYTES, At, Buffer, Convolve
 from tfq.runtime.program.sums import Sums, bit_sums, byte_sums, depthwise_sums, float_sums, needs_window_sums, window_words
 from tfq.runtime.program.window_steps import input_scale, pack_windows, sum_windows
-from tfq.runtime.program.winograd import has_enough_tiles, tile_numbers, winograd_sums
+from tfq.runtime.program.winograd import has_enough_tiles, tile_numbers, winograd_byte_sums, winograd_sums
 
 _STRIP = 64  # windows whose sums, 8 KiB of them, are finished together
 
@@ -72,11 +72,15 @@ def _on_bytes(builder, fused):
     node = fused.node
     frame = packed_frame(builder, builder.plan.packed[node.name])
     geometry = geometry_of(node, builder.plan.shapes[node.inputs[0]], frame)
+    path = f"{node.quantizer.bits}x{kernel_planes(node.kernel)} bits, int8"
+    on_byte_tiles = winograd_byte_sums(builder, node)
+    if on_byte_tiles is not None:
+        inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=on_byte_tiles)
+        return _on_integers(builder, fused, f"{path}, Winograd", geometry, inputs)
     words = np.arange(-(-frame.shape[2] // BYTES_OF_A_WORD))
     sums = byte_sums(node, (geometry.taps[:, None] + words).reshape(-1))
     window_sums = sum_windows(builder, node, frame, geometry) if needs_window_sums(node.kernel) else NOWHERE
     inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=sums, window_sums=window_sums)
-    path = f"{node.quantizer.bits}x{kernel_planes(node.kernel)} bits, int8"
     return _on_integers(builder, fused, path, geometry, inputs)
 
 
@@ -88,15 +92,17 @@ def _on_integers(builder, fused, path, geometry, inputs):
         "column_kinds": builder.constants.add(total.columns),
         "kinds": total.base.shape[1],
     }
-    scale = kernel_scale(node)
+    scale, tiles = kernel_scale(node), {}
+    if inputs.sums.kind == WINOGRAD_BYTES:
+        tiles = tile_numbers(builder, geometry, inputs.sums, int(node.quantizer.highest))
     if fused.chain is None:
         numbers["base"] = builder.constants.add(total.base)
         numbers["input_scale"] = input_scale(builder, node)
-        numbers |= _convolution(builder, geometry, inputs)
+        numbers |= _convolution(builder, geometry, inputs) | tiles
         numbers |= float_results(builder, fused, scale)
     else:
         path += ", threshold"
-        numbers |= _convolution(builder, geometry, inputs)
+        numbers |= _convolution(builder, geometry, inputs) | tiles
         numbers |= threshold_results(builder, fused, scale, total)
     numbers |= packing_numbers(builder, fused.packed)
     builder.add(node.name, path, Convolve(**numbers))
@@ -194,4 +200,6 @@ def _convolution(builder: Builder, geometry: Geometry, inputs: _Inputs) -> dict[
         "columns": 0,
         "tile_vectors": builder.tile.vectors,
         "transformed": NOWHERE,
+        "highest": 0,
+        "surplus": NOWHERE,
     }

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tfq.runtime.program.steps import WINOGRAD, Convolve, Step, code
+from tfq.runtime.program.steps import Convolve, Step, code
 
 
 @dataclass(frozen=True)
@@ -41,5 +41,5 @@ class Program:
         """Operations on vectors of 16 that the convolutions and products of one image take: windows times words times vectors."""
         steps = self.steps(Convolve)
         # On tiles four windows take 16 of them a word.
-        operations = np.where(steps["kind"] == WINOGRAD, 4, 1) * steps["words"]
+        operations = np.where(steps["columns"] > 0, 4, 1) * steps["words"]
         return int(np.sum(steps["height"] * steps["width"] * steps["vectors"] * operations))

@@ -36,8 +36,9 @@ FLOAT = 2  # x w
 BYTES = 3  # x w of four unsigned bytes x and signed bytes w
 DEPTHWISE = 4  # x w in float32, where each filter has an input of its own
 SUMS = (XOR, MASKED, FLOAT, BYTES, DEPTHWISE)
-# x w in float32 of 3 x 3 taps, of four windows at once: see `compiled.winograd`. Its inner loops are those of FLOAT.
+# Of 3 x 3 taps, for four windows at once: see `compiled.winograd`. The inner loops are those of FLOAT and of BYTES.
 WINOGRAD = 5
+WINOGRAD_BYTES = 6
 NUMBERS_OF_A_TILE = 16
 
 # Numbers of positions and of vectors of filters that there are tiles of.
@@ -242,10 +243,12 @@ class Convolve(Step):
     strip: int  # rows of windows that are computed together
     strip_vectors: int  # vectors of filters that are computed together
     window_sums: Memory  # of `SumWindows`
-    # WINOGRAD: the first window of a tile is `start`, two windows from that of the next one.
+    # Of WINOGRAD and WINOGRAD_BYTES: the first window of a tile lies two windows from that of the next one.
     columns: int  # tiles of a row; 0 for all else
     tile_vectors: int  # vectors of filters in registers
     transformed: Memory  # the inputs of a part, for each thread
+    highest: int  # the highest level, in each byte of a word
+    surplus: Constant  # what four times the sums of a tile have too much, (vectors, 4, 16)
 
     def in_place(self) -> tuple[str, ...]:
         """A sum may take the place of what is added."""
