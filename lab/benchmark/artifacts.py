@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lab import trained
+from lab.benchmark import openvino_model
 from models.methods import METHODS
 from models.networks import NETWORKS, network
 from tfq import data, export
@@ -42,7 +43,8 @@ def make(options, directory, build):
         build: the function that makes a network, `models.build`.
 
     Returns:
-        `Artifacts`; larq-compute-engine is left out, with a line that says why, where it cannot run the network in bits.
+        `Artifacts`; with a line that says why, larq-compute-engine is left out where it cannot run the network in bits, and
+        OpenVINO where it is not installed.
     """
     flags = _flags(options)
     dataset = data.of_flags(flags, log=lambda line: None)
@@ -60,6 +62,9 @@ def make(options, directory, build):
     files |= _export(
         plain, directory / "float", {"tflite_float32": "tflite", "tflite_int8": "tflite_int8", "keras": "keras"}, images
     )
+    if "tflite_float32" in files:
+        files |= openvino_model.export(plain, files["tflite_float32"], images[:256], directory / "float")
+    files |= {f"tfq {path.stem}": path for path in options.also}
     has_own = METHODS[flags["method"]].has_bits_of_its_own
     method = flags["method"] + ("" if has_own else f"_a{flags['a_bits']}w{flags['w_bits']}")
     return Artifacts(flags["model"], method, files, directory / "images.npy", directory / "labels.npy")

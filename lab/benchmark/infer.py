@@ -1,7 +1,8 @@
 """`python -m lab.benchmark infer`: latency, throughput, size and accuracy of a network on each engine, on CPUs.
 
-tfq and larq-compute-engine run the quantized network; TFLite (float32 and int8, XNNPACK) and Keras the plain float network of the
-same architecture. Each engine is a process of its own; they are measured in turns.
+tfq and larq-compute-engine run the quantized network; TFLite (float32 and int8, XNNPACK), OpenVINO (float32, int8 by NNCF) and
+Keras the plain float network of the same architecture. OpenVINO takes part where it is installed: `pip install openvino nncf`.
+Each engine is a process of its own; they are measured in turns.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.benchmark import infer_plot, needs
+from lab.benchmark import infer_plot, needs, openvino_model
 from models.networks import NETWORKS
 from tfq.arguments import integer, output_file, picture_file, thread_count
 from tfq.speed.turns import in_turns
@@ -61,6 +62,14 @@ def _options(arguments):
         "epoch on handwritten digits",
     )
     parser.add_argument("--float_run", metavar="RUN", type=Path, help="likewise a float run, for the rows of TFLite and Keras")
+    parser.add_argument(
+        "--also",
+        metavar="MODEL.tfq",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="packed networks that tfq runs too, in the same turns",
+    )
     parser.add_argument("--model", default="resnet20", help="network, where no run is given (default resnet20)")
     parser.add_argument("--method", default="xnor", help="likewise its quantization (default xnor)")
     parser.add_argument("--w_bits", type=int, help="likewise, for dorefa")
@@ -120,7 +129,7 @@ def _row(made, engine, threads, batch, taken, top1, **others):
     p50, p95 = np.percentile(taken, [50, 95])
     values = (
         *(engine, made.model, made.method, threads, batch, float(p50), float(p95), 1e3 * batch / float(p50)),
-        *(made.files[engine].stat().st_size, top1),
+        *(openvino_model.size(made.files[engine]), top1),
     )
     return {**dict(zip(KEYS, values, strict=True)), **others}
 

@@ -7,20 +7,24 @@ import numpy as np
 
 from tfq.speed.subject import Subject
 
+_OPENVINO = "lab.benchmark.openvino_model:load"
 # Names of the engines in the rows, and of those that run the files.
-ENGINES = {"tfq": "tfq", "lce": "lce", "tflite_float32": "tflite", "tflite_int8": "tflite", "keras": "keras"}
+ENGINES = {
+    **{"tfq": "tfq", "lce": "lce", "tflite_float32": "tflite", "tflite_int8": "tflite", "keras": "keras"},
+    **{"openvino_float32": _OPENVINO, "openvino_int8": _OPENVINO},
+}
 
 
 class Measured(Subject):
     """A file on an engine, with what these benchmarks measure beside its time.
 
     Args:
-        engine: a key of `ENGINES`.
+        engine: a key of `ENGINES`; what may follow behind a blank only tells rows apart.
         threads: that it may use.
     """
 
     def __init__(self, engine, threads):
-        super().__init__(ENGINES[engine], threads)
+        super().__init__(ENGINES[engine.partition(" ")[0]], threads)
 
     def top1(self, labels):
         """Share of right answers, by the labels (`.npy`) of the images."""

@@ -112,6 +112,10 @@ SHORT = {
     "--float_run=results/sweep/short/resnet20_float_seed0.json --json=results/benchmark_infer_xnor.json": (
         "--repetitions=1 --threads=1 --images=16"
     ),
+    ".venv/bin/python -m lab.benchmark infer --run=results/sweep/short/resnet20_xnor_seed0.json "
+    "--float_run=results/sweep/short/resnet20_float_seed0.json --also results/sweep/full/networks/resnet20_ternary_seed0.tfq": (
+        "--repetitions=1 --threads=1 --images=16"
+    ),
     ".venv/bin/python -m lab.benchmark depthwise": "--turns=2",
     ".venv/bin/python -m lab.benchmark layers --json=results/benchmark_layers.json": "--turns=1 --batch_size=1 --width=1",
     ".venv/bin/python -m lab.benchmark layers --library=larq --json=results/benchmark_layers.json": (
@@ -190,6 +194,7 @@ CANNOT_RUN = {
     "make lock": "resolves against the package index",
     "make wheel": "builds in an environment of its own; the tests of the wheels do so",
     "pip install --find-links dist 'tfq[tensorflow,train,runtime]'": "downloads packages",
+    "pip install openvino nncf": "downloads packages",
     "pip install --find-links dist 'tfq[tensorflow]'": "downloads packages",
     "pip install --find-links dist 'tfq-runtime[commands]'": "downloads packages; the tests of the wheels install it",
     ".venv/bin/python -m pytest tests/layers": _ITSELF,

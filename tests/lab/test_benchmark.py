@@ -1,5 +1,6 @@
 """The benchmarks: what they measure is right, their rows have the form that is promised, their mains run."""
 
+import importlib.util
 import json
 import re
 import sys
@@ -12,7 +13,18 @@ from conftest import ROOT
 
 import models
 from lab.benchmark import __main__ as command
-from lab.benchmark import artifacts, concurrency, conv, conv_plot, depthwise, infer, infer_worker, memory, popcount
+from lab.benchmark import (
+    artifacts,
+    concurrency,
+    conv,
+    conv_plot,
+    depthwise,
+    infer,
+    infer_worker,
+    memory,
+    openvino_model,
+    popcount,
+)
 from lab.benchmark import layers as layers_benchmark
 from lab.benchmark import train as train_benchmark
 from lab.equality import command as equality
@@ -297,12 +309,32 @@ def test_a_benchmark_that_is_none_is_said_with_those_that_are(capsys, monkeypatc
     assert {line.split()[0] for line in lines[1:]} >= {"train", "infer", "conv", "concurrency"}
 
 
-ENGINES = {"tfq", "lce", "tflite_float32", "tflite_int8", "keras"}
+# OpenVINO is in no lock.
+OPENVINO = {"openvino_float32": "openvino", "openvino_int8": "nncf"}
+ENGINES = {
+    *("tfq", "lce", "tflite_float32", "tflite_int8", "keras"),
+    *(engine for engine, package in OPENVINO.items() if importlib.util.find_spec(package)),
+}
 # The form of the rows: name and type of each value.
 INFER_ROW = {
     **{"engine": str, "model": str, "method": str, "threads": int, "batch": int},
     **{"p50_ms": float, "p95_ms": float, "images_per_s": float, "bytes": int, "top1": float},
 }
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is not None, reason="OpenVINO is installed")
+def test_openvino_is_left_out_with_a_line_where_it_is_not_installed(tmp_path, capsys):
+    assert openvino_model.export(None, tmp_path / "model.tflite", None, tmp_path) == {}
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == list(OPENVINO)
+    assert all("pip install" in line and package in line for line, package in zip(lines, OPENVINO.values(), strict=True))
+
+
+def test_a_file_of_openvino_is_as_large_as_its_two_parts(tmp_path):
+    for name, length in (("model.xml", 3), ("model.bin", 5), ("other.tflite", 7)):
+        (tmp_path / name).write_bytes(bytes(length))
+    assert openvino_model.size(tmp_path / "model.xml") == 8
+    assert openvino_model.size(tmp_path / "other.tflite") == 7
 
 
 @pytest.mark.slow
@@ -314,7 +346,7 @@ def test_infer_measures_each_engine(tmp_path, capsys, monkeypatch):
     assert {(row["engine"], row["threads"], row["batch"]) for row in rows} == {
         (engine, threads, batch) for engine in ENGINES for threads in (1, 2) for batch in (1, 128)
     }
-    assert len(rows) == 20
+    assert len(rows) == 4 * len(ENGINES)
     for row in rows:
         assert tuple(row)[:10] == tuple(INFER_ROW)
         assert {name: type(row[name]) for name in INFER_ROW} == INFER_ROW

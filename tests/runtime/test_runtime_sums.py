@@ -46,7 +46,8 @@ def test_sums_of_bytes_are_exact(seed):
     coding, bits = pick(rng, ("levels", 8), ("levels", int(rng.integers(3, 8))), ("levels", 2), ("binary", 1), ("ternary", 2))
     quantizer = g.Levels(int(rng.integers({8: 1, 2: 3, 1: 5}.get(bits if coding == "levels" else 1, 2), 9)))
     graph, images = random_convolution(rng, coding, quantizer, bits)
-    assert Engine(graph).layers()[0][1] == f"{quantizer.bits}x{1 if coding != 'levels' else bits} bits, int8"
+    path = f"{quantizer.bits}x{1 if coding != 'levels' else bits} bits, int8"
+    assert Engine(graph).layers()[0][1].removesuffix(", Winograd") == path
     assert_whole(graph, images)
 
 
@@ -129,7 +130,7 @@ def test_float_inputs_are_convolved_in_float(seed):
         ),
         graph.input_shape,
     )  # fmt: skip
-    assert Engine(graph).layers() == [("conv", "float32")]
+    assert Engine(graph).layers()[0][1] in ("float32", "float32, Winograd")
     same(graph, images)
 
 

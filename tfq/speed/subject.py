@@ -40,7 +40,7 @@ class Subject:
     """What is measured: a file on an engine.
 
     Args:
-        engine: a key of `ENGINES`.
+        engine: a key of `ENGINES`, or where another such function is.
         threads: that it may use.
     """
 
@@ -62,7 +62,7 @@ class Subject:
 
 def _loader(engine: str) -> Callable:
     try:
-        return pkgutil.resolve_name(ENGINES[engine])
+        return pkgutil.resolve_name(ENGINES.get(engine, engine))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "tfq":
             raise ImportError(optional.missing(error.name or engine, f"the engine {engine}")) from error

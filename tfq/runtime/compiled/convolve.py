@@ -3,6 +3,7 @@
 from tfq.runtime.compiled.pairs import finish_two, takes, threshold_two
 from tfq.runtime.compiled.results import finish, threshold
 from tfq.runtime.compiled.tile import accumulate
+from tfq.runtime.compiled.winograd import convolve_tiles
 from tfq.runtime.jit import njit
 from tfq.runtime.lanes import LANES
 from tfq.runtime.program.steps import DEPTHWISE
@@ -17,6 +18,9 @@ def parts(step):
 @njit
 def convolve(step, ci, cf, mi, mf, part, worker):
     """One of the `parts` of a `Convolve`; helpers, from 1 on, have sums of their own."""
+    if step.columns > 0:
+        convolve_tiles(step, ci, cf, mi, mf, part, worker)
+        return
     height, width, strip, strip_vectors = step.height, step.width, step.strip, step.strip_vectors
     # All filters of some windows come one after another, so that what they read and write beside each other is near.
     of_a_strip = -(-step.vectors // strip_vectors)

@@ -68,17 +68,34 @@ def accumulate(
         words: words, or numbers, of a window.
         out: where the sums go: (height, width, vectors, 16).
     """
-    arguments = (ci, cf, mi, mf, *[types.intp] * 12)
-    return types.void(*[types.intp] * 3, *arguments), _choose
+    return _signature(ci, cf, mi, mf), _chooser(SUMS)
 
 
-def _choose(context, builder, signature, args):
+@intrinsic
+def accumulate_tiles(
+    typingctx, kind, positions, vectors, ci, cf, mi, mf, start, step_y, step_x, height, width, offsets, ends, segments,
+    weights, masks, words, out
+):  # fmt: skip
+    """`accumulate` where `kind` is FLOAT or BYTES: a place that has all kinds is compiled for long."""
+    return _signature(ci, cf, mi, mf), _chooser((FLOAT, BYTES))
+
+
+def _signature(*arrays):
+    return types.void(*[types.intp] * 3, *arrays, *[types.intp] * 12)
+
+
+def _chooser(kinds):
+    """Code that goes to the tile of its arguments, one of these kinds."""
+    return lambda context, builder, signature, args: _choose(kinds, context, builder, signature, args)
+
+
+def _choose(kinds, context, builder, signature, args):
     kind, positions, vectors, *_ = args
     wide = [builder.shl(value, _index(bits)) for value, bits in zip((kind, positions), _KEY_BITS, strict=True)]
     chosen = builder.or_(builder.or_(*wide), vectors)
     end, unknown = builder.append_basic_block("end"), builder.append_basic_block("unknown")
     tiles = builder.switch(chosen, unknown)
-    for choice in _tiles():
+    for choice in _tiles(kinds):
         block = builder.append_basic_block("tile")
         tiles.add_case(_index(key(*choice)), block)
         builder.position_at_end(block)
@@ -90,9 +107,9 @@ def _choose(context, builder, signature, args):
     return context.get_dummy_value()
 
 
-def _tiles():
-    """All tiles there are. Those of TWO_BITS need the registers of a wide processor."""
-    for kind in SUMS:
+def _tiles(kinds):
+    """The tiles there are of these kinds. Those of TWO_BITS need the registers of a wide processor."""
+    for kind in kinds:
         positions = POSITIONS_OF_TWO_BITS if kind == TWO_BITS else POSITIONS
         for choice in product((kind,), positions, VECTORS):
             if kind != TWO_BITS or (wide() and choice[1:] != (max(positions), max(VECTORS))):

@@ -66,6 +66,18 @@ def is_one_step(node) -> bool:
     return groups(node) == 1 or is_depthwise(node)
 
 
+def on_tiles(node) -> bool:
+    """Whether Winograd's F(2x2, 3x3) may compute a convolution in float32 or on bytes: from 16 channels and filters on."""
+    return (
+        isinstance(node, g.Conv2D)
+        and not on_bits(node)
+        and groups(node) == 1
+        and tuple(node.kernel.shape[:2]) == (3, 3)
+        and {*node.strides, *node.dilations} == {1}
+        and min(node.kernel.shape[2:]) >= LANES
+    )
+
+
 def _on_integers(node):
     """Whether both factors are whole numbers whose sums fit 32 bits, twice as large in passing."""
     if not isinstance(node.kernel, g.PackedKernel) or node.quantizer is None or groups(node) != 1:

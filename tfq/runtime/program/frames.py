@@ -99,14 +99,21 @@ def copy_to_frame(builder: Builder, name: str, path: str, source: At, frame: Fra
     builder.add(name, path, step)
 
 
-def framed_input(builder: Builder, node) -> Frame:
+def framed_input(builder: Builder, node, below: int = 0, right: int = 0) -> Frame:
     """The inputs of a convolution in float32, with a margin, or as they are where that does.
 
     Those of a depthwise one are as many as its filters.
+
+    Args:
+        builder: of the program.
+        node: the convolution.
+        below: rows that the margin has on top of what the convolution pads.
+        right: columns, likewise.
     """
     source, quantizer = builder.tensor(node.inputs[0]), node.quantizer
     shape = builder.plan.shapes[node.inputs[0]]
     padding, (height, width, channels) = margin(node, shape), shapes.as_image(shape)
+    padding = (*padding[:2], padding[2] + below, padding[3] + right)
     repeat = filters_a_channel(node) if is_depthwise(node) else 1
     if not any(padding) and quantizer is None and repeat == 1:
         return Frame(source.buffer.name, (height, width, channels), padding, channels)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfq.runtime.lanes import LANES
-from tfq.runtime.plan.paths import groups, input_bits, is_depthwise, kernel_planes, on_bits, on_bytes
+from tfq.runtime.plan.paths import groups, input_bits, is_depthwise, kernel_planes, on_bits, on_bytes, on_tiles
 from tfq.runtime.plan.plan import Fused
+from tfq.runtime.plan.windows import windows
 from tfq.runtime.program import packing
 from tfq.runtime.program.accumulator import accumulator, kernel_scale
 from tfq.runtime.program.builder import Builder
@@ -14,7 +15,17 @@ from tfq.runtime.program.frames import framed_input, geometry_of
 from tfq.runtime.program.geometry import Geometry
 from tfq.runtime.program.packed import BYTES_OF_A_WORD, fill_packed, pack_tensor, packed_frame, packing_numbers
 from tfq.runtime.program.results import float_results, no_accumulator, threshold_results
-from tfq.runtime.program.steps import NOWHERE, POSITIONS, POSITIONS_OF_TWO_BITS, TWO_BITS, VECTORS, At, Buffer, Convolve
+from tfq.runtime.program.steps import (
+    NOWHERE,
+    POSITIONS,
+    POSITIONS_OF_TWO_BITS,
+    TWO_BITS,
+    VECTORS,
+    WINOGRAD_BYTES,
+    At,
+    Buffer,
+    Convolve,
+)
 from tfq.runtime.program.sums import (
     Sums,
     are_two_bits,
@@ -27,6 +38,7 @@ from tfq.runtime.program.sums import (
     window_words,
 )
 from tfq.runtime.program.window_steps import input_scale, pack_windows, sum_windows
+from tfq.runtime.program.winograd import has_enough_tiles, tile_numbers, winograd_byte_sums, winograd_sums
 
 _STRIP = 64  # windows whose sums, 8 KiB of them, are finished together
 
@@ -83,11 +95,15 @@ def _on_bytes(builder, fused):
     node = fused.node
     frame = packed_frame(builder, builder.plan.packed[node.name])
     geometry = geometry_of(node, builder.plan.shapes[node.inputs[0]], frame)
+    path = f"{node.quantizer.bits}x{kernel_planes(node.kernel)} bits, int8"
+    on_byte_tiles = winograd_byte_sums(builder, node)
+    if on_byte_tiles is not None:
+        inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=on_byte_tiles)
+        return _on_integers(builder, fused, f"{path}, Winograd", geometry, inputs)
     words = np.arange(-(-frame.shape[2] // BYTES_OF_A_WORD))
     sums = byte_sums(node, (geometry.taps[:, None] + words).reshape(-1))
     window_sums = sum_windows(builder, node, frame, geometry) if needs_window_sums(node.kernel) else NOWHERE
     inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=sums, window_sums=window_sums)
-    path = f"{node.quantizer.bits}x{kernel_planes(node.kernel)} bits, int8"
     return _on_integers(builder, fused, path, geometry, inputs)
 
 
@@ -99,15 +115,17 @@ def _on_integers(builder, fused, path, geometry, inputs):
         "column_kinds": builder.constants.add(total.columns),
         "kinds": total.base.shape[1],
     }
-    scale = kernel_scale(node)
+    scale, tiles = kernel_scale(node), {}
+    if inputs.sums.kind == WINOGRAD_BYTES:
+        tiles = tile_numbers(builder, geometry, inputs.sums, int(node.quantizer.highest))
     if fused.chain is None:
         numbers["base"] = builder.constants.add(total.base)
         numbers["input_scale"] = input_scale(builder, node)
-        numbers |= _convolution(builder, geometry, inputs)
+        numbers |= _convolution(builder, geometry, inputs) | tiles
         numbers |= float_results(builder, fused, scale)
     else:
         path += ", threshold"
-        numbers |= _convolution(builder, geometry, inputs)
+        numbers |= _convolution(builder, geometry, inputs) | tiles
         numbers |= threshold_results(builder, fused, scale, total)
     numbers |= packing_numbers(builder, fused.packed)
     builder.add(node.name, path, Convolve(**numbers))
@@ -116,6 +134,8 @@ def _on_integers(builder, fused, path, geometry, inputs):
 
 def _in_float(builder, fused):
     node = fused.node
+    if on_tiles(node) and has_enough_tiles(builder, node):
+        return _on_tiles(builder, fused)
     frame = framed_input(builder, node)
     geometry = geometry_of(node, builder.plan.shapes[node.inputs[0]], frame)
     values, scale = packing.real(node.kernel)
@@ -136,6 +156,31 @@ def _in_float(builder, fused):
     return path
 
 
+def _on_tiles(builder, fused):
+    """A 3x3 convolution by Winograd's F(2x2, 3x3)."""
+    node = fused.node
+    shape = builder.plan.shapes[node.inputs[0]]
+    height, width = (window.out for window in windows(node, shape)[0])
+    # Of an odd number of windows the last tile is half empty.
+    frame = framed_input(builder, node, height % 2, width % 2)
+    geometry = geometry_of(node, shape, frame)
+    values, scale = packing.real(node.kernel)
+    if node.quantizer is not None:
+        scale = scale / np.float32(node.quantizer.highest)
+    inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=winograd_sums(values))
+    numbers = {
+        **no_accumulator(),
+        "input_scale": input_scale(builder, node),
+        **_convolution(builder, geometry, inputs),
+        **tile_numbers(builder, geometry, inputs.sums),
+        **float_results(builder, fused, scale),
+        **packing_numbers(builder, fused.packed),
+    }
+    path = "float32, Winograd"
+    builder.add(node.name, path, Convolve(**numbers))  # type: ignore[arg-type]
+    return path
+
+
 def _float_parts(node, values, geometry):
     """The filters of each step, and their sums: one step a group, or one for all channels of a depthwise convolution."""
     if is_depthwise(node):
@@ -151,7 +196,7 @@ def _convolution(builder: Builder, geometry: Geometry, inputs: _Inputs) -> dict[
     """The numbers of a `Convolve` that its sums need."""
     height, width = geometry.out
     sums, constants = inputs.sums, builder.constants
-    vectors, words, _ = sums.weights.shape
+    *_, vectors, words, _ = sums.weights.shape
     weights = constants.add(sums.weights)
     # Rows are taken together until there are enough windows to make up for the calls.
     strip = min(height, max(1, _STRIP // width))
@@ -180,4 +225,9 @@ def _convolution(builder: Builder, geometry: Geometry, inputs: _Inputs) -> dict[
         "strip": strip,
         "strip_vectors": builder.tile.vectors,
         "window_sums": inputs.window_sums,
+        "columns": 0,
+        "tile_vectors": builder.tile.vectors,
+        "transformed": NOWHERE,
+        "highest": 0,
+        "surplus": NOWHERE,
     }

@@ -35,8 +35,12 @@ MASKED = 1  # popcount((x ^ w) & m)
 FLOAT = 2  # x w
 BYTES = 3  # x w of four unsigned bytes x and signed bytes w
 DEPTHWISE = 4  # x w in float32, where each filter has an input of its own
-TWO_BITS = 6  # x w of two planes each, of words in pairs: x's low bits and high bits; w's high bits ^ low bits, and high bits
+TWO_BITS = 5  # x w of two planes each, of words in pairs: x's low bits and high bits; w's high bits ^ low bits, and high bits
 SUMS = (XOR, MASKED, FLOAT, BYTES, DEPTHWISE, TWO_BITS)
+# Of 3 x 3 taps, for four windows at once: see `compiled.winograd`. The inner loops are those of FLOAT and of BYTES.
+WINOGRAD = 6
+WINOGRAD_BYTES = 7
+NUMBERS_OF_A_TILE = 16
 
 # Numbers of positions and of vectors of filters that there are tiles of. A tile of TWO_BITS has three sums for one.
 POSITIONS = (8, 4, 1)
@@ -241,6 +245,12 @@ class Convolve(Step):
     strip: int  # rows of windows that are computed together
     strip_vectors: int  # vectors of filters that are computed together
     window_sums: Memory  # of `SumWindows`
+    # Of WINOGRAD and WINOGRAD_BYTES: the first window of a tile lies two windows from that of the next one.
+    columns: int  # tiles of a row; 0 for all else
+    tile_vectors: int  # vectors of filters in registers
+    transformed: Memory  # the inputs of a part, for each thread
+    highest: int  # the highest level, in each byte of a word
+    surplus: Constant  # what four times the sums of a tile have too much, (vectors, 4, 16)
 
     def in_place(self) -> tuple[str, ...]:
         """A sum may take the place of what is added."""

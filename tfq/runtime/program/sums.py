@@ -23,6 +23,7 @@ class Sums:
     weights: np.ndarray
     masks: np.ndarray | None
     shift: int = 0  # what is summed counts 2^shift times
+    surplus: np.ndarray | None = None  # see `Convolve`
 
 
 def window_words(kernel) -> int | None:

@@ -1,0 +1,152 @@
+"""3x3 convolutions by Winograd's F(2x2, 3x3): exact on bytes and small whole numbers, and as near as direct sums otherwise."""
+
+import numpy as np
+import pytest
+import runtime_oracle as oracle
+from runtime_networks import SIGN, assert_whole, normal, one, pick, same
+
+from tfq.graph import nodes as g
+from tfq.runtime import engine as engine_module
+from tfq.runtime.engine import Engine
+
+# Nothing here depends on Keras: once is enough.
+pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
+PATH = "float32, Winograd"
+
+
+def convolution(rng, kernel, **how):
+    padding = pick(rng, "same", "valid")
+    pad_value = pick(rng, 0, 1, -1) if padding == "same" else 0
+    shape = (*(int(length) for length in rng.integers(6, 20, 2)), kernel.shape[2])
+    return one(g.Conv2D("conv", ("input",), kernel, padding=padding, pad_value=pad_value, **how), shape)
+
+
+def whole(rng, *shape):
+    return rng.integers(-8, 9, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_sums_of_small_whole_numbers_are_exact_on_any_number_of_threads(seed, monkeypatch):
+    monkeypatch.setattr(engine_module, "SHARED_WORK", 0)
+    rng = np.random.default_rng(seed)
+    size = (3, 3, *(int(count) for count in rng.integers(16, 80, 2)))
+    values = oracle.random_values(rng, size, "ternary")
+    graph = convolution(rng, pick(rng, oracle.pack(values, "ternary"), g.FloatKernel(whole(rng, *size))))
+    images = whole(rng, 2, *graph.input_shape)
+    assert Engine(graph).layers() == [("conv", PATH)]
+    wanted = same(graph, images, exact=True)
+    for threads in (2, 5):
+        np.testing.assert_array_equal(Engine(graph, threads).predict(images[:1]), wanted[:1])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_other_sums_are_as_near_as_direct_ones(seed):
+    rng = np.random.default_rng(seed)
+    size = (3, 3, *(int(count) for count in rng.integers(16, 300, 2)))
+    graph = convolution(rng, g.FloatKernel(normal(rng, *size)), bias=normal(rng, size[3]))
+    same(graph, normal(rng, 2, *graph.input_shape))
+
+
+def test_levels_of_16_bits():
+    rng = np.random.default_rng(0)
+    kernel = oracle.pack(oracle.random_values(rng, (3, 3, 32, 48), "levels", 16), "levels", 16)
+    graph = convolution(rng, kernel, quantizer=g.Levels(16))
+    assert Engine(graph).layers() == [("conv", PATH)]
+    same(graph, normal(rng, 2, *graph.input_shape))
+
+
+@pytest.mark.parametrize(
+    ("size", "how"),
+    [
+        ((3, 3, 15, 16), {}),
+        ((3, 3, 16, 15), {}),
+        ((1, 3, 16, 16), {}),
+        ((5, 5, 16, 16), {}),
+        ((3, 3, 16, 16), {"strides": (2, 2)}),
+        ((3, 3, 16, 16), {"dilations": (1, 2)}),
+        ((3, 3, 16, 32), {"groups": 2}),
+    ],
+    ids=str,
+)
+def test_what_has_too_few_or_other_products_takes_other_paths(size, how):
+    rng = np.random.default_rng(0)
+    shape = (8, 8, size[2] * how.get("groups", 1))
+    graph = one(g.Conv2D("conv", ("input",), g.FloatKernel(whole(rng, *size)), **how), shape)
+    assert Engine(graph).layers() == [("conv", "float32")]
+    same(graph, whole(rng, 2, *graph.input_shape), exact=True)
+
+
+@pytest.mark.parametrize(("side", "path"), [(3, "float32"), (6, PATH)])
+def test_small_images_have_too_few_tiles(side, path):
+    rng = np.random.default_rng(0)
+    graph = one(g.Conv2D("conv", ("input",), g.FloatKernel(whole(rng, 3, 3, 16, 16))), (side, side, 16))
+    assert Engine(graph).layers() == [("conv", path)]
+    same(graph, whole(rng, 2, side, side, 16), exact=True)
+
+
+@pytest.mark.parametrize("at", [(4, 4), (5, 5), (4, 5)])
+def test_an_infinity_reaches_the_windows_that_see_it_and_no_others(at):
+    rng = np.random.default_rng(0)
+    graph = one(g.Conv2D("conv", ("input",), g.FloatKernel(whole(rng, 3, 3, 16, 16))), (12, 12, 16))
+    images = whole(rng, 1, 12, 12, 16)
+    wanted = Engine(graph).predict(images)
+    images[0, *at] = np.inf
+    results, seen = Engine(graph).predict(images), np.zeros((12, 12), bool)
+    seen[at[0] - 1 : at[0] + 2, at[1] - 1 : at[1] + 2] = True
+    np.testing.assert_array_equal(~np.isfinite(results[0]).all(axis=-1), seen)
+    np.testing.assert_array_equal(results[0][~seen], wanted[0][~seen])
+
+
+def on_bytes(rng, size, coding, bits, quantizer, **how):
+    """A graph of one convolution whose results are its whole accumulators."""
+    n = (2**bits - 1 if coding == "levels" else 1) * quantizer.highest
+    kernel = oracle.pack(oracle.random_values(rng, size, coding, bits), coding, bits, n)
+    node = g.Conv2D("conv", ("input",), kernel, quantizer=quantizer, pad_value=pick(rng, 0, 1, -1), **how)
+    return one(node, (*(2 * int(length) for length in rng.integers(3, 9, 2)), size[2]))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_sums_of_bytes_are_exact_on_any_number_of_threads(seed, monkeypatch):
+    monkeypatch.setattr(engine_module, "SHARED_WORK", 0)
+    rng = np.random.default_rng(seed)
+    coding, weights, inputs = pick(
+        rng, ("levels", 4, 4), ("levels", 3, 6), ("ternary", 2, 6), ("binary", 1, 5), ("integer", 3, 3)
+    )
+    size = (3, 3, *(int(count) for count in rng.integers((64, 16), (140, 70))))
+    graph = on_bytes(rng, size, coding, weights, g.Levels(inputs))
+    images = normal(rng, 2, *graph.input_shape)
+    assert Engine(graph).layers()[0][1].endswith(" bits, int8, Winograd")
+    assert_whole(graph, images)
+    wanted = Engine(graph).predict(images)
+    for threads in (2, 5):
+        np.testing.assert_array_equal(Engine(graph, threads).predict(images[:1]), wanted[:1])
+
+
+@pytest.mark.parametrize("signs", [np.ones((3, 3)), np.outer([1, -1, 1], [1, -1, 1]), np.outer([1, 1, 1], [-1, 1, -1])])
+@pytest.mark.parametrize(("weight", "is_taken"), [(13, True), (-13, True), (15, False)])
+def test_weights_up_to_what_a_byte_holds(weight, is_taken, signs):
+    """Nine times 13 is 117, a number of a tile; nine times 15 is none that a byte holds."""
+    values = np.broadcast_to((weight * signs).astype(np.int64)[..., None, None], (3, 3, 64, 16))
+    conv = g.Conv2D("conv", ("input",), oracle.pack(values, "levels", 4, 15 * 63), padding="same", quantizer=g.Levels(6))
+    graph = one(conv, (8, 8, 64))
+    assert Engine(graph).layers()[0][1].endswith("Winograd") == is_taken
+    rng = np.random.default_rng(0)
+    assert_whole(graph, np.stack([rng.integers(0, 2, (8, 8, 64)), np.ones((8, 8, 64)), np.zeros((8, 8, 64))]).astype(np.float32))
+
+
+def test_signs_behind_bytes_are_thresholds():
+    rng = np.random.default_rng(0)
+    first = on_bytes(rng, (3, 3, 64, 40), "levels", 4, g.Levels(4))
+    ones = oracle.pack(2 * np.eye(40, dtype=np.int64)[None, None] - 1, "binary")
+    graph = g.Graph(first.input_shape, (first.nodes[0], g.Conv2D("signs", ("conv",), ones, quantizer=SIGN)))
+    assert Engine(graph).layers()[0][1].endswith("Winograd, threshold")
+    same(graph, normal(rng, 2, *graph.input_shape), exact=True)
+
+
+@pytest.mark.parametrize(("channels", "bits", "side"), [(63, 4, 8), (64, 7, 8), (64, 4, 7), (64, 4, 4)])
+def test_bytes_that_would_not_fit_or_gain_take_direct_sums(channels, bits, side):
+    rng = np.random.default_rng(0)
+    kernel = oracle.pack(oracle.random_values(rng, (3, 3, channels, 16), "levels", 4), "levels", 4, 15 * (2**bits - 1))
+    graph = one(g.Conv2D("conv", ("input",), kernel, quantizer=g.Levels(bits)), (side, side, channels))
+    assert Engine(graph).layers() == [("conv", f"{bits}x4 bits, int8")]
+    assert_whole(graph, normal(rng, 2, side, side, channels))
