@@ -15,8 +15,8 @@ typedef struct {
 
 enum { TFQ_WINDOWS = 4 };
 
-/* Defines the sums of TFQ_WINDOWS windows and the filters of a block. */
-#define TFQ_DEFINE_FLOATS(NAME, TYPE)                                                                                            \
+/* Defines the sums of some windows and the filters of a block; with HAS_BLOCK, TFQ_WINDOWS of them and 16 filters by themselves. */
+#define TFQ_DEFINE_FLOATS(NAME, TYPE, HAS_BLOCK)                                                                                 \
     TFQ_INLINE void NAME##_lanes(const float *x, const TYPE *w, int32_t count, int32_t lanes, int32_t windows, float *sums)      \
     {                                                                                                                            \
         int32_t k, l, p;                                                                                                         \
@@ -30,24 +30,30 @@ enum { TFQ_WINDOWS = 4 };
         }                                                                                                                        \
     }                                                                                                                            \
                                                                                                                                  \
-    TFQ_FUNCTION void NAME(const float *x, const TYPE *w, int32_t count, int32_t lanes, int32_t windows, float *sums)            \
+    TFQ_APART void NAME(const float *x, const TYPE *w, int32_t count, int32_t lanes, int32_t windows, float *sums)               \
     {                                                                                                                            \
-        if (lanes == TFQ_LANES && windows == TFQ_WINDOWS) {                                                                      \
+        if (HAS_BLOCK && lanes == TFQ_LANES && windows == TFQ_WINDOWS) {                                                         \
             float own[TFQ_WINDOWS * TFQ_LANES] = {0};                                                                            \
             NAME##_lanes(x, w, count, TFQ_LANES, TFQ_WINDOWS, own);                                                              \
             memcpy(sums, own, sizeof own);                                                                                       \
         } else {                                                                                                                 \
-            NAME##_lanes(x, w, count, lanes, windows, sums);                                                                     \
+            int32_t p;                                                                                                           \
+            for (p = 0; p < windows; p++)                                                                                        \
+                NAME##_lanes(x + p * count, w, count, lanes, 1, sums + p * TFQ_LANES);                                           \
         }                                                                                                                        \
     }
 
-TFQ_DEFINE_FLOATS(tfq_sum_floats, float)
-TFQ_DEFINE_FLOATS(tfq_sum_int8, int8_t)
-TFQ_DEFINE_FLOATS(tfq_sum_int16, int16_t)
+#if defined(TFQ_VECTORS)
+TFQ_DEFINE_FLOATS(tfq_sum_floats, float, 0)
+#else
+TFQ_DEFINE_FLOATS(tfq_sum_floats, float, 1)
+#endif
+TFQ_DEFINE_FLOATS(tfq_sum_int8, int8_t, 1)
+TFQ_DEFINE_FLOATS(tfq_sum_int16, int16_t, 1)
 
 #if defined(TFQ_VECTORS)
 /* Four windows and a whole block. */
-TFQ_FUNCTION void tfq_sum_floats_16(const float *x, const float *w, int32_t count, float *sums)
+TFQ_APART void tfq_sum_floats_16(const float *x, const float *w, int32_t count, float *sums)
 {
     tfq_floats16 a = {0}, b = {0}, c = {0}, d = {0};
     int32_t k;
@@ -66,7 +72,7 @@ TFQ_FUNCTION void tfq_sum_floats_16(const float *x, const float *w, int32_t coun
 }
 #endif
 
-TFQ_FUNCTION void tfq_sum_signs(const float *x, const uint16_t *w, int32_t count, int32_t lanes, int32_t windows, float *sums)
+TFQ_APART void tfq_sum_signs(const float *x, const uint16_t *w, int32_t count, int32_t lanes, int32_t windows, float *sums)
 {
     int32_t k, l, p;
 
@@ -80,7 +86,7 @@ TFQ_FUNCTION void tfq_sum_signs(const float *x, const uint16_t *w, int32_t count
     }
 }
 
-TFQ_FUNCTION void tfq_gather_floats(const tfq_floats *s, const float *x, int32_t position, int32_t first, int32_t channels,
+TFQ_APART void tfq_gather_floats(const tfq_floats *s, const float *x, int32_t position, int32_t first, int32_t channels,
                                     float *window)
 {
     const tfq_windows *at = &s->windows;
@@ -125,8 +131,7 @@ TFQ_FUNCTION void tfq_conv_floats(const tfq_floats *s, const tfq_results *result
                     tfq_sum_int16(scratch, (const int16_t *)s->weights + at, count, lanes, windows, sums);
                 else
                     tfq_sum_signs(scratch, (const uint16_t *)s->weights + blocks * (size_t)count * 2, count, lanes, windows, sums);
-                for (p = 0; p < windows; p++)
-                    tfq_finish(results, places, begin + p, group * filters + first, lanes, sums + p * TFQ_LANES);
+                tfq_finish(results, places, begin, windows, group * filters + first, lanes, sums);
             }
         }
 }
