@@ -49,7 +49,7 @@ TFQ_INLINE void tfq_set(uint32_t *window, int32_t at, int32_t count)
 }
 
 /* Copies the bits of one window. */
-TFQ_APART void tfq_gather_bits(const tfq_bits *s, const uint32_t *x, int32_t position, uint32_t *window)
+TFQ_RARE void tfq_gather_bits(const tfq_bits *s, const uint32_t *x, int32_t position, uint32_t *window)
 {
     const tfq_windows *at = &s->windows;
     const int32_t channels = at->channels, words = s->input_words;

@@ -56,7 +56,7 @@ TFQ_DEFINE_SUM(tfq_sum_xor, TFQ_XOR)
 TFQ_DEFINE_SUM(tfq_sum_xor_m, TFQ_XOR_M)
 
 /* Subtracts sum << shift from each acc[l]. */
-TFQ_APART void tfq_dot_scalar(const uint32_t *x, const uint32_t *w, const uint32_t *m, int32_t words, int32_t lanes,
+TFQ_RARE void tfq_dot_scalar(const uint32_t *x, const uint32_t *w, const uint32_t *m, int32_t words, int32_t lanes,
                                  int32_t shift, int32_t *acc)
 {
     int32_t l;

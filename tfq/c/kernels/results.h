@@ -131,7 +131,7 @@ TFQ_INLINE void tfq_put(const tfq_packing *s, void *packed, int32_t position, in
     tfq_put_scaled(s, packed, position, first, lanes, scaled);
 }
 
-TFQ_APART void tfq_finish_lanes(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
+TFQ_RARE void tfq_finish_lanes(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
                                  const float *sums)
 {
     float value[TFQ_LANES];
@@ -220,13 +220,13 @@ TFQ_INLINE void tfq_finish_block(const tfq_results *s, const tfq_places *at, int
     }
 }
 
-TFQ_APART void tfq_finish_plain(const tfq_results *s, const tfq_places *at, int32_t position, int32_t positions, int32_t first,
+TFQ_PLAIN_LOOPS void tfq_finish_plain(const tfq_results *s, const tfq_places *at, int32_t position, int32_t positions, int32_t first,
                                 const int32_t *sums)
 {
     tfq_finish_block(s, at, position, positions, first, sums, 1, 1);
 }
 
-TFQ_APART void tfq_finish_16(const tfq_results *s, const tfq_places *at, int32_t position, int32_t positions, int32_t first,
+TFQ_PLAIN_LOOPS void tfq_finish_16(const tfq_results *s, const tfq_places *at, int32_t position, int32_t positions, int32_t first,
                              const float *sums)
 {
     tfq_finish_block(s, at, position, positions, first, sums, 0, 0);
