@@ -72,9 +72,7 @@ def _measure(options, directory, stack):
     for engine in _engines(options, directory):
         for flags in c_programs.FLAGS:
             place = directory / "build" / f"{len(programs)}"
-            programs[engine, flags] = stack.enter_context(
-                contextlib.closing(c_programs.Program(engine, flags, place, compiler))
-            )
+            programs[engine, flags] = stack.enter_context(contextlib.closing(c_programs.Program(engine, flags, place, compiler)))
     builds.write_images(options.network, directory / "images.npy")
     place = stack.enter_context(builds.checkout(options.old, directory / "old"))
     runtime = stack.enter_context(contextlib.closing(builds.Build(place, options.network, directory / "images.npy", 1)))
@@ -119,7 +117,7 @@ def goals(rows: list[dict]) -> list[tuple[str, bool]]:
             theirs, own = by_key[_BAKENN, flags], by_key[_OURS, flags]
             ratio, share = theirs["of_tfq"], own["flash"] / theirs["flash"]
             found.append((f"BakeNN's time over ours, {flags}: {ratio:.1f}, at least {least}", ratio >= least))
-            found.append((f"flash of ours over BakeNN's, {flags}: {share:.4f}, at most {MOST_OF_FLASH:.4f}", share <= MOST_OF_FLASH))
+            found.append(
+                (f"flash of ours over BakeNN's, {flags}: {share:.4f}, at most {MOST_OF_FLASH:.4f}", share <= MOST_OF_FLASH)
+            )
     return found
-
-

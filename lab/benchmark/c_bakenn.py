@@ -1,6 +1,6 @@
 """Writes BakeNN's C of a TFLite file, for `lab.benchmark.c`: run by a Python that has `bakenn[tflite]`.
 
-    python c_bakenn.py FILE.tflite DIRECTORY
+python c_bakenn.py FILE.tflite DIRECTORY
 """
 
 import sys
