@@ -3,6 +3,7 @@
 A kernel is what it adds to those that it builds on, all their functions kept, as code of a Cortex-M4. It needs arm-none-eabi-gcc.
 """
 
+import argparse
 import json
 import re
 import subprocess
@@ -21,6 +22,7 @@ _PATH = Path("tfq/c/kernels/sizes.json")
 
 def main() -> int:
     """Measure, print what changed, and write."""
+    argparse.ArgumentParser(prog="python -m lab.c_sizes", description=__doc__.splitlines()[0]).parse_args()
     try:
         sizes = measured()
     except (OSError, subprocess.CalledProcessError) as error:
