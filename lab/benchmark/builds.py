@@ -60,7 +60,7 @@ def main(arguments) -> int:
     try:
         with contextlib.ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            old, new = (stack.enter_context(_checkout(text, directory / name)) for name, text in _builds(options))
+            old, new = (stack.enter_context(checkout(text, directory / name)) for name, text in _builds(options))
             networks = options.networks or _networks(directory)
             rows = [_compare(old, new, network, options, directory) for network in networks]
     except (OSError, ValueError, RuntimeError) as error:
@@ -89,7 +89,7 @@ def _builds(options):
 
 
 @contextlib.contextmanager
-def _checkout(text, directory):
+def checkout(text, directory):
     """The directory of a build; that of a revision is made, and removed afterwards.
 
     Raises:
@@ -140,23 +140,23 @@ def widened(source: Path, bits: int, target: Path) -> Path:
     return target
 
 
-class _Build:
+class Build:
     """The process of a build. `tfq` there is another than here, so that no pool of this process can run it."""
 
-    def __init__(self, checkout, network, images, threads):
+    def __init__(self, place, network, images, threads):
         self._noise = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-c", Path(builds_worker.__file__).read_text(encoding="utf-8")],
-            cwd=checkout,
-            env={**os.environ, "PYTHONPATH": str(checkout)},
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": str(place)},
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._noise,
         )
         started = self.ask(json.dumps([str(network.resolve()), str(images), threads]))
-        if not Path(started["tfq"]).resolve().is_relative_to(checkout.resolve()):
-            raise RuntimeError(f"{checkout} runs {started['tfq']}")
+        if not Path(started["tfq"]).resolve().is_relative_to(place.resolve()):
+            raise RuntimeError(f"{place} runs {started['tfq']}")
         self.results = np.array(started["results"])
 
     def ask(self, line):
@@ -184,11 +184,11 @@ class _Build:
 def _compare(old, new, network, options, directory):
     """The `Comparison` of two builds on a network."""
     images = directory / f"{network.stem}.npy"
-    _write_images(network, images)
+    write_images(network, images)
     turns, difference = [], 0.0
     for _ in range(options.starts):
         with contextlib.ExitStack() as stack:
-            builds = [_Build(checkout, network, images, options.threads) for checkout in (old, new)]
+            builds = [Build(place, network, images, options.threads) for place in (old, new)]
             for build in builds:
                 stack.callback(build.close)
             turns += [_turn(builds, number % 2, options.calls) for number in range(options.turns)]
@@ -213,7 +213,7 @@ def summary(network: str, turns: np.ndarray, difference: float) -> Comparison:
     return Comparison(network, 1e3 * float(old), 1e3 * float(new), middle, low, high, fastest, difference)
 
 
-def _write_images(network, path):
+def write_images(network, path):
     """Random images that the network of a file takes."""
     from tfq.graph import file
 

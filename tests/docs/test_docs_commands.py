@@ -192,6 +192,10 @@ CANNOT_RUN = {
     "make test-fpga": f"{_SET_UP}, with hls4ml and FINN",
     "make test-nightly": f"{_SET_UP}; the same tests",
     "make lock": "resolves against the package index",
+    "python -m lab.c_sizes": "writes into the checkout; test_c_benchmark.py measures",
+    "python -m lab.benchmark c --python=PYTHON --old=d7a8a53 --json=results/benchmark_c.json": (
+        "PYTHON is of an environment that has BakeNN; test_c_benchmark.py runs ours"
+    ),
     "make wheel": "builds in an environment of its own; the tests of the wheels do so",
     "pip install --find-links dist 'tfq[tensorflow,train,runtime]'": "downloads packages",
     "pip install openvino nncf": "downloads packages",

@@ -12,8 +12,10 @@ from tfq.runtime.lanes import LANES
 from tfq.runtime.plan.paths import input_bits
 from tfq.runtime.program import packing
 
-# Windows that are computed together: TFQ_POSITIONS of config.h.
+# Windows that are computed together: the largest TFQ_POSITIONS of config.h.
 _POSITIONS = 8
+# Channels of half a word.
+_HALF = 16
 # As in conv_bits.h.
 _OUTSIDE_0, _OUTSIDE_1, _OUTSIDE_LEFT_OUT = 0, 1, 2
 
@@ -32,20 +34,37 @@ def product(source: Source, node: Any, results: Text, places: Any, over: Any) ->
     pairs = [
         (i, j, i + plane.weight.bit_length() - 1 + signs) for i in range(of_inputs) for j, plane in enumerate(planes)
     ]  # fmt: skip
+    row = _row(windows)
     masks = None if planes[0].nonzero is None else [plane.nonzero for plane in planes]
     arrays = source.constants
     how = arrays.structure(
         "tfq_bits", windows=windows, filters=node.kernel.shape[-1], words=words, input_words=input_words,
         input_planes=of_inputs, plane=windows["height"] * windows["width"] * input_words, outside=outside,
-        of_all=windows["channels"] * sum(plane.weight for plane in planes), pairs=len(pairs), pair=arrays.array(pairs, "u1"),
+        row=row, pairs=len(pairs), pair=arrays.array(pairs, "u1"),
         weights=_words(arrays, [plane.positive for plane in planes]), masks=NULL if masks is None else _words(arrays, masks),
         base=arrays.array(base if signs else base * highest, "i4"), outside_sums=outside_sums(source, node, windows),
     )  # fmt: skip
-    taken = of_inputs + (outside == _OUTSIDE_LEFT_OUT)
-    scratch = source.scratch(node.name, "uint32_t", 4 * taken * _POSITIONS * words)
+    taken = _scratch(windows, words, of_inputs, node.kernel.shape[-1], row, outside)
+    scratch = source.scratch(node.name, "uint32_t", 4 * taken)
     source.call(
         node.name, "tfq_conv_bits", how, results, source.packed(source.plan.packed[node.name]), scratch, places, over=over
     )
+
+
+def _row(windows):
+    """Pixels of a row with its margins; 0 where the words of a row of taps do not lie side by side."""
+    if (windows["channels"] % WORD and windows["channels"] != _HALF) or windows["dilation_x"] != 1:
+        return 0
+    return (windows["out_width"] - 1) * windows["stride_x"] + windows["kernel_width"]
+
+
+def _scratch(windows, words, planes, filters, row, outside):
+    """Words of memory that a convolution works in."""
+    taps, height = windows["kernel_height"] * windows["kernel_width"], windows["kernel_height"]
+    before = taps * filters if outside == _OUTSIDE_LEFT_OUT else 0
+    if row and windows["channels"] != _HALF:
+        return before + planes * height * row * (windows["channels"] // WORD)
+    return before + planes * (_POSITIONS * words + height * -(-row // 2)) + bool(row)
 
 
 def _nonzero(plane):

@@ -15,14 +15,14 @@ from tfq.runtime.program import packing
 
 __all__ = ["denominator", "depthwise", "product"]
 
-# As in conv_floats.h.
+# As in sums.h.
 _FLOATS, _INT8, _INT16, _SIGNS = range(4)
 _WINDOWS = 4
+_SUMS = {_FLOATS: "sum_floats", _INT8: "sum_int8", _INT16: "sum_int16", _SIGNS: "sum_signs"}
 
 
 def product(source: Source, node: Any, results: Text, places: Any, over: Any) -> None:
     """Add the call of one, in groups or not."""
-    source.need("conv_floats")
     windows, (values, _) = windows_of(source, node), packing.real(node.kernel)
     taps, channels, filters = values.shape
     of_group = filters // groups(node)
@@ -32,6 +32,7 @@ def product(source: Source, node: Any, results: Text, places: Any, over: Any) ->
         for first in range(end - of_group, end, LANES)
     ]
     kind, weights = _as_signs(source, blocks) if _is_ternary(node.kernel) else _as_numbers(source, node.kernel, blocks)
+    source.need("sums", _SUMS[kind], "conv_floats")
     how = source.constants.structure(
         "tfq_floats", windows=windows, filters=filters, groups=groups(node), count=taps * channels,
         quantizer=quantizer_code(node.quantizer), kind=kind, fill=_fill(node), weights=weights,
@@ -42,7 +43,7 @@ def product(source: Source, node: Any, results: Text, places: Any, over: Any) ->
 
 def depthwise(source: Source, node: Any, results: Text, places: Any, over: Any) -> None:
     """Add the call of one whose groups are the channels."""
-    source.need("conv_floats", "conv_depthwise")
+    source.need("sums", "conv_depthwise")
     windows, (values, _) = windows_of(source, node), packing.real(node.kernel)
     kind, weights = _as_numbers(source, node.kernel, [values])
     how = source.constants.structure(

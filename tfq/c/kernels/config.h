@@ -45,13 +45,43 @@
 #endif
 #endif
 
-/* Not every network calls every function. */
+/* 16 numbers side by side, which lie anywhere: one register, two or four. */
+#if (defined(TFQ_AVX512) || defined(TFQ_AVX2) || defined(TFQ_NEON) || defined(TFQ_WASM)) && (defined(__clang__) || __GNUC__ >= 9)
+#define TFQ_VECTORS
+typedef float tfq_floats16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t tfq_ints16 __attribute__((vector_size(64), aligned(4), may_alias));
+#define TFQ_16(TYPE, POINTER) (*(TYPE *)(void *)(POINTER))
+#define TFQ_OF_16(TYPE, POINTER) (*(const TYPE *)(const void *)(POINTER))
+#endif
+
+/* Not every network calls every function. What is apart is no part of another's loop, whose registers it would take. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define TFQ_APART static __attribute__((unused, noinline, noclone))
+#elif defined(__GNUC__)
+#define TFQ_APART static __attribute__((unused, noinline))
+#else
+#define TFQ_APART static
+#endif
 #if defined(__GNUC__)
 #define TFQ_FUNCTION static __attribute__((unused))
 #define TFQ_INLINE static inline __attribute__((unused, always_inline))
 #else
 #define TFQ_FUNCTION static
 #define TFQ_INLINE static inline
+#endif
+
+/* What runs seldom, or for the last few filters only, is made small. */
+#if defined(TFQ_VECTORS)
+#define TFQ_RARE TFQ_APART __attribute__((cold))
+#else
+#define TFQ_RARE TFQ_APART
+#endif
+
+/* Code whose choices are the same in each round is not to be written once for each of them: gcc would do that 16 times. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define TFQ_PLAIN_LOOPS TFQ_APART __attribute__((optimize("no-unswitch-loops")))
+#else
+#define TFQ_PLAIN_LOOPS TFQ_APART
 #endif
 
 /* Before a loop whose sums are to stay in registers. */
@@ -66,16 +96,13 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
-/* Filters that lie side by side, and windows that are computed together. */
+/* Filters that lie side by side, and windows of a row that are computed together, where their sums fit the registers. */
+#if defined(TFQ_AVX512)
 enum { TFQ_LANES = 16, TFQ_POSITIONS = 8 };
+#else
+enum { TFQ_LANES = 16, TFQ_POSITIONS = 1 };
+#endif
 
 TFQ_INLINE int32_t tfq_smaller(int32_t a, int32_t b) { return a < b ? a : b; }
 
 TFQ_INLINE int32_t tfq_larger(int32_t a, int32_t b) { return a > b ? a : b; }
-
-/* 16 numbers side by side, which lie anywhere: one register, two or four. */
-#if (defined(TFQ_AVX512) || defined(TFQ_AVX2) || defined(TFQ_NEON) || defined(TFQ_WASM)) && defined(__GNUC__)
-#define TFQ_VECTORS
-typedef float tfq_floats16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int32_t tfq_ints16 __attribute__((vector_size(64), aligned(4), may_alias));
-#endif

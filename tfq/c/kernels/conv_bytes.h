@@ -42,7 +42,7 @@ TFQ_FUNCTION void tfq_conv_bytes(const tfq_bytes *s, const tfq_results *results,
             }
             if (s->outside_sums)
                 tfq_add_outside(at, s->outside_sums + first, s->filters, position, lanes, sums);
-            tfq_finish_integers(results, places, position, first, lanes, sums);
+            tfq_finish_integers(results, places, position, 1, first, lanes, sums);
         }
     }
 }

@@ -32,6 +32,6 @@ TFQ_FUNCTION void tfq_conv_depthwise(const tfq_depthwise *s, const tfq_results *
                             sums[l] += value * (float)((const int16_t *)s->weights)[w + (size_t)l];
                     }
                 }
-            tfq_finish(results, places, position, first, lanes, sums);
+            tfq_finish(results, places, position, 1, first, lanes, sums);
         }
 }

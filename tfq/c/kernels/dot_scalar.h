@@ -4,27 +4,27 @@
 
 /* Defines the sum over k of popcount(TERM), where TERM is made of x[k], v[k], w[k * lanes] and m[k * lanes]. */
 #define TFQ_DEFINE_SUM(NAME, TERM)                                                                                               \
-    TFQ_INLINE tfq_word NAME##_word(const uint32_t *x, const uint32_t *v, const uint32_t *w, const uint32_t *m, int32_t lanes,   \
+    TFQ_INLINE tfq_word NAME##_word(const uint32_t *x, const uint32_t *w, const uint32_t *m, int32_t lanes,                      \
                                     int32_t k)                                                                                   \
     {                                                                                                                            \
         tfq_word word = TERM(k);                                                                                                 \
-        (void)x, (void)v, (void)w, (void)m;                                                                                      \
+        (void)x, (void)w, (void)m;                                                                                               \
         if (TFQ_PARTS == 2)                                                                                                      \
             word |= (tfq_word)((uint64_t)TERM(k + 1) << 32);                                                                     \
         return word;                                                                                                             \
     }                                                                                                                            \
                                                                                                                                  \
-    TFQ_FUNCTION uint32_t NAME(const uint32_t *x, const uint32_t *v, const uint32_t *w, const uint32_t *m, int32_t lanes,        \
+    TFQ_FUNCTION uint32_t NAME(const uint32_t *x, const uint32_t *w, const uint32_t *m, int32_t lanes,                           \
                                int32_t words)                                                                                    \
     {                                                                                                                            \
         uint32_t total = 0;                                                                                                      \
         int32_t k = 0;                                                                                                           \
         TFQ_SUM_OF_EIGHTS(NAME)                                                                                                  \
         for (; k + TFQ_PARTS <= words; k += TFQ_PARTS)                                                                           \
-            total += tfq_popcount(NAME##_word(x, v, w, m, lanes, k));                                                            \
+            total += tfq_popcount(NAME##_word(x, w, m, lanes, k));                                                               \
         for (; k < words; k++)                                                                                                   \
             total += tfq_popcount((tfq_word)TERM(k));                                                                            \
-        (void)x, (void)v, (void)w, (void)m;                                                                                      \
+        (void)x, (void)w, (void)m;                                                                                               \
         return total;                                                                                                            \
     }
 
@@ -32,7 +32,7 @@
 #if TFQ_POPCOUNT == TFQ_BUILTIN
 #define TFQ_SUM_OF_EIGHTS(NAME)
 #else
-#define TFQ_NEXT(NAME, i) NAME##_word(x, v, w, m, lanes, k + (i) * TFQ_PARTS)
+#define TFQ_NEXT(NAME, i) NAME##_word(x, w, m, lanes, k + (i) * TFQ_PARTS)
 #define TFQ_SUM_OF_EIGHTS(NAME)                                                                                                  \
     if (words >= 8 * TFQ_PARTS) {                                                                                                \
         tfq_word ones = 0, twos = 0, fours = 0;                                                                                  \
@@ -51,33 +51,16 @@
 
 #define TFQ_XOR(k) (x[k] ^ w[(k) * lanes])
 #define TFQ_XOR_M(k) ((x[k] ^ w[(k) * lanes]) & m[(k) * lanes])
-#define TFQ_XOR_V(k) ((x[k] ^ w[(k) * lanes]) & v[k])
-#define TFQ_XOR_MV(k) ((x[k] ^ w[(k) * lanes]) & m[(k) * lanes] & v[k])
-#define TFQ_AND_MV(k) (m[(k) * lanes] & v[k])
 
 TFQ_DEFINE_SUM(tfq_sum_xor, TFQ_XOR)
 TFQ_DEFINE_SUM(tfq_sum_xor_m, TFQ_XOR_M)
-TFQ_DEFINE_SUM(tfq_sum_xor_v, TFQ_XOR_V)
-TFQ_DEFINE_SUM(tfq_sum_xor_mv, TFQ_XOR_MV)
-TFQ_DEFINE_SUM(tfq_sum_and_mv, TFQ_AND_MV)
 
-/* Adds sum << shift to each acc[l]; with both m and v, it adds (sum - popcount(m & v) / 2) << shift, whose `shift` is 1 or more. */
-TFQ_FUNCTION void tfq_dot_scalar(const uint32_t *x, const uint32_t *v, const uint32_t *w, const uint32_t *m, int32_t words,
-                                 int32_t lanes, int32_t shift, int32_t *acc)
+/* Subtracts sum << shift from each acc[l]. */
+TFQ_RARE void tfq_dot_scalar(const uint32_t *x, const uint32_t *w, const uint32_t *m, int32_t words, int32_t lanes,
+                                 int32_t shift, int32_t *acc)
 {
     int32_t l;
 
-    for (l = 0; l < lanes; l++) {
-        const uint32_t *masks = m ? m + l : m;
-        if (m && v) {
-            acc[l] += (int32_t)(tfq_sum_xor_mv(x, v, w + l, masks, lanes, words) << shift);
-            acc[l] -= (int32_t)(tfq_sum_and_mv(x, v, w + l, masks, lanes, words) << (shift - 1));
-        } else if (m) {
-            acc[l] += (int32_t)(tfq_sum_xor_m(x, v, w + l, masks, lanes, words) << shift);
-        } else if (v) {
-            acc[l] += (int32_t)(tfq_sum_xor_v(x, v, w + l, masks, lanes, words) << shift);
-        } else {
-            acc[l] += (int32_t)(tfq_sum_xor(x, v, w + l, masks, lanes, words) << shift);
-        }
-    }
+    for (l = 0; l < lanes; l++)
+        acc[l] -= (int32_t)((m ? tfq_sum_xor_m(x, w + l, m + l, lanes, words) : tfq_sum_xor(x, w + l, m, lanes, words)) << shift);
 }

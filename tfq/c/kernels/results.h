@@ -144,7 +144,7 @@ TFQ_INLINE void tfq_put(const tfq_packing *s, void *packed, int32_t position, in
     tfq_put_scaled(s, packed, position, first, lanes, scaled);
 }
 
-TFQ_INLINE void tfq_finish_lanes(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
+TFQ_RARE void tfq_finish_lanes(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
                                  const float *sums)
 {
     float value[TFQ_LANES];
@@ -179,94 +179,138 @@ TFQ_INLINE void tfq_finish_lanes(const tfq_results *s, const tfq_places *at, int
 
 #if defined(TFQ_VECTORS)
 
-#define TFQ_16(TYPE, POINTER) (*(TYPE *)(void *)(POINTER))
-#define TFQ_OF_16(TYPE, POINTER) (*(const TYPE *)(const void *)(POINTER))
+/* a where a lane of `which` has all bits, b where it has none. */
+#define TFQ_CHOOSE(WHICH, A, B) (tfq_floats16)(((tfq_ints16)(A) & (tfq_ints16)(WHICH)) | ((tfq_ints16)(B) & ~(tfq_ints16)(WHICH)))
 
-/* The same of a whole block. */
-TFQ_FUNCTION void tfq_finish_16(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, const float *sums)
+/* The same of a whole block and some windows, one after another, of sums in float or whole ones. What is stored may lie anywhere,
+   for all that the compiler knows: so all that is read again and again is in variables of its own. `is_plain` says that there is
+   no K, no clamp, and no quantizer but the sign. */
+TFQ_INLINE void tfq_finish_block(const tfq_results *s, const tfq_places *at, int32_t position, int32_t positions, int32_t first,
+                                 const void *sums, int32_t are_whole, int32_t is_plain)
 {
-    const size_t begin = (size_t)position * (size_t)s->filters + (size_t)first;
     const tfq_packing *packing = &s->packing;
-    tfq_floats16 value = TFQ_OF_16(tfq_floats16, sums) * TFQ_OF_16(tfq_floats16, s->scale + first);
-    float results[TFQ_LANES];
-    int32_t l;
+    const tfq_floats16 zero = {0}, one = zero + 1.0f, low = zero + s->low, high = zero + s->high;
+    const tfq_floats16 scale = TFQ_OF_16(tfq_floats16, s->scale + first);
+    const tfq_floats16 bias = s->bias ? TFQ_OF_16(tfq_floats16, s->bias + first) : zero;
+    const tfq_floats16 scale_2 = s->affine_scale ? TFQ_OF_16(tfq_floats16, s->affine_scale + first) : one;
+    const tfq_floats16 shift_2 = s->affine_scale ? TFQ_OF_16(tfq_floats16, s->affine_shift + first) : zero;
+    const tfq_floats16 scale_3 = packing->scale ? TFQ_OF_16(tfq_floats16, packing->scale + first) : one;
+    const tfq_floats16 shift_3 = packing->scale ? TFQ_OF_16(tfq_floats16, packing->shift + first) : zero;
+    const int32_t clamps = s->low <= s->high, words = packing->words;
+    const size_t begin = (size_t)position * (size_t)s->filters + (size_t)first, step = (size_t)s->filters;
+    const float *const residual = at->residual, *const input_scale = at->input_scale;
+    float *const target = at->target;
+    uint32_t *const packed = (uint32_t *)at->packed;
+    int32_t p;
 
-    if (at->input_scale)
-        value *= at->input_scale[position];
-    if (s->bias)
-        value += TFQ_OF_16(tfq_floats16, s->bias + first);
-    if (s->affine_scale)
-        value = value * TFQ_OF_16(tfq_floats16, s->affine_scale + first) + TFQ_OF_16(tfq_floats16, s->affine_shift + first);
-    if (s->low <= s->high) {
-        TFQ_16(tfq_floats16, results) = value;
-        for (l = 0; l < TFQ_LANES; l++) {
-            results[l] = results[l] > s->low ? results[l] : s->low;
-            results[l] = results[l] < s->high ? results[l] : s->high;
+    for (p = 0; p < positions; p++) {
+        const size_t here = begin + (size_t)p * step;
+        tfq_floats16 value;
+        if (are_whole)
+            value = __builtin_convertvector(TFQ_OF_16(tfq_ints16, (const int32_t *)sums + p * TFQ_LANES), tfq_floats16);
+        else
+            value = TFQ_OF_16(tfq_floats16, (const float *)sums + p * TFQ_LANES);
+        value *= scale;
+        if (!is_plain && input_scale)
+            value *= input_scale[position + p];
+        value = (value + bias) * scale_2 + shift_2;
+        if (!is_plain && clamps) {
+            value = TFQ_CHOOSE(value > low, value, low);
+            value = TFQ_CHOOSE(value < high, value, high);
         }
-        value = TFQ_OF_16(tfq_floats16, results);
+        if (residual)
+            value += TFQ_OF_16(tfq_floats16, residual + here);
+        if (target)
+            TFQ_16(tfq_floats16, target + here) = value;
+        if (packed) {
+            float results[TFQ_LANES];
+            TFQ_16(tfq_floats16, results) = value * scale_3 + shift_3;
+            if (is_plain)
+                tfq_put_bits(packed + (size_t)(position + p) * (size_t)words, first, tfq_signs(results, TFQ_LANES));
+            else
+                tfq_put_scaled(packing, packed, position + p, first, TFQ_LANES, results);
+        }
     }
-    if (at->residual)
-        value += TFQ_OF_16(tfq_floats16, at->residual + begin);
-    if (at->target)
-        TFQ_16(tfq_floats16, at->target + begin) = value;
-    if (!at->packed)
-        return;
-    if (packing->scale)
-        value = value * TFQ_OF_16(tfq_floats16, packing->scale + first) + TFQ_OF_16(tfq_floats16, packing->shift + first);
-    TFQ_16(tfq_floats16, results) = value;
-    tfq_put_scaled(packing, at->packed, position, first, TFQ_LANES, results);
+}
+
+TFQ_PLAIN_LOOPS void tfq_finish_plain(const tfq_results *s, const tfq_places *at, int32_t position, int32_t positions, int32_t first,
+                                const int32_t *sums)
+{
+    tfq_finish_block(s, at, position, positions, first, sums, 1, 1);
+}
+
+TFQ_PLAIN_LOOPS void tfq_finish_16(const tfq_results *s, const tfq_places *at, int32_t position, int32_t positions, int32_t first,
+                             const float *sums)
+{
+    tfq_finish_block(s, at, position, positions, first, sums, 0, 0);
 }
 
 #endif
 
-/* sums = base - less - sums, of a whole block. */
-TFQ_INLINE void tfq_subtract(const int32_t *base, int32_t less, int32_t *sums)
+TFQ_INLINE void tfq_copy_sums(const int32_t *from, int32_t lanes, int32_t *to)
 {
-#if defined(TFQ_VECTORS)
-    TFQ_16(tfq_ints16, sums) = TFQ_OF_16(tfq_ints16, base) - less - TFQ_OF_16(tfq_ints16, sums);
-#else
     int32_t l;
 
-    for (l = 0; l < TFQ_LANES; l++)
-        sums[l] = base[l] - less - sums[l];
-#endif
-}
-
-/* Finishes the filters from `first` on of one window; whole blocks with a constant for their length. */
-TFQ_INLINE void tfq_finish(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
-                           const float *sums)
-{
 #if defined(TFQ_VECTORS)
     if (lanes == TFQ_LANES) {
-        tfq_finish_16(s, at, position, first, sums);
-        return;
-    }
-#else
-    if (lanes == TFQ_LANES) {
-        tfq_finish_lanes(s, at, position, first, TFQ_LANES, sums);
+        TFQ_16(tfq_ints16, to) = TFQ_OF_16(tfq_ints16, from);
         return;
     }
 #endif
-    tfq_finish_lanes(s, at, position, first, lanes, sums);
-}
-
-TFQ_FUNCTION void tfq_finish_integers(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
-                                      const int32_t *sums)
-{
-    float values[TFQ_LANES];
-    int32_t l;
-
-    if (at->sums) {
-        for (l = 0; l < lanes; l++)
-            at->sums[(size_t)position * (size_t)s->filters + (size_t)(first + l)] = (int16_t)sums[l];
-        return;
-    }
-    if (s->thresholds) {
-        const uint32_t bits = tfq_at_least(sums, s->thresholds + first, lanes) ^ (s->flips[first / 32] >> first % 32 & 0xffffu);
-        tfq_put_bits((uint32_t *)at->packed + (size_t)position * (size_t)s->packing.words, first, bits & ((1u << lanes) - 1u));
-        return;
-    }
     for (l = 0; l < lanes; l++)
-        values[l] = (float)sums[l];
-    tfq_finish(s, at, position, first, lanes, values);
+        to[l] = from[l];
+}
+
+/* Finishes the filters from `first` on of some windows, one after another; whole blocks with a constant for their length. */
+TFQ_INLINE void tfq_finish(const tfq_results *s, const tfq_places *at, int32_t position, int32_t positions, int32_t first,
+                           int32_t lanes, const float *sums)
+{
+    int32_t p;
+
+#if defined(TFQ_VECTORS)
+    if (lanes == TFQ_LANES) {
+        tfq_finish_16(s, at, position, positions, first, sums);
+        return;
+    }
+#else
+    if (lanes == TFQ_LANES) {
+        for (p = 0; p < positions; p++)
+            tfq_finish_lanes(s, at, position + p, first, TFQ_LANES, sums + p * TFQ_LANES);
+        return;
+    }
+#endif
+    for (p = 0; p < positions; p++)
+        tfq_finish_lanes(s, at, position + p, first, lanes, sums + p * TFQ_LANES);
+}
+
+/* The same of at most TFQ_POSITIONS windows and integer sums. */
+TFQ_APART void tfq_finish_integers(const tfq_results *s, const tfq_places *at, int32_t position, int32_t positions,
+                                      int32_t first, int32_t lanes, const int32_t *sums)
+{
+    float values[TFQ_POSITIONS * TFQ_LANES];
+    int32_t p, l;
+
+    if (s->thresholds) {
+        const uint32_t flips = (s->flips[first / 32] >> first % 32 & 0xffffu) & ((1u << lanes) - 1u);
+        uint32_t *pixel = (uint32_t *)at->packed + (size_t)position * (size_t)s->packing.words;
+        for (p = 0; p < positions; p++, pixel += s->packing.words)
+            tfq_put_bits(pixel, first, tfq_at_least(sums + p * TFQ_LANES, s->thresholds + first, lanes) ^ flips);
+        return;
+    }
+#if defined(TFQ_VECTORS)
+    if (lanes == TFQ_LANES && !at->sums && !at->input_scale && s->low > s->high && s->packing.quantizer <= TFQ_SIGN) {
+        tfq_finish_plain(s, at, position, positions, first, sums);
+        return;
+    }
+#endif
+    for (p = 0; p < positions; p++) {
+        const int32_t *sum = sums + p * TFQ_LANES;
+        int16_t *to = at->sums ? at->sums + (size_t)(position + p) * (size_t)s->filters + (size_t)first : NULL;
+        for (l = 0; l < lanes && to; l++)
+            to[l] = (int16_t)sum[l];
+        for (l = 0; l < lanes; l++)
+            values[p * TFQ_LANES + l] = (float)sum[l];
+    }
+    if (!at->sums)
+        tfq_finish(s, at, position, positions, first, lanes, values);
 }

@@ -16,14 +16,26 @@ TFQ_INLINE int32_t tfq_pixel(const tfq_windows *s, int32_t position, int32_t i, 
 }
 
 /* Adds to the sums of a window what each of its taps outside adds: `values` has a row of `step` numbers a tap. */
-TFQ_FUNCTION void tfq_add_outside(const tfq_windows *s, const int32_t *values, int32_t step, int32_t position, int32_t lanes,
+TFQ_APART void tfq_add_outside(const tfq_windows *s, const int32_t *values, int32_t step, int32_t position, int32_t lanes,
                                   int32_t *sums)
 {
+    const int32_t top = position / s->out_width * s->stride_y - s->top, left = position % s->out_width * s->stride_x - s->left;
     int32_t i, j, l;
 
-    for (i = 0; i < s->kernel_height; i++)
-        for (j = 0; j < s->kernel_width; j++, values += step)
-            if (tfq_pixel(s, position, i, j) < 0)
-                for (l = 0; l < lanes; l++)
-                    sums[l] += values[l];
+    for (i = 0; i < s->kernel_height; i++) {
+        const int32_t y = top + i * s->dilation_y, is_outside = y < 0 || y >= s->height;
+        for (j = 0; j < s->kernel_width; j++, values += step) {
+            const int32_t x = left + j * s->dilation_x;
+            if (!is_outside && x >= 0 && x < s->width)
+                continue;
+#if defined(TFQ_VECTORS)
+            if (lanes == TFQ_LANES) {
+                TFQ_16(tfq_ints16, sums) += TFQ_OF_16(tfq_ints16, values);
+                continue;
+            }
+#endif
+            for (l = 0; l < lanes; l++)
+                sums[l] += values[l];
+        }
+    }
 }
