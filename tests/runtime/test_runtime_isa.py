@@ -60,6 +60,7 @@ import test_runtime_depthwise as d
 import test_runtime_networks as n
 import test_runtime_sums as t
 import test_runtime_thresholds as h
+import test_runtime_winograd as w
 for seed in range(6):
     for coding in ("binary", "ternary"):
         t.test_sums_of_signs_are_exact(coding, seed)
@@ -73,6 +74,9 @@ n.test_a_network(n.SIGN, "binary", 1, 0)
 n.test_a_network(n.g.Levels(2), "levels", 2, 1)
 n.test_a_network(n.g.Levels(8), "levels", 8, -1)
 t.test_the_largest_bytes_do_not_saturate(1.0, -255)
+w.test_other_sums_are_as_near_as_direct_ones(0)
+w.test_levels_of_16_bits()
+w.test_signs_behind_bytes_are_thresholds()
 from tfq.runtime import kernels
 from tfq.runtime.compiled import run
 assert kernels.were_compiled()
