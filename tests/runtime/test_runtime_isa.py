@@ -65,6 +65,7 @@ for seed in range(6):
     for coding in ("binary", "ternary"):
         t.test_sums_of_signs_are_exact(coding, seed)
     t.test_sums_of_bit_planes_are_exact(seed)
+    t.test_sums_of_two_bits_times_two_are_exact(seed)
     t.test_sums_of_bytes_are_exact(seed)
     d.test_sums_of_quantized_inputs_are_exact(seed)
     t.test_float_inputs_are_convolved_in_float(seed)
