@@ -15,7 +15,7 @@ import tomli_w
 
 ROOT = Path(__file__).resolve().parent.parent
 # Of the extra `runtime`, what the commands need and the engine does not. A machine that calls the engine goes without.
-_FOR_COMMANDS = ("pillow", "rich")
+_FOR_COMMANDS = ("filelock", "pillow", "rich")
 _OF_A_CHECKOUT = ("test", "dev")
 
 

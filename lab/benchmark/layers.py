@@ -1,14 +1,14 @@
 """`python -m lab.benchmark layers`: a training step of each quantized layer of resnet20, beside Keras' float layer.
 
 A step is forward and backward, of inputs and kernel, on TensorFlow in graph mode without XLA, as `fit` trains on processors.
-Methods of a layer take turns with its float layer in one process; a ratio is that of medians. Layers of one form are measured
-once. The sum is over all quantized layers of the network. A depthwise convolution stands beside them.
+Methods of a layer take turns with its float layer in one process that measures nothing else: what others leave in memory
+costs one more than the other. A ratio is that of medians. Layers of one form are measured once. The sum is over all quantized
+layers of the network. A depthwise convolution stands beside them.
 
 Other libraries are measured in an environment of their own (`--python`), each beside the float layer of its own process.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import subprocess
@@ -81,7 +81,8 @@ def _measure(options):
     asked = forms(options.width)
     rows = []
     with progress("measuring", len(asked)) as done:
-        for form, medians in zip(asked, _answers(options, asked), strict=True):
+        for form in asked:
+            medians = _medians(options, form)
             of_float = medians.pop("float")
             for method, taken in medians.items():
                 values = (options.library, label(form), form["count"], method, taken, of_float, taken / of_float)
@@ -90,29 +91,25 @@ def _measure(options):
     return rows
 
 
-def _answers(options, asked):
-    """The medians of each form, from the process that measures them.
+def _medians(options, form):
+    """The median milliseconds of each method for a form, from the process that measures them.
 
     Raises:
         RuntimeError: it failed.
     """
     settings = {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": str(int(options.library == "larq"))}
-    process = subprocess.Popen(
+    question = {"library": options.library, "layer": form, "turns": options.turns, "batch_size": options.batch_size}
+    process = subprocess.run(
         [options.python, "-m", "lab.benchmark.layer_steps.worker"],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **settings},
         cwd=Path(__file__).parents[2],
         text=True,
-        stdin=subprocess.PIPE,
+        input=json.dumps(question) + "\n",
         stdout=subprocess.PIPE,
     )
-    question = {"library": options.library, "layers": asked, "turns": options.turns, "batch_size": options.batch_size}
-    with contextlib.suppress(BrokenPipeError):  # of a process that has failed, which is said below
-        process.stdin.write(json.dumps(question) + "\n")
-        process.stdin.close()
-    for line in process.stdout:
-        yield json.loads(line)
-    if process.wait():
+    if process.returncode:
         raise RuntimeError(f"the process of {options.library} ended with status {process.returncode}")
+    return json.loads(process.stdout)
 
 
 def _print(rows):

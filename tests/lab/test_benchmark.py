@@ -414,7 +414,7 @@ def test_layers_of_each_library(library, tmp_path, capsys, monkeypatch):
 
 
 def test_a_library_that_is_not_there_is_said(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(layers_benchmark, "forms", lambda width: [])
+    monkeypatch.setattr(layers_benchmark, "forms", lambda width: [layers_benchmark.DEPTHWISE])
     with pytest.raises(SystemExit, match="1"):
         layers_benchmark.main(["--python=false"])
     assert "layers: error: the process of tfq ended with status 1" in capsys.readouterr().err

@@ -1,6 +1,6 @@
-"""The process of `lab.benchmark.layers`: layers of one library beside Keras' float layer, in the environment of that library.
+"""The process of `lab.benchmark.layers`: a layer of one library beside Keras' float layer, in the environment of that library.
 
-It reads what to measure as a line of JSON and answers a line for each layer.
+It reads what to measure as a line of JSON and answers with one.
 """
 
 import importlib
@@ -16,12 +16,11 @@ FLOAT = "float"
 
 
 def main():
-    """Measure what the first line of standard input says: {library, layers, turns, batch_size}."""
+    """Measure what the first line of standard input says: {library, layer, turns, batch_size}."""
     asked = json.loads(sys.stdin.readline())
     tf.get_logger().setLevel("ERROR")  # it warns of many functions, which are meant
     library = importlib.import_module(f"lab.benchmark.layer_steps.of_{asked['library']}")
-    for layer in asked["layers"]:
-        print(json.dumps(measured(library, layer, asked["turns"], asked["batch_size"])), flush=True)
+    print(json.dumps(measured(library, asked["layer"], asked["turns"], asked["batch_size"])))
 
 
 def measured(library, layer, turns, batch_size):
