@@ -54,7 +54,7 @@ def test_the_runtime_installs_neither_keras_nor_what_only_commands_need():
     names = [text.split(">")[0] for text in wheels.runtime(PYPROJECT)["dependencies"]]
     assert names == ["numpy", "numba", "safetensors"]
     commands = wheels.runtime(PYPROJECT)["optional-dependencies"]["commands"]
-    assert [text.split(">")[0] for text in commands] == ["pillow", "rich"]
+    assert [text.split(">")[0] for text in commands] == ["pillow", "rich", "filelock"]
 
 
 def test_the_library_requires_the_runtime_of_its_own_version():
