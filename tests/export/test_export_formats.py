@@ -427,8 +427,9 @@ def test_what_the_converter_does_not_take_is_a_line_that_names_the_layer(data, t
     assert (list(tmp_path.iterdir()), capfd.readouterr()) == ([], ("", ""))
 
 
-def test_every_layer_that_a_format_refuses_is_named_before_the_training(monkeypatch):
+def test_every_layer_that_a_format_refuses_is_named_before_the_training(monkeypatch, tmp_path):
     from tfq.cli import program
+    from tfq.training.run_directory import RunDirectory
 
     x = keras.Input((8, 8, 3))
     y = keras.layers.Conv2D(3, 3, activation="tanh", name="curve")(keras.layers.UpSampling2D(name="up")(x))
@@ -446,7 +447,7 @@ def test_every_layer_that_a_format_refuses_is_named_before_the_training(monkeypa
     monkeypatch.setattr(program.fitting, "build_model", lambda *arguments: keras.Model(x, y))
     monkeypatch.setattr(program.run_data, "claim", lambda directory, dataset, log: dataset)
     with pytest.raises(export.Unsupported, match="layer 'up'"):
-        program.train(TrainingConfig(export=("tfq",)), backend, None, None, None)
+        program.train(TrainingConfig(export=("tfq",)), backend, RunDirectory(tmp_path), None, None)
 
 
 # --- .tfq
