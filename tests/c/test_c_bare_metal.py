@@ -73,15 +73,20 @@ def test_small_networks(tmp_path, board, kind):
     assert "self-test: passed" in board.run(tmp_path, tmp_path / "net_example.c", "-DNET_SELFTEST")
 
 
-@pytest.fixture(scope="module")
-def resnet20(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("resnet20")
-    c.write(file.read(tfq.zoo.path("resnet20_xnor_cifar10")), directory, "net")
-    return directory
+# Most million instructions of an image of each network. docs/c.md: 139 and 48.
+RESNET20 = {"resnet20_xnor_cifar10": 145, "resnet20_272k_xnor_cifar10": 50}
+
+
+@pytest.fixture(scope="module", params=RESNET20)
+def resnet20(request, tmp_path_factory):
+    directory = tmp_path_factory.mktemp(request.param)
+    c.write(file.read(tfq.zoo.path(request.param)), directory, "net")
+    return directory, RESNET20[request.param]
 
 
 def test_resnet20(resnet20, board):
-    assert "self-test: passed" in board.run(resnet20, resnet20 / "net_example.c", "-DNET_SELFTEST")
+    directory, _ = resnet20
+    assert "self-test: passed" in board.run(directory, directory / "net_example.c", "-DNET_SELFTEST")
 
 
 def test_a_wrong_result_is_found(tmp_path, board):
@@ -96,7 +101,7 @@ def test_a_wrong_result_is_found(tmp_path, board):
 
 
 def test_instructions_of_resnet20(resnet20, board):
-    found = board.run(resnet20, PARTS / "count.c")
+    directory, most = resnet20
+    found = board.run(directory, PARTS / "count.c")
     print(found)
-    # docs/c.md: 153 million.
-    assert 50e6 < int(re.search(r"instructions: (\d+)", found)[1]) < 160e6
+    assert 0.8 * most < int(re.search(r"instructions: (\d+)", found)[1]) / 1e6 < most

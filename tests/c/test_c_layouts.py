@@ -67,7 +67,10 @@ def test_files(folders, name):
     assert {path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file()} == FILES[name]
     for kind in ("c", "h"):
         assert (top / LAYOUTS[name].path(f"net.{kind}")).read_bytes() == (folders / "flat" / f"net.{kind}").read_bytes()
-    assert (top / "net.json").read_bytes() == (folders / "flat" / "net.json").read_bytes()
+    found, flat = (json.loads((folder / "net.json").read_text()) for folder in (top, folders / "flat"))
+    assert set(found.pop("files")) == FILES[name]
+    assert set(flat.pop("files")) == FILES["flat"]
+    assert found == flat
     # No place of a template is left, but CMake's own.
     for path in top.rglob("*"):
         if path.is_file():
@@ -81,6 +84,41 @@ def test_command(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main.main(["export", str(tmp_path / "net.tfq"), "--layout=mbed"])
     assert "'mbed' (choose from " in capsys.readouterr().err
+
+
+def test_a_library_has_a_folder_of_its_own(tmp_path, capsys):
+    file.write(networks.small_network(np.random.default_rng(5)), tmp_path / "net.tfq")
+    (tmp_path / "CMakeLists.txt").write_text("theirs")
+    for _ in range(2):
+        assert main.main(["export", str(tmp_path / "net.tfq"), "--layout=zephyr"]) == 0
+    assert (tmp_path / "CMakeLists.txt").read_text() == "theirs"
+    assert {path.relative_to(tmp_path / "net").as_posix() for path in (tmp_path / "net").rglob("*.*")} >= {"src/net.c"}
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.startswith(f"c: in {tmp_path / 'net'}: ")
+    assert set(said.split(": ")[-1].split(", ")) == FILES["zephyr"]
+
+
+@pytest.mark.parametrize("manifest", [None, "no JSON", "[]", '{"files": ["Kconfig"]}', "of flat"])
+def test_files_of_others_are_not_replaced(tmp_path, manifest):
+    graph, names = networks.small_network(np.random.default_rng(5)), ["Kconfig"]
+    if manifest == "of flat":
+        c.write(graph, tmp_path, "net")
+        names += ["net.json"]
+    elif manifest is not None:
+        (tmp_path / "net.json").write_text(manifest)
+        names = ["net.json", "Kconfig"]
+    (tmp_path / "Kconfig").write_text("theirs")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*")}
+    in_the_way = "Kconfig" if manifest in (None, "of flat") else "net.json, Kconfig"
+    with pytest.raises(c.Foreign, match=rf"no export of net.json wrote: {in_the_way}; choose another folder"):
+        c.write(graph, tmp_path, "net", layout=LAYOUTS["zephyr"])
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*")} == before
+    # A network of another name in the same folder has files of the same names.
+    (tmp_path / "Kconfig").unlink()
+    (tmp_path / "net.json").unlink(missing_ok=True)
+    c.write(graph, tmp_path, "net", layout=LAYOUTS["zephyr"])
+    with pytest.raises(c.Foreign, match=r"no export of other.json wrote: zephyr/module.yml, CMakeLists.txt, Kconfig;"):
+        c.write(graph, tmp_path, "other", layout=LAYOUTS["zephyr"])
 
 
 def test_properties_of_an_arduino_library(folders):

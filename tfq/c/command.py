@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfq.c import limits
-from tfq.c.layouts import LAYOUTS
+from tfq.c.layouts import FLAT, LAYOUTS
 from tfq.c.write import Written, write
 from tfq.graph import file
 from tfq.terminal import one_line
@@ -22,24 +22,26 @@ def main(arguments: Sequence[str], prog: str = "tfq export") -> int:
         parser.error(f"a packed network is written as C: give --formats=c; got --formats={options.formats}")
     try:
         graph = file.read(source)
-        out = Path(options.out) if options.out else source.parent
         name = options.name or re.sub(r"\W", "_", source.stem, flags=re.ASCII)
-        written = write(graph, out, name, flash=options.flash, ram=options.ram, layout=LAYOUTS[options.layout])
+        layout = LAYOUTS[options.layout]
+        # A library has a folder of its own: its files have names that other projects use too.
+        out = Path(options.out) if options.out else source.parent if layout is FLAT else source.parent / name
+        written = write(graph, out, name, flash=options.flash, ram=options.ram, layout=layout)
     except (ValueError, OSError, ImportError) as error:
         print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
         return 1
-    print(report(written))
+    print(report(written, out))
     return 0
 
 
-def report(written: Written) -> str:
-    """What was written and what it needs, in a few lines."""
+def report(written: Written, out: Path) -> str:
+    """What was written into the folder `out` and what it needs, in a few lines."""
     found = written.manifest
     flash, ram = found["flash"], found["ram"]
     macs = ", ".join(f"{count:,} in {kind}" for kind, count in found["macs"].items()) or "none"
     return "\n".join(
         [
-            f"c: {written.paths[0]} and {', '.join(path.name for path in written.paths[1:])}",
+            f"c: in {out}: {', '.join(path.relative_to(out).as_posix() for path in written.paths)}",
             f"flash: {flash['constants']:,} bytes of constants, about {flash['code_estimate']:,} of code",
             f"ram: {ram['arena']:,} bytes of arena, {ram['input']:,} of input in float, {ram['output']:,} of output",
             f"multiply-accumulates: {macs}",
@@ -70,7 +72,8 @@ def _parser(prog):
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("source", metavar="FILE.tfq", help="packed network")
     parser.add_argument("--formats", default="c", help="c")
-    parser.add_argument("--out", metavar="DIR", help="directory to write to (default: that of the file)")
+    default = "that of the file; for a library of a build system, NAME in that"
+    parser.add_argument("--out", metavar="DIR", help=f"directory to write to (default: {default})")
     parser.add_argument("--name", help="of the files and in them (default: that of the file)")
     add_limits(parser)
     add_layout(parser)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import string
 from dataclasses import dataclass
@@ -31,11 +32,15 @@ class Written:
 
     Attributes:
         paths: of the files, the C file first.
-        manifest: the content of NAME.json.
+        manifest: the content of NAME.json; its `files` are the paths in the folder, by which the next export knows them.
     """
 
     paths: tuple[Path, ...]
     manifest: dict
+
+
+class Foreign(ValueError):
+    """Files are in the way that no earlier export of this name wrote."""
 
 
 def write(
@@ -67,13 +72,17 @@ def write(
         NoC: there is no C for an operation; the message names it.
         TooLarge: it needs more flash or memory than that; nothing is written.
         ValueError: `name` is no name in C.
+        Foreign: a file would be replaced that NAME.json of an earlier export does not list; nothing is written.
     """
     texts, found = source_files(graph, name, inputs, layout)
     limits.check(found, flash, ram)
-    directory = Path(directory)
-    for file, text in texts.items():
+    directory, manifest_file = Path(directory), f"{name}.json"
+    _check_foreign(directory, manifest_file, texts)
+    for file in texts:
         (directory / file).parent.mkdir(parents=True, exist_ok=True)
-        files.write_text(directory / file, text)
+    # The list of files comes first: where the rest fails, the next export still knows them.
+    for file in sorted(texts, key=lambda file: file != manifest_file):
+        files.write_text(directory / file, texts[file])
     return Written(tuple(directory / file for file in texts), found)
 
 
@@ -117,9 +126,12 @@ def source_files(
         layout.path(f"{name}.h"): render.template("network.h").substitute(
             common, uint8_declaration=_declaration(name) if decoded else "", labels_declaration=_labels(graph, name, False)
         ),
-        f"{name}.json": json.dumps(found, indent=2) + "\n",
+        f"{name}.json": "",
     }
-    return texts | layout.files(common), found
+    texts |= layout.files(common)
+    found["files"] = list(texts)
+    texts[f"{name}.json"] = json.dumps(found, indent=2) + "\n"
+    return texts, found
 
 
 def emitted(graph: g.Graph, name: str) -> Source:
@@ -135,6 +147,24 @@ def emitted(graph: g.Graph, name: str) -> Source:
         if not is_product(node):
             source.pack(node.name)
     return source
+
+
+def _check_foreign(directory, manifest_file, texts):
+    """Raise Foreign where files would be replaced that the manifest in the folder does not list."""
+    ours = _earlier(directory / manifest_file)
+    foreign = [file for file in texts if file not in ours and os.path.lexists(directory / file)]
+    if foreign:
+        advice = "choose another folder or name, or remove them"
+        raise Foreign(f"{directory} holds files that no export of {manifest_file} wrote: {', '.join(foreign)}; {advice}")
+
+
+def _earlier(path):
+    """The files that a manifest lists; none where it is no manifest."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ()
+    return found.get("files", ()) if isinstance(found, dict) and "network_sha256" in found else ()
 
 
 def _declaration(name):
