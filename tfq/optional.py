@@ -17,6 +17,7 @@ _EXTRAS = {
     "larq": "larq",
     "tensorflow_model_optimization": "tfmot",
     "larq_compute_engine": "export",
+    "ai_edge_litert": "export",
     "numba": "runtime",
     "safetensors": "runtime",
     "onnx": "onnx",

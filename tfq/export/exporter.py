@@ -20,7 +20,7 @@ from tfq.export.errors import ExportError
 from tfq.export.format import Format
 from tfq.export.formats import FORMATS
 from tfq.export.sample import Sample, Statistics
-from tfq.export.verify import Agreement, ExportMismatch, check_images, compare, keras_logits
+from tfq.export.verify import Agreement, ExportMismatch, check_images, compare, compare_runtimes, keras_logits
 from tfq.files import PathLike
 from tfq.quiet import quiet
 from tfq.terminal import Log
@@ -226,6 +226,7 @@ def _save_one(job, format: Format, path, notes, log):
             _write(format, model, partial, sample)
             predict = format.load(partial)
             agreement = compare(format.name, model, predict, sample.images, lossy=format.lossy, expected=job.expected)
+            notes = (*_compare_runtimes(job, format, partial, predict), *notes)
             if sample.takes_uint8 and format.takes_uint8:
                 _compare_uint8(format.name, model, format.load_uint8(partial), sample)
         is_rounded = format.lossy and job.targets is not None
@@ -252,6 +253,14 @@ def _write(format, model, path, sample):
         raise ExportError(f"export format {format.name!r} wrote {wanted} where it was to")
     if sample.labels and not format.holds_labels:
         label_file.add(path, sample.labels)
+
+
+def _compare_runtimes(job, format, path, predict):
+    """A sentence of each further runtime that is installed; raises where one does not compute what `predict` does."""
+    return [
+        compare_runtimes(f"{format.name} in {runtime}", job.model, other, predict, job.sample.images, format.lossy, job.expected)
+        for runtime, other in format.other_runtimes(path).items()
+    ]
 
 
 def _compare_uint8(name, model, predict, sample):

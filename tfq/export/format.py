@@ -100,6 +100,10 @@ class Format:
         """Likewise from uint8 images, of an artifact that was written with pixel statistics."""
         raise NotImplementedError
 
+    def other_runtimes(self, path: Path) -> dict[str, Predict]:
+        """What further runtimes compute of an artifact, by their names, if they are installed: it must be what `load`'s does."""
+        return {}
+
     def check(self, model: Any) -> Any:
         """Raise Unsupported for what can be seen of a model before anything is written; the message names every such layer."""
 

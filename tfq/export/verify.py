@@ -129,6 +129,43 @@ def compare(
     return agreement
 
 
+def compare_runtimes(
+    name: str,
+    model: keras.Model,
+    other: Callable[[np.ndarray], np.ndarray],
+    predict: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    lossy: Lossy | None = None,
+    expected: np.ndarray | None = None,
+) -> str:
+    """Compare what a further runtime computes of an artifact with what the first one does; returns a sentence of it.
+
+    The outputs must be equal. Two releases may add float32 products in another order (ai-edge-litert 1.4 and TensorFlow 2.21
+    differ by 3e-7): then those of the further one must pass `compare` too. Integers have no such order, so the outputs of a
+    format that rounds must be equal whatever the release.
+
+    Args:
+        name: name of the format and of the further runtime, for the error and the sentence.
+        model: Keras model.
+        other: the function from images to logits that the further runtime computes.
+        predict: that of the first one, which `compare` has passed.
+        images: float32 batch.
+        lossy: as of `compare`.
+        expected: likewise.
+
+    Raises:
+        ExportMismatch: the outputs are others.
+    """
+    found, first = _logits(other, images), _logits(predict, images)
+    if np.array_equal(found, first):
+        return f"{name}: equal outputs"
+    agreement = agree(found, first)
+    if lossy is not None:
+        raise ExportMismatch(f"the exported {name} does not compute what it computes in the first runtime: {agreement}")
+    compare(name, model, other, images, expected=expected)
+    return f"{name}: relative difference of the outputs {agreement.max_relative_difference:.1e} at most"
+
+
 def agree(logits: np.ndarray, expected: np.ndarray) -> Agreement:
     """`Agreement` of two arrays of logits, (N, classes); of other shapes all values of an image are compared."""
     if logits.shape != expected.shape:

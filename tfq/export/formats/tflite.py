@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import tempfile
 from pathlib import Path
@@ -53,22 +54,11 @@ class TFLite(Format):
         tf = require("tensorflow")
         with reading(path, "TensorFlow Lite file"):
             # By its content: of a file that it maps itself the interpreter checks nothing, and a damaged one may end the process.
-            interpreter = tf.lite.Interpreter(model_content=Path(path).read_bytes(), num_threads=threads)
-            (input_details,) = interpreter.get_input_details()
-            (output_details,) = interpreter.get_output_details()
-        allocated = None  # images of any size have none before they come
+            return _predict(tf.lite.Interpreter(model_content=Path(path).read_bytes(), num_threads=threads))
 
-        def predict(images):
-            nonlocal allocated
-            if images.shape != allocated:
-                interpreter.resize_tensor_input(input_details["index"], images.shape)
-                interpreter.allocate_tensors()
-                allocated = images.shape
-            interpreter.set_tensor(input_details["index"], images)
-            interpreter.invoke()
-            return interpreter.get_tensor(output_details["index"])
-
-        return predict
+    def other_runtimes(self, path: Path) -> dict[str, Predict]:
+        """What ai-edge-litert, the runtime that replaces `tf.lite`, computes of the file, where it is installed."""
+        return litert(path)
 
     def in_float(self, model: Any) -> tuple[str, ...]:
         """Low-bit layers whose kernels do not fit into 8 bits, or small; depthwise and transposed ones, whatever they hold."""
@@ -85,6 +75,33 @@ class TFLite(Format):
     def sizes(self, path: Path) -> list[tuple[str, str, int, int]]:
         """(name, operator, bytes, bytes in float32) of each operator with constants."""
         return flatbuffer.sizes(path)
+
+
+def _predict(interpreter):
+    """The function from images to logits of an interpreter, of `tf.lite` or of ai-edge-litert."""
+    (input_details,) = interpreter.get_input_details()
+    (output_details,) = interpreter.get_output_details()
+    allocated = None  # images of any size have none before they come
+
+    def predict(images):
+        nonlocal allocated
+        if images.shape != allocated:
+            interpreter.resize_tensor_input(input_details["index"], images.shape)
+            interpreter.allocate_tensors()
+            allocated = images.shape
+        interpreter.set_tensor(input_details["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(output_details["index"])
+
+    return predict
+
+
+def litert(path: Path) -> dict[str, Predict]:
+    """What ai-edge-litert computes of a file, by its name; nothing where it is not installed."""
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        return {}
+    interpreter = require("ai_edge_litert.interpreter").Interpreter
+    return {"ai-edge-litert": _predict(interpreter(model_content=Path(path).read_bytes()))}
 
 
 def _takes_bytes(kernel):

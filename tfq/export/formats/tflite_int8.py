@@ -50,6 +50,10 @@ class TFLiteInt8(Format):
         """What the file computes, on so many threads; None for the interpreter's own choice."""
         return tflite.TFLite.load(path, threads)
 
+    def other_runtimes(self, path: Path) -> dict[str, Predict]:
+        """What ai-edge-litert computes of the file, where it is installed."""
+        return tflite.litert(path)
+
     def sizes(self, path: Path) -> list[tuple[str, str, int, int]]:
         """(name, operator, bytes, bytes in float32) of each operator with constants."""
         return flatbuffer.sizes(path)
