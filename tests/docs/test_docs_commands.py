@@ -121,6 +121,8 @@ SHORT = {
     ".venv/bin/python -m lab.benchmark layers --library=larq --json=results/benchmark_layers.json": (
         "--turns=1 --batch_size=1 --width=1"
     ),
+    ".venv/bin/python -m lab.benchmark builds d7a8a53 --starts=1 --turns=40 "
+    "--networks results/sweep/full/networks/resnet20_xnor_seed0.tfq": "--help",  # it makes a checkout of that revision
     ".venv/bin/python -m lab.benchmark conv": "--shapes 8x32x32x3 --repetitions=1",
     ".venv/bin/python -m lab.benchmark concurrency results/sweep/short/networks/resnet20_xnor_seed0.tfq": (
         "--seconds=1 --callers=2"
