@@ -347,7 +347,7 @@ def _teacher(teacher, evaluate):
 @_wrong()
 def _temperature(temperature, teacher):
     if not 0 < temperature < float("inf"):
-        return f"--temperature={temperature} must be above 0"
+        return f"--temperature={temperature} must be above 0 and finite"
     if temperature != _DEFAULT.temperature and not teacher:
         return f"--temperature={temperature} softens the scores of --teacher, which is not given"
 

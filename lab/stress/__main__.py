@@ -2,8 +2,9 @@
 
 A round is one start that is ended by SIGKILL or SIGTERM to one of its processes, at a moment that the seed chooses. After each
 round all checkpoints that there are must be readable, no more than the step of the signal lost, and the exit status be one that
-docs/distributed.md lists. A run of one process that comes to its end must equal an undisturbed one, bit for bit, and so must one
-of two workers, on JAX. The same command goes on where it was stopped.
+docs/distributed.md lists for it. A start that fails before its signal is a round too, and a failure. A run of one process that
+comes to its end must equal an undisturbed one, bit for bit, and so must one of two workers, on JAX. The same command goes on
+where it was stopped.
 """
 
 import argparse
@@ -65,7 +66,7 @@ def _rounds(backend, workers, options):
 
 
 def _round(known, folder, whole, backend, workers):
-    """One start and its end; counted where the signal came before the end."""
+    """One start and its end; counted where the signal came before the end, or where it ended badly without."""
     rng = np.random.default_rng([known["seed"], workers, known["rounds"], known["complete"]])
     in_training = bool(rng.random() > _SHARE_IN_START)
     seconds = float(rng.uniform(0, _IN_TRAINING if in_training else _IN_START))
@@ -76,11 +77,12 @@ def _round(known, folder, whole, backend, workers):
     if not failures and state.steps(folder) < before:
         failures.append(f"{before} steps were in the checkpoint, {state.steps(folder)} are")
     failures += _wrong_ends(outcome, fault)
+    # Counted, since the same round would fail in the same way, over and over.
+    known["rounds"] += int(outcome.was_hit or any(outcome.statuses))
     if not any(outcome.statuses):
         known["complete"] += 1
         failures += [f"complete, but not as undisturbed: {each}" for each in state.differences(folder, whole)]
     if outcome.was_hit:
-        known["rounds"] += 1
         _count(known["signals"], fault.number.name)
         _count(known["statuses"], ",".join(map(str, sorted(outcome.statuses))))
         known["longest"] = round(max(known["longest"], outcome.seconds), 1)
@@ -95,12 +97,15 @@ def _round(known, folder, whole, backend, workers):
 
 def _wrong_ends(outcome, fault):
     """What is wrong with the ends of the processes."""
+    if not outcome.was_hit:
+        return [f"exit statuses {outcome.statuses} before the signal"] if any(outcome.statuses) else []
     if outcome.left and fault.in_training:
         return [f"workers {outcome.left} were there after {job.LIMIT} s"]
     before_training = {-fault.number, -signal.SIGKILL} if not fault.in_training else {-fault.number} & {-signal.SIGKILL}
-    # Where the first worker is gone, or one fell silent on a machine with other work, JAX itself may end the others.
-    by_jax = {-signal.SIGABRT} if len(outcome.statuses) > 1 else set()
-    fine = {0, 1, 75} | before_training | by_jax
+    # A worker that loses another ends with 1. Where the first is gone, or one fell silent on a machine with other work, JAX
+    # itself may end the others.
+    by_others = {1, -signal.SIGABRT} if len(outcome.statuses) > 1 else set()
+    fine = {0, 75} | before_training | by_others
     return [f"exit statuses {outcome.statuses}"] if {*outcome.statuses} - fine else []
 
 

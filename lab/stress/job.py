@@ -20,6 +20,7 @@ _CHEAP = {
     "JAX_COMPILATION_CACHE_DIR": str(Path("runs/stress/compiled").absolute()),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
+PROGRAM = (sys.executable, "-m", "lab.stress.tiny")  # takes the flags of train.py
 _START = 600  # of a process that starts on a machine with other work
 
 
@@ -71,7 +72,7 @@ def _start(folder, backend, worker, workers, place, output):
         variables = {f"KERAS_DISTRIBUTION_{name}": value for name, value in values.items()}
     with output.open("w") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "lab.stress.tiny", *flags],
+            [*PROGRAM, *flags],
             env={**os.environ, **_CHEAP, **variables},
             stdout=file,
             stderr=subprocess.STDOUT,

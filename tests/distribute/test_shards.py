@@ -88,6 +88,23 @@ def test_the_other_of_two_workers_is_named_by_whatever_error_tells_that_it_is_go
     assert engine.explain(ValueError("shapes differ")) is None
 
 
+class JaxRuntimeError(RuntimeError):
+    """Known by its name, since JAX need not be installed."""
+
+
+def test_an_error_of_jax_is_of_a_lost_worker_where_it_speaks_of_one():
+    engine = DataParallel.__new__(DataParallel)
+    engine.worker, engine.workers = 0, 2
+    for said in (
+        "UNAVAILABLE: failed to connect to all addresses",
+        "DEADLINE_EXCEEDED: Barrier timed out",
+        "INTERNAL: NCCL operation failed: remote process exited or there was a network error",
+    ):
+        assert engine.explain(JaxRuntimeError(said)) == f"worker 1 of 2 is gone: {said}"
+    for said in ("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes", "INVALID_ARGUMENT: shapes differ", ""):
+        assert engine.explain(JaxRuntimeError(said)) is None
+
+
 def test_the_rate_follows_the_batch_by_the_rule_of_the_optimizer():
     assert scaled(0.1, "sgd", 512, None) == 0.1
     assert scaled(0.1, "sgd", 512, 128) == pytest.approx(0.4)

@@ -130,6 +130,12 @@ def test_full_disk_keeps_the_earlier_one(path):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_no_earlier_one_is_promised_where_there_is_none(path):
+    (path.parent / "file").touch()
+    with pytest.raises(checkpoint.CheckpointError, match=r"^cannot write the checkpoint (?!.*is kept)"):
+        checkpoint.save(compiled_model(), path.parent / "file" / path.name, History([{"epoch": 0}]))
+
+
 def test_another_network(path):
     checkpoint.save(compiled_model(), path, History())
     with pytest.raises(checkpoint.CheckpointError, match="does not fit the network"):

@@ -1,6 +1,7 @@
 """A disk that is full, turns read-only, or damages a file: no good checkpoint is lost, and a line says what happened."""
 
 import contextlib
+import errno
 import os
 import subprocess
 
@@ -118,6 +119,7 @@ def test_a_run_goes_on_when_its_disk_can_be_written_again(spoil, mend, said, mom
         # A file that is open to be written keeps a disk from turning read-only.
         run(spoilt, At(moment, lambda: spoil(disk)), with_board=spoil is fill)
     assert "\n" not in str(caught.value)
+    assert ("is kept" in str(caught.value)) == (moment != "start")
     assert str(spoilt.path) in str(caught.value)
     mend(disk)
     if moment != "start":
@@ -126,6 +128,21 @@ def test_a_run_goes_on_when_its_disk_can_be_written_again(spoil, mend, said, mom
     run(spoilt)
     assert_same(whole, spoilt)
     assert not [*spoilt.path.glob(".writing-*")]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_checkpoint_is_named_where_there_is_one(number, tmp_path):
+    directory = RunDirectory(tmp_path)
+
+    def line():
+        with pytest.raises(program.TrainingStopped) as caught, program._on_disk(directory):
+            raise OSError(number, os.strerror(number), "there")
+        return str(caught.value)
+
+    said = f"cannot read or write there: {os.strerror(number)}"
+    assert line() == f"{said}; once that is mended, the same command starts again"
+    directory.last.touch()
+    assert line() == f"{said}; the last checkpoint is kept, and the same command goes on from it"
 
 
 def cut(path):

@@ -132,6 +132,42 @@ def test_afterwards_the_student_trains_without_a_teacher(batches):
     np.testing.assert_allclose(array(student.get_layer("head").kernel), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_what_the_student_had_before_it_has_afterwards(batches):
+    student, x, y = linear(), *batches[0]
+    calls, own_loss = [], student.compute_loss
+
+    def doubled(*arguments, **named):
+        calls.append(1)
+        return 2 * own_loss(*arguments, **named)
+
+    student.compute_loss = doubled
+    kernel, features = array(student.get_layer("head").kernel).astype("float64"), x.mean(axis=(1, 2))
+    with distilling(student, teaching(), 2.0, 0.5):
+        with distilling(student, other := teaching(), 1.0, 0.2):
+            other.layers[-1].kernel.assign(-other.layers[-1].kernel)
+            student.train_on_batch(x, y)
+            both = array(student.get_layer("head").kernel).astype("float64")
+        student.train_on_batch(x, y)
+        outer = array(student.get_layer("head").kernel)
+    assert vars(student)["compute_loss"] is doubled
+    assert "train_step" not in vars(student)
+    assert calls
+
+    def gradient_of(kernel, *teachers):
+        z = features @ kernel
+        of_all = 2 * (softmax(z) - np.eye(CLASSES)[y])
+        for teacher, temperature, weight in teachers:
+            v = array(teacher(x, training=False)).astype("float64")
+            of_teacher = temperature * (softmax(z / temperature) - softmax(v / temperature))
+            of_all = (1 - weight) * of_all + weight * of_teacher
+        return features.T @ of_all / len(x)
+
+    expected = kernel - 0.5 * gradient_of(kernel, (teaching(), 2.0, 0.5), (other, 1.0, 0.2))
+    np.testing.assert_allclose(both, expected, rtol=1e-4, atol=1e-5)
+    expected = both - 0.5 * gradient_of(both, (teaching(), 2.0, 0.5))
+    np.testing.assert_allclose(outer, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_what_is_saved_knows_no_teacher(batches, tmp_path):
     student, teacher = linear(), teaching()
     with distilling(student, teacher):
@@ -154,8 +190,9 @@ def test_a_teacher_that_does_not_fit_is_one_line(batches):
         (other, {}, rf"logits of shape \(None, {CLASSES + 1}\), the student of \(None, {CLASSES}\)"),
         (student, {}, "is the student itself"),
         (keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(CLASSES)]), {}, "is not built"),
-        (teaching(), {"temperature": 0}, "temperature must be above 0; got 0"),
-        (teaching(), {"temperature": float("nan")}, "temperature must be above 0; got nan"),
+        (teaching(), {"temperature": 0}, "temperature must be above 0 and finite; got 0"),
+        (teaching(), {"temperature": float("nan")}, "temperature must be above 0 and finite; got nan"),
+        (teaching(), {"temperature": float("inf")}, "temperature must be above 0 and finite; got inf"),
         (teaching(), {"weight": 0}, "weight must be above 0 and at most 1; got 0"),
         (teaching(), {"weight": 1.5}, "weight must be above 0 and at most 1; got 1.5"),
     ]

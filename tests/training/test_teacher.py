@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,3 +192,23 @@ def test_a_teacher_that_is_not_there_or_damaged_is_one_line(tmp_path):
         with pytest.raises(teacher.TeacherError, match=rf"--teacher=.*{name}.*{said}") as caught:
             trained(RunDirectory(tmp_path / "new"), f"--teacher={tmp_path / name}")
         assert "\n" not in str(caught.value)
+
+
+@once
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="there is no file whose reading fails for everybody")
+def test_a_teacher_on_a_bad_disk_is_one_line_on_the_teacher(tmp_path):
+    path = tmp_path / "bad.keras"
+    path.symlink_to("/proc/self/mem")  # nothing is at address 0
+    with pytest.raises(teacher.TeacherError, match=r"^--teacher=.*bad\.keras cannot be read: Input/output error$"):
+        trained(RunDirectory(tmp_path / "new"), f"--teacher={path}")
+
+
+@once
+def test_a_run_without_an_epoch_may_change_its_teacher(tmp_path):
+    directory, given = RunDirectory(tmp_path / "new"), teacher.Teacher(tmp_path / "best.keras", "0123456789")
+    teacher.claim(directory, given)
+    teacher.claim(directory, None)
+    directory.last.touch()
+    teacher.claim(directory, None)
+    with pytest.raises(teacher.TeacherError, match="learns from no teacher, not from --teacher="):
+        teacher.claim(directory, given)

@@ -24,8 +24,8 @@ from tfq.training.lines import duration
 from tfq.training.run_directory import RunDirectory, RunDirectoryError
 
 EXPORT_IMAGES = 256
-# Of a disk that is full, read-only, or out of order.
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+# Of a disk that is full, read-only, or out of order; the last three come when reading, too.
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class TrainingStopped(RuntimeError):
@@ -110,7 +110,7 @@ def train(
     Raises:
         One of `ERRORS`.
     """
-    with _writing(directory):
+    with _on_disk(directory):
         _train(config, backend, directory, dataset, build, engine or distribute.Alone())
 
 
@@ -125,17 +125,23 @@ def _train(config, backend, directory, dataset, build, engine):
 
 
 @contextlib.contextmanager
-def _writing(directory):
-    """Say in a line where a file of the run could not be written; each is whole, or as it was."""
+def _on_disk(directory):
+    """Say in a line which file of the run, or image, the disk failed at; each is whole, or as it was."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _UNWRITABLE:
+        if error.errno not in _OF_DISKS:
             raise
         raise TrainingStopped(
-            f"cannot write to {error.filename or directory.path}: {error.strerror}; the last checkpoint is kept, and the same "
-            "command goes on from it"
+            f"cannot read or write {error.filename or directory.path}: {error.strerror}; {_way_on(directory)}"
         ) from error
+
+
+def _way_on(directory):
+    with contextlib.suppress(OSError):  # of the same disk
+        if directory.has_checkpoint():
+            return "the last checkpoint is kept, and the same command goes on from it"
+    return "once that is mended, the same command starts again"
 
 
 def conclude(training: fitting.Training, reason: str | None) -> None:

@@ -20,6 +20,12 @@ from tfq.optional import require
 
 # Until a worker that has not noticed counts as the one that is gone.
 _PATIENCE_MS = 5000
+# What Gloo, NCCL and the coordination service say of a worker that is gone. Other errors of JAX, such as of memory, are its own.
+_GONE = re.compile(
+    "Gloo|UNAVAILABLE|DEADLINE_EXCEEDED|connection (reset|closed|refused)|socket closed|remote process exited"
+    "|coordination service|heartbeat|barrier",
+    re.IGNORECASE,
+)
 _PROCESSES, _PROCESS = "KERAS_DISTRIBUTION_NUM_PROCESSES", "KERAS_DISTRIBUTION_PROCESS_ID"
 
 
@@ -81,7 +87,7 @@ class DataParallel(Sharing):
         """What the collectives say, and who it is."""
         # Where arrays are put on devices an all-gather that fails comes as a ValueError.
         is_of_jax = type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError") or "Gloo" in str(error)
-        if self.workers == 1 or not is_of_jax:
+        if self.workers == 1 or not is_of_jax or not _GONE.search(str(error)):
             return None
         names = " and ".join(map(str, self._missing())) or "?"
         return f"worker {names} of {self.workers} is gone: {str(error).splitlines()[0][:200]}"

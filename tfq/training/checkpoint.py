@@ -51,7 +51,7 @@ def save(model: keras.Model, path: Path, history: History, within: Mapping[str, 
             if path.exists():
                 os.replace(path, previous(path))
     except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"cannot write the checkpoint {path}: {_reason(error)}; the earlier one is kept") from error
+        raise _unwritable(path, error) from error
 
 
 def update(path: Path, history: History) -> None:
@@ -66,7 +66,7 @@ def update(path: Path, history: History) -> None:
             _copy_model(path, temporary)
             _attach(temporary, history.text())
     except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"cannot write the checkpoint {path}: {_reason(error)}; the earlier one is kept") from error
+        raise _unwritable(path, error) from error
 
 
 def copy(source: Path, target: Path) -> None:
@@ -76,6 +76,11 @@ def copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
     except OSError as error:
         raise CheckpointError(f"cannot copy the checkpoint {source} to {target}: {_reason(error)}") from error
+
+
+def _unwritable(path, error):
+    kept = "; the earlier one is kept" if any(map(os.path.exists, (path, previous(path)))) else ""
+    return CheckpointError(f"cannot write the checkpoint {path}: {_reason(error)}{kept}")
 
 
 def previous(path: Path) -> Path:

@@ -8,6 +8,8 @@ from typing import Any
 from tfq.backend.gradients import untracked
 from tfq.backend.keras import Tensor, keras, ops
 
+_REPLACED = ("train_step", "compute_loss")
+
 
 class SoftTargets(keras.losses.Loss):
     """How far the scores of a network are from those of its teacher, both softened.
@@ -19,7 +21,7 @@ class SoftTargets(keras.losses.Loss):
     the soft targets p has the same gradient; this divergence is 0 where both networks agree.
 
     Args:
-        temperature: T, above 0.
+        temperature: T, above 0 and finite.
 
     Raises:
         ValueError: another temperature.
@@ -28,7 +30,7 @@ class SoftTargets(keras.losses.Loss):
     def __init__(self, temperature: float = 4.0) -> None:
         super().__init__(name="soft_targets")
         if not 0 < temperature < float("inf"):
-            raise ValueError(f"temperature must be above 0; got {temperature}")
+            raise ValueError(f"temperature must be above 0 and finite; got {temperature}")
         self.temperature = temperature
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -54,12 +56,13 @@ def distilling(student: keras.Model, teacher: keras.Model, temperature: float = 
     object that it was: checkpoints, exports and callbacks see no teacher. `keras.distillation.Distiller` (Keras 3.12 and later)
     is a model around both instead, and saves both.
 
-    The teacher sees the images as the student does, augmented. It is called as in a test: nothing of it changes.
+    The teacher sees the images as the student does, augmented. It is called as in a test: nothing of it changes. Inside another
+    `distilling` of the same student L is the loss with the outer teacher.
 
     Args:
         student: a compiled model that gives logits, (N, classes).
         teacher: a built model that takes the same images and gives logits of the same classes.
-        temperature: T, above 0.
+        temperature: T, above 0 and finite.
         weight: w, above 0 and at most 1.
 
     Raises:
@@ -74,12 +77,16 @@ def distilling(student: keras.Model, teacher: keras.Model, temperature: float = 
     _check_shapes(getattr(teacher, "output_shape", None), getattr(student, "output_shape", None))
     is_training = _IsTraining()
     loss = _taught(student.compute_loss, teacher, SoftTargets(temperature), weight, is_training)
+    before = {name: vars(student)[name] for name in _REPLACED if name in vars(student)}
     student.train_function = None  # one that is compiled already knows no teacher
     student.train_step, student.compute_loss = _noted(student.train_step, is_training), loss
     try:
         yield
     finally:
-        del student.train_step, student.compute_loss  # those of the class are behind them
+        for name in _REPLACED:
+            delattr(student, name)  # that of the class is behind it
+        for name, own in before.items():
+            setattr(student, name, own)
         student.train_function = None
 
 

@@ -43,6 +43,8 @@ class Teacher(NamedTuple):
             run_data.check_fits(model, self.path, dataset)
         except (transfer.TransferError, run_data.OtherDataError) as error:
             raise TeacherError(str(error)) from error
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
         return model
 
 
@@ -55,18 +57,28 @@ def find(source: PathLike, dataset: Dataset) -> Teacher:
         dataset: the data that it is to be asked about.
 
     Raises:
-        TeacherError: there is no such file, or the run that it lies in is of other data.
+        TeacherError: there is no such file, it cannot be read, or the run that it lies in is of other data.
     """
     try:
-        path = transfer.find(source, _FLAG)
+        return _find(source, dataset)
     except transfer.TransferError as error:
         raise TeacherError(str(error)) from error
+    except OSError as error:
+        raise _unreadable(source, error) from error
+
+
+def _find(source, dataset):
+    path = transfer.find(source, _FLAG)
     known = run_data.read(RunDirectory(path.parent))
     differs = run_data.difference(run_data.describe(dataset), known) if known else None
     if differs:
         raise TeacherError(f"{_FLAG}={source} was trained on other data: {differs}")
     with path.open("rb") as file:
         return Teacher(path, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _unreadable(source, error):
+    return TeacherError(f"{_FLAG}={source} cannot be read: {error.strerror or error}")
 
 
 def claim(directory: RunDirectory, teacher: Teacher | None) -> None:
@@ -85,6 +97,8 @@ def claim(directory: RunDirectory, teacher: Teacher | None) -> None:
     if now:
         directory.path.mkdir(parents=True, exist_ok=True)
         directory.write_json(directory.teacher, now)
+    else:  # that of a start without an epoch
+        directory.teacher.unlink(missing_ok=True)
 
 
 def _with_weights(model, path):

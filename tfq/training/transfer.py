@@ -78,8 +78,9 @@ def _one_line(path, flag):
     except (weights.WeightsError, structure.StructureError) as error:
         raise TransferError(f"{flag}={path}: {error}") from error
     except Exception as error:  # whatever the reader of a damaged or foreign file comes upon
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TransferError(
-            f"{flag}={path} cannot be read: {str(error).splitlines()[0][:300]} (tf_keras and Keras 3 do not read each "
+            f"{flag}={path} cannot be read: {said[:300]} (tf_keras and Keras 3 do not read each "
             "other's files: start from a run on the same one)"
         ) from error
 
