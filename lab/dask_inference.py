@@ -24,8 +24,7 @@ def main(arguments=None):
     from distributed import Client, as_completed
 
     job = bulk.Job(options.model, options.images, options.out)
-    parts = bulk.begin(job)
-    with bulk.writing(job):
+    with bulk.writing(job) as parts:
         left = bulk.pending(job, parts)
         total = sum(part.count for part in parts)
         done = total - sum(part.count for part in left)

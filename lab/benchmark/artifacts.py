@@ -47,6 +47,7 @@ def make(options, directory, build):
         OpenVINO where it is not installed.
     """
     flags = _flags(options)
+    also = _by_stem(options.also)
     dataset = data.of_flags(flags, log=lambda line: None)
     for run in filter(None, (options.run, options.float_run)):
         trained.check_data(run, dataset)
@@ -64,10 +65,20 @@ def make(options, directory, build):
     )
     if "tflite_float32" in files:
         files |= openvino_model.export(plain, files["tflite_float32"], images[:256], directory / "float")
-    files |= {f"tfq {path.stem}": path for path in options.also}
+    files |= {f"tfq {stem}": path for stem, path in also.items()}
     has_own = METHODS[flags["method"]].has_bits_of_its_own
     method = flags["method"] + ("" if has_own else f"_a{flags['a_bits']}w{flags['w_bits']}")
     return Artifacts(flags["model"], method, files, directory / "images.npy", directory / "labels.npy")
+
+
+def _by_stem(paths):
+    """Packed networks by the names of their rows."""
+    found = {}
+    for path in paths:
+        if path.stem in found:
+            raise RunError(f"--also takes each name once, as a row is named by it; got {found[path.stem]} and {path}")
+        found[path.stem] = path
+    return found
 
 
 def _flags(options):

@@ -180,8 +180,17 @@ def test_a_run_on_other_data_is_not_measured_on_these(name, tmp_path):
     directory = RunDirectory(run_of(tmp_path / "run", method="float", model="resnet20", dataset="digits"))
     directory.write_json(directory.data, {"dataset": "digits", "pixel_mean": [0.9] * 3, "pixel_std": [0.1] * 3})
     given = dict.fromkeys(("run", "float_run", "w_bits", "a_bits", "depth", "width"))
-    options = SimpleNamespace(**(given | {"model": "resnet20", "method": "xnor", name: directory.path}))
+    options = SimpleNamespace(**(given | {"model": "resnet20", "method": "xnor", "also": [], name: directory.path}))
     with pytest.raises(RunError, match=rf"are not those of the run in {directory.path}: digits from scikit-learn"):
+        artifacts.make(options, tmp_path, None)
+
+
+def test_packed_networks_of_one_name_are_refused(tmp_path):
+    paths = [tmp_path / "a" / "x.tfq", tmp_path / "y.tfq", tmp_path / "b" / "x.tfq"]
+    options = SimpleNamespace(**dict.fromkeys(("run", "model", "method"), None), also=paths)
+    with pytest.raises(
+        RunError, match=re.escape(f"--also takes each name once, as a row is named by it; got {paths[0]} and {paths[2]}")
+    ):
         artifacts.make(options, tmp_path, None)
 
 

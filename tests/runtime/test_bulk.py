@@ -105,12 +105,37 @@ def test_results_of_another_job_are_left_alone(change, job):
         next(bulk.run(job))
 
 
+def test_a_job_is_entered_only_by_the_process_that_holds_the_folder(job):
+    """Else the manifest of one job would stand beside the tables of another that began at once."""
+    filelock = pytest.importorskip("filelock")
+    job.out.mkdir()
+    with filelock.FileLock(job.out / ".lock"), pytest.raises(bulk.ResumeError, match="another process is writing to"):
+        next(bulk.run(job))
+    assert not (job.out / "_job.json").exists()
+
+
+def test_an_image_that_comes_meanwhile_is_left_out(model, pixels, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"no image")
+
+    def run(*arguments, run=bulk.run):
+        steps = run(*arguments)
+        yield next(steps)
+        (folder / "b.png").write_bytes(b"no image")
+        return (yield from steps)
+
+    monkeypatch.setattr(bulk, "run", run)
+    assert main([str(model[0]), str(folder), f"--out={tmp_path / 'out'}"]) == 0
+    assert "1 of them gave no result" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["", "[1]", "3", '{"model":'])
 def test_results_whose_description_is_damaged_are_left_alone(text, job):
     job.out.mkdir()
     (job.out / "_job.json").write_text(text)
     with pytest.raises(bulk.ResumeError, match=r"_job.json is damaged, so the job of its folder is unknown"):
-        bulk.begin(job)
+        next(bulk.run(job))
 
 
 def test_files_that_cannot_be_read_have_a_row_that_says_so(model, pixels, tmp_path, capsys):
@@ -170,13 +195,13 @@ def test_what_the_network_does_not_take_is_refused_before_any_work(arrays, messa
         else:
             np.save(folder / f"{name}.npy", array)
     with pytest.raises(ValueError, match=message):
-        bulk.begin(bulk.Job(model[0], folder, tmp_path / "out"))
+        next(bulk.run(bulk.Job(model[0], folder, tmp_path / "out")))
     assert not (tmp_path / "out").exists()
 
 
 def test_labels_of_another_number_are_refused(job):
     with pytest.raises(ValueError, match=r"gives results of shape \(10,\) an image; got 2 labels"):
-        bulk.begin(replace(job, labels=("cat", "dog")))
+        next(bulk.run(replace(job, labels=("cat", "dog"))))
 
 
 def test_a_folder_that_cannot_be_listed_is_no_empty_one(job, monkeypatch):
@@ -187,7 +212,7 @@ def test_a_folder_that_cannot_be_listed_is_no_empty_one(job, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scan)
     with pytest.raises(PermissionError, match="deep"):
-        bulk.begin(job)
+        next(bulk.run(job))
 
 
 def test_parquet_has_the_rows_of_csv(job, tmp_path):
@@ -211,7 +236,7 @@ def test_the_command_says_what_goes_together(job, capsys):
         assert message in capsys.readouterr().err
     assert main([*arguments, f"--out={job.out}"]) == 0
     assert len(names_of(job)) == 70
-    assert not bulk.pending(job, bulk.begin(bulk.Job(job.model, job.images, job.out)))  # the same job, in Python
+    assert list(bulk.run(bulk.Job(job.model, job.images, job.out))) == [(70, 70)]  # the same job, in Python
     assert main([*arguments, f"--out={job.out}", "--top=2"]) == 1
     assert "results of another job: top differ" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ from tfq.runtime import machine_code
 from tfq.runtime.arrays import Array
 from tfq.runtime.compiled import dot, tile, vector
 from tfq.runtime.engine import Engine
-from tfq.runtime.jit import callable_njit, intrinsic, target, types
+from tfq.runtime.jit import callable_njit, instructions, intrinsic, types
 from tfq.runtime.program import steps
 
 # Nothing here depends on Keras: once is enough.
@@ -76,7 +76,7 @@ WAYS_OF_BYTES = [
 
 @pytest.mark.parametrize(("way", "needed"), WAYS_OF_BYTES)
 def test_every_way_to_multiply_bytes_is_exact(way, needed):
-    triple, features = target()
+    triple, features = instructions()
     if needed and not (triple.startswith("x86_64") and needed in features):
         pytest.skip(f"this processor has no {needed}")
 

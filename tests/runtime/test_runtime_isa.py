@@ -184,6 +184,30 @@ def test_old_code_is_removed(kept):
     assert machine_code.read() == CODE
 
 
+def test_code_that_is_read_counts_as_new(kept, monkeypatch):
+    os.utime(kept, (0, 0))
+    for number in range(machine_code._MOST_FILES):
+        path = kept.with_name(f"{number}{machine_code._ENDING}")
+        path.write_text("")
+        os.utime(path, (1 + number, 1 + number))
+    assert machine_code.read() == CODE
+    with monkeypatch.context() as of_another_version:
+        of_another_version.setattr(machine_code, "key", lambda: "0" * 64)
+        machine_code.write(CODE)
+    assert machine_code.read() == CODE
+
+
+def test_code_is_written_once_though_another_process_removes_old_code_at_once(tmp_path, monkeypatch):
+    """A link to nothing: it is listed, and has no time."""
+    folders = [tmp_path / "first", tmp_path / "second"]
+    folders[0].mkdir()
+    (folders[0] / f"gone{machine_code._ENDING}").symlink_to("nothing")
+    monkeypatch.setattr(machine_code, "_folders", lambda: folders)
+    machine_code.write(CODE)
+    assert machine_code.read() == CODE
+    assert not folders[1].exists()
+
+
 PREDICT = """
 import sys
 if sys.argv[1:]:

@@ -11,8 +11,7 @@ try:
     from numba.np.arrayobj import populate_array
     from numba.np.numpy_support import from_dtype as record_type
 
-    from tfq.runtime.target import NAME, object_file
-    from tfq.runtime.target import instructions as target
+    from tfq.runtime.target import NAME, instructions, object_file
 except ImportError as error:
     raise ImportError(optional.missing("numba")) from error
 
@@ -21,6 +20,7 @@ __all__ = [
     "callable_njit",
     "cgutils",
     "inlined",
+    "instructions",
     "intrinsic",
     "ir",
     "njit",
@@ -30,7 +30,6 @@ __all__ = [
     "populate_array",
     "record_type",
     "register_model",
-    "target",
     "types",
     "wide",
     "woven",
@@ -55,4 +54,4 @@ woven = numba.njit(inline="always", **_WITHIN)
 
 def wide() -> bool:
     """Whether code is compiled for 32 registers of 512 bits."""
-    return "avx512f" in target()[1]
+    return "avx512f" in instructions()[1]

@@ -1,5 +1,6 @@
 """Machine code on disk: written by the first process that compiles it, and loaded by later ones without numba."""
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -58,10 +59,10 @@ def sources(folder: Path = _RUNTIME) -> list[Path]:
     return sorted(folder.rglob("*.py"))
 
 
-def digest(files: Iterable[Path]) -> str:
+def digest(paths: Iterable[Path]) -> str:
     """SHA-256 of the contents of some files."""
     result = hashlib.sha256()
-    for path in files:
+    for path in paths:
         result.update(path.read_bytes())
     return result.hexdigest()
 
@@ -88,13 +89,16 @@ def _version(package):
 def read() -> MachineCode | None:
     """The code that was kept; None where there is none, or it is damaged or of something else."""
     for folder in _folders():
+        path = folder / _file()
         try:
-            head, _, content = (folder / _file()).read_bytes().partition(b"\n")
+            head, _, content = path.read_bytes().partition(b"\n")
             fields = json.loads(head)
             name, tile, expected = fields["name"], tuple(fields["tile"]), fields["digest"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if expected == _checksum(name, tile, content):
+            with contextlib.suppress(OSError):  # a folder of others
+                os.utime(path)  # what is forgotten first is what was not used for longest
             return MachineCode(name, tile, content)
     return None
 
@@ -107,9 +111,9 @@ def write(code: MachineCode) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             with files.replacing(folder / _file()) as temporary:
                 temporary.write_bytes(json.dumps(head).encode() + b"\n" + code.content)
-            _forget_the_oldest(folder)
         except OSError:
             continue
+        _forget_the_oldest(folder)
         return
 
 
@@ -137,6 +141,11 @@ def _folders() -> Iterator[Path]:
 
 
 def _forget_the_oldest(folder):
-    kept = sorted(folder.glob(f"*{_ENDING}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in kept[_MOST_FILES:]:
-        path.unlink(missing_ok=True)
+    """Remove what was not used for longest. Another process may do the same at once: what is gone, or stays, is no error."""
+    used = {}
+    for path in folder.glob(f"*{_ENDING}"):
+        with contextlib.suppress(OSError):
+            used[path] = path.stat().st_mtime
+    for path in sorted(used, key=used.__getitem__, reverse=True)[_MOST_FILES:]:
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -8,20 +8,21 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
-from tfq.runtime.bulk.job import Job, Part, ResumeError, begin, pending, writing
+from tfq.runtime.bulk.job import Job, Part, ResumeError, pending, writing
 from tfq.runtime.bulk.part import run_part, without_result
 
-__all__ = ["Job", "Part", "ResumeError", "begin", "pending", "run", "run_part", "without_result", "writing"]
+__all__ = ["Job", "Part", "ResumeError", "pending", "run", "run_part", "without_result", "writing"]
 
 
-def run(job: Job, processes: int = 1) -> Iterator[tuple[int, int]]:
+def run(job: Job, processes: int = 1) -> Generator[tuple[int, int], None, int]:
     """Do the parts of a job that are not done yet, and yield (images done, images in all) at the start and after each part.
 
-    Each part becomes a file of `job.out` of its own, whole or not at all. The same job again goes on where it was killed.
+    Each part becomes a file of `job.out` of its own, whole or not at all. The same job again goes on where it was killed. What
+    is returned at the end is how many images have a reason in place of a result: those of the parts that the run began with.
 
     Args:
         job: the `Job`.
@@ -33,9 +34,9 @@ def run(job: Job, processes: int = 1) -> Iterator[tuple[int, int]]:
         ValueError: there is nothing to run on, or the network does not take it.
         RuntimeError: a process was killed, as one is that takes too much memory. What is done stays.
     """
-    parts = begin(job)
-    with writing(job):
+    with writing(job) as parts:
         yield from _run(job, parts, processes)
+        return without_result(job, parts)
 
 
 def _run(job, parts, processes):

@@ -4,7 +4,7 @@ import importlib.util
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -35,14 +35,22 @@ def run(options: Namespace, engine: Any, labels: Sequence[str | None], prog: str
     if before:
         print(f"{prog}: goes on: {before:,} of {total:,} images are done", file=sys.stderr)
     with _shown(before, total) as say:
-        for done, _ in steps:
-            say(done - before)
-            before = done
+        failed = _follow(steps, before, say)
     print(f"{prog}: {total:,} images, in {options.out}", file=sys.stderr)
-    failed = bulk.without_result(job, bulk.begin(job))
     if failed:
         print(f"{prog}: {failed:,} of them gave no result; the column `error` says why", file=sys.stderr)
     return 0
+
+
+def _follow(steps: Generator[tuple[int, int], None, int], before: int, say: Callable[[int], None]) -> int:
+    """Say what each step adds to the images done before; returns what a run returns."""
+    while True:
+        try:
+            done, _ = next(steps)
+        except StopIteration as end:
+            return int(end.value)
+        say(done - before)
+        before = done
 
 
 def _shown(before: int, total: int) -> AbstractContextManager[Callable[[int], None]]:

@@ -75,13 +75,41 @@ class Part:
         return self.last - self.first or len(self.names)
 
 
-def begin(job: Job) -> list[Part]:
-    """All parts of a job, after its folder of results was made, or found to be of the same job.
+@contextlib.contextmanager
+def writing(job: Job) -> Iterator[list[Part]]:
+    """Hold the folder of results against other processes; gives all parts of the job, as its images are now.
+
+    The folder is made, or found to be of the same job. What killed processes left half written is removed.
 
     Raises:
-        ResumeError: it is of another one.
-        ValueError: there are no images, or an argument does not fit.
+        ResumeError: it is of another job, or another process holds it.
+        ValueError: there are no images, or an argument does not fit. Then nothing is written.
     """
+    parts, now = _found(job)
+    Path(job.out).mkdir(parents=True, exist_ok=True)
+    # Before the manifest: of two jobs that begin at once, the tables of one would stand beside that of the other.
+    with _held(Path(job.out)):
+        _enter(job, now)
+        for leftover in Path(job.out).glob(".writing-*-part-*"):
+            leftover.unlink(missing_ok=True)
+        yield parts
+
+
+@contextlib.contextmanager
+def _held(folder):
+    lock = require("filelock").FileLock(folder / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except TimeoutError as error:
+        raise ResumeError(f"another process is writing to {folder}: wait for it, or give another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _found(job):
+    """All parts of a job, and what it is known by."""
     if job.format not in FORMATS or job.images_a_part < 1:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, and images_a_part at least 1; got {job}")
     graph = file.read(job.model)
@@ -91,36 +119,18 @@ def begin(job: Job) -> list[Part]:
     if not found:
         raise ValueError(f"there are no image files and no .npy files in {job.images}")
     parts = _parts(root, found, job.images_a_part, graph.input_shape)
+    return parts, _described(job, root, found, job.labels or graph.labels)
+
+
+def _enter(job, now):
+    """Write into the folder of results what the job is known by, or see that the same stands there."""
     manifest = Path(job.out) / _MANIFEST
-    now = _described(job, root, found, job.labels or graph.labels)
     if manifest.is_file():
         _check_same(job, _read(manifest), now)
+    elif any(Path(job.out).glob("part-*")):
+        raise ResumeError(f"{job.out} holds results of an unknown job, without {_MANIFEST}: give an empty folder")
     else:
-        Path(job.out).mkdir(parents=True, exist_ok=True)
-        if any(Path(job.out).glob("part-*")):
-            raise ResumeError(f"{job.out} holds results of an unknown job, without {_MANIFEST}: give an empty folder")
         files.write_text(manifest, json.dumps(now, indent=1) + "\n")
-    return parts
-
-
-@contextlib.contextmanager
-def writing(job: Job) -> Iterator[None]:
-    """Hold the folder of results, after `begin`, against other processes; what killed ones left half written is removed.
-
-    Raises:
-        ResumeError: another process holds it.
-    """
-    lock = require("filelock").FileLock(Path(job.out) / ".lock", blocking=False)
-    try:
-        lock.acquire()
-    except TimeoutError as error:
-        raise ResumeError(f"another process is writing to {job.out}: wait for it, or give another folder") from error
-    try:
-        for leftover in Path(job.out).glob(".writing-*-part-*"):
-            leftover.unlink(missing_ok=True)
-        yield
-    finally:
-        lock.release()
 
 
 def pending(job: Job, parts: Sequence[Part]) -> list[Part]:

@@ -1,7 +1,7 @@
 """Sums of four products of bytes a lane, by the best instruction that the processor has."""
 
 from tfq.runtime.compiled.vector import INTS, splat
-from tfq.runtime.jit import cgutils, ir, target
+from tfq.runtime.jit import cgutils, instructions, ir
 from tfq.runtime.lanes import LANES
 
 _I32 = ir.IntType(32)
@@ -87,7 +87,7 @@ def products():
     An object with `inputs(builder, word)`, four unsigned bytes for all lanes, `weights(builder, vector)`, four signed bytes a
     lane, and `add(builder, total, inputs, weights)`, the int32 lanes of `total` plus the four products of each, exact.
     """
-    triple, features = target()
+    triple, features = instructions()
     if "avx512vnni" in features:
         return _FourProducts(16)
     if "avxvnni" in features:
