@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfq.c.layouts import FLAT, Layout
 from tfq.export.format import Format, reading
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from tfq.c.layouts import Layout
     from tfq.export.format import Predict
     from tfq.export.sample import Sample
 
@@ -25,7 +25,7 @@ class CSource(Format):
     Args:
         flash: most bytes of constants and code; None for any.
         ram: most bytes of arena, input and output; None for any.
-        layout: where the files go: one of `tfq.c.layouts.LAYOUTS`. Default: beside each other.
+        layout: where the files go: one of `tfq.c.layouts.LAYOUTS`; None for `FLAT`, beside each other.
     """
 
     name = "c"
@@ -33,11 +33,12 @@ class CSource(Format):
     marker = f"{_NAME}.json"
     holds_labels = True
 
-    def __init__(self, flash: int | None = None, ram: int | None = None, layout: Layout = FLAT) -> None:
+    def __init__(self, flash: int | None = None, ram: int | None = None, layout: Layout | None = None) -> None:
         self._flash, self._ram, self._layout = flash, ram, layout
 
     def save(self, model: Any, path: Path, sample: Sample) -> None:
         """Write the files, with the pixel statistics and labels of `sample` and its first images as self-test."""
+        from tfq.c.layouts import FLAT
         from tfq.c.write import write
         from tfq.convert.from_keras import from_keras
 
@@ -46,14 +47,16 @@ class CSource(Format):
         images = sample.images
         if images is not None and graph.pixel_mean is not None:
             images = sample.pixels(images[:8])
-        write(graph, path, _NAME, inputs=images, flash=self._flash, ram=self._ram, layout=self._layout)
+        write(graph, path, _NAME, inputs=images, flash=self._flash, ram=self._ram, layout=self._layout or FLAT)
 
     def load(self, path: Path) -> Predict:
         """What the compiled file computes, from float32 or uint8 images."""
         from tfq.c.compiled import Compiled
+        from tfq.c.layouts import FLAT
 
+        source = (self._layout or FLAT).path(f"{_NAME}.c")
         with reading(path / self.marker, "C source of a network"):
-            return Compiled(path / self._layout.path(f"{_NAME}.c"), manifest=path / self.marker).predict
+            return Compiled(path / source, manifest=path / self.marker).predict
 
     def load_uint8(self, path: Path) -> Predict:
         """The same function."""
