@@ -9,14 +9,18 @@ import gc
 from functools import cached_property, partial
 from typing import Any
 
-from numba import jit
-from numba.core import codegen, cpu, dispatcher, typing
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.descriptors import TargetDescriptor
-from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_override, target_registry
-
+from tfq import optional
 from tfq.runtime import isa
 from tfq.runtime.isa import llvm
+
+try:
+    from numba import jit
+    from numba.core import codegen, cpu, dispatcher, typing
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.descriptors import TargetDescriptor
+    from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_override, target_registry
+except ImportError as error:
+    raise ImportError(optional.missing("numba")) from error
 
 NAME = "tfq"
 
