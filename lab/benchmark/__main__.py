@@ -15,6 +15,7 @@ _BENCHMARKS = {
     "conv": "a single binary convolution at several shapes: tfq, larq-compute-engine, TFLite, Keras, popcount limit",
     "depthwise": "a depthwise convolution of tfq in one step, and in one step a channel",
     "builds": "two builds of the runtime, such as an earlier revision and this checkout",
+    "start": "from the start of a process to its first result: two builds of the runtime",
     "c": "the C of a network: tfq, BakeNN int8, emx-onnx-cgen float, and the runtime",
     "infer": "latency and throughput of a network: tfq, larq-compute-engine, TFLite, Keras",
 }

@@ -19,6 +19,7 @@ import numpy as np
 
 from lab.stress import job, state, tiny
 from tfq import files
+from tfq.arguments import integer
 from tfq.backends import first_installed
 
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM)
@@ -30,9 +31,9 @@ _SHARE_IN_START = 0.1
 def main(arguments=None):
     """Run the command; returns its exit status: 1 where something was lost."""
     parser = argparse.ArgumentParser(prog="python -m lab.stress", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("--rounds", type=int, default=100, help="of each number of workers (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, action="append", help="1, or several on JAX; may be repeated (default: 1)")
+    parser.add_argument("--rounds", type=integer(), default=100, help="of each number of workers (default %(default)s)")
+    parser.add_argument("--seed", type=integer(0), default=0)
+    parser.add_argument("--workers", type=integer(), action="append", help="1, or several on JAX; may be repeated (default: 1)")
     parser.add_argument("--folder", type=Path, default=Path("runs/stress"), help="of the runs (default %(default)s)")
     parser.add_argument("--json", type=Path, default=Path("results/stress.json"), help="what came out (default %(default)s)")
     options = parser.parse_args(arguments)

@@ -200,6 +200,9 @@ CANNOT_RUN = {
     "--networks results/sweep/full/networks/resnet20_xnor_seed0.tfq": (
         "needs the history of the repository, which a copy lacks; test_benchmark.py compares two builds"
     ),
+    ".venv/bin/python -m lab.benchmark start d7a8a53 --json=results/benchmark_start.json": (
+        "needs the history of the repository, which a copy lacks; test_benchmark.py starts two builds"
+    ),
     "make wheel": "builds in an environment of its own; the tests of the wheels do so",
     "pip install --find-links dist 'tfq[tensorflow,train,runtime]'": "downloads packages",
     "pip install openvino nncf": "downloads packages",

@@ -24,6 +24,7 @@ from lab.benchmark import (
     memory,
     openvino_model,
     popcount,
+    start,
 )
 from lab.benchmark import layers as layers_benchmark
 from lab.benchmark import train as train_benchmark
@@ -439,3 +440,31 @@ def test_bits_take_less_memory_than_floats(tmp_path, capsys):
     assert set(floats) == set(bits) == set(memory.KEYS)
     assert bits["peak_mb"] < 0.9 * floats["peak_mb"]
     assert "of peak" in capsys.readouterr().out
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.keras3_only
+def test_starts_are_medians_and_their_ratio_is_of_pairs():
+    row = start._row("later", [(2.0, 1.0), (4.0, 1.0), (2.0, 1.5)])
+    assert row == {"start": "later", "pairs": 3, "old_s": 2.0, "new_s": 1.0, "ratio": 0.5}
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.keras3_only
+def test_a_build_to_start_that_is_none_is_said(capsys):
+    with pytest.raises(SystemExit, match="1"):
+        start.main(["no-such-revision"])
+    assert "neither a checkout of tfq nor a revision of this one" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow_only
+@pytest.mark.keras3_only
+def test_starts_of_this_build_beside_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert start.main([".", "--first=1", "--later=1", f"--json={tmp_path / 'start.json'}"]) == 0
+    first, later = json.loads((tmp_path / "start.json").read_text())
+    for name, row in (("first", first), ("later", later)):
+        assert tuple(row) == start.KEYS
+        assert (row["start"], row["pairs"]) == (name, 1)
+        assert row["ratio"] == pytest.approx(row["new_s"] / row["old_s"])

@@ -126,7 +126,10 @@ def _file():
 
 
 def _folders() -> Iterator[Path]:
-    """Where numba keeps its code: NUMBA_CACHE_DIR, or beside the source, or in the user's folder for such things."""
+    """Where numba keeps its code: NUMBA_CACHE_DIR, or beside the source, or in the user's folder for such things.
+
+    By hand: numba, which knows it, is what a later start does without, and the runtime does not depend on platformdirs.
+    """
     if os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(os.environ["NUMBA_CACHE_DIR"])
         return
