@@ -17,8 +17,6 @@ _TILES = 16
 _PARTS_A_THREAD = 2
 # G of F(2x2, 3x3).
 _OF_KERNELS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-
-
 # A^T of it.
 _OF_SUMS = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
 # Channels from which on bytes gain: with fewer, what is done to the sums takes longer than the products that are saved.
