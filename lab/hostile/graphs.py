@@ -45,7 +45,7 @@ _SWAPS = (
     [1],
     [1, 1],
 )
-_MOST = 2**22  # values of a tensor; in one of many files `_RARE`
+_MOST = 2**18  # values of a tensor; in one of many files `_RARE`
 _RARE = 2**26
 _TRIES = 6
 
