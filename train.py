@@ -593,5 +593,14 @@ def _way_on(directory):
     return f"{command} goes on from the last checkpoint in {directory.path}"
 
 
+def command():
+    """The whole process. A SIGTERM that comes while Python ends changes nothing: the exit status says how the run ended."""
+    try:
+        app.run(main, flags_parser=parse)
+    finally:
+        if not _is_of_several():  # there JAX may wait for others, and listens for the signal
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse)
+    command()

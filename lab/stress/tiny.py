@@ -1,10 +1,8 @@
 """`train.py` with one more network, of which a start costs little: the process that the stress test kills."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
-from absl import app
 
 import models
 
@@ -41,4 +39,4 @@ if __name__ == "__main__":
     models.register_network(models.Network("tiny", build))
     import train  # its flags have the networks that there are
 
-    app.run(train.main, argv=sys.argv, flags_parser=train.parse)
+    train.command()

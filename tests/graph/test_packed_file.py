@@ -500,6 +500,17 @@ def paths(content, prefix=()):
         yield from paths(value, (*prefix, key))
 
 
+@pytest.mark.parametrize(("length", "channels"), [(2**17, 1), (2**17 - 1, 17), (2**16 + 2**10, 2**10)])
+def test_pools_that_read_without_end_are_refused(length, channels):
+    """2^16 windows of 2^16 values of 16 channels are the most. A window counts what it has inside of the image."""
+    pool = {"strides": (1,), "pool_size": (2**16,)}
+    with pytest.raises(GraphError, match="which is too many to be a network"):
+        g.Graph((length, channels), (g.MaxPool("p", ("input",), **pool),))
+    most = g.Graph((2**17 - 1, 16), (g.MaxPool("p", ("input",), **pool),))
+    inside = g.Graph((2**16, 1), (g.AveragePool("p", ("input",), (2**17,), (1,), "same"),))
+    assert (most.output_shape, inside.output_shape) == ((2**16, 16), (2**16, 1))
+
+
 def test_random_graphs_are_read_or_refused(parts, tmp_path):
     choices, generator = list(paths(parts[0])), random.Random(0)
     accepted = 0

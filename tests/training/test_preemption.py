@@ -2,10 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from absl.testing import flagsaver
+from conftest import ROOT
 from running import BACKEND, arrays
 from test_resume import TIMELESS, build, data
 
@@ -119,3 +122,11 @@ def test_the_rest_of_an_epoch_is_its_last_batches():
     assert batches.epoch == rest.epoch == 3
     with pytest.raises(IndexError, match="only 0 to 1"):
         rest[2]
+
+
+@pytest.mark.parametrize(("flags", "status"), [(("--helpshort",), 1), (("--lr=x",), 2)])
+def test_a_signal_behind_the_end_leaves_the_status(flags, status, tmp_path):
+    """Flags end the process before it imports a backend. SIGTERM comes when Python runs what is registered for its end."""
+    late = "import atexit, os, signal, sys, train; atexit.register(os.kill, os.getpid(), signal.SIGTERM); train.command()"
+    ended = subprocess.run([sys.executable, "-c", late, *flags], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == status, ended.stderr

@@ -18,6 +18,9 @@ INPUT = "input"
 
 # Values of one tensor of one image: 2^28 are 1 GiB in float32. What a file asks for beyond that is not a network but an attack.
 MAX_VALUES = 2**28
+# Values that the windows of a pool read, where fewer than 16 channels take the time of 16. 2^36 are some seconds of one core, and
+# a pool of 15 x 15 at every place of the largest image. Without a limit the time would grow with the square of a tensor's size.
+MAX_READS = 2**36
 
 
 class GraphError(ValueError):
@@ -118,6 +121,16 @@ def moved(node: Any, shape: tuple, covered: tuple) -> tuple:
     if min(size) < 1:
         raise GraphError(f"{node.name!r} moves a window of {covered} over {shape[:-1]}, which is smaller")
     return size
+
+
+def pooled(node: Any, shape: tuple, pool_size: tuple) -> tuple:
+    """Shape of the pool of windows of `pool_size`, by `node.strides` and `node.padding`."""
+    size, channels = moved(node, shape, pool_size), shape[-1]
+    inside = math.prod(map(min, pool_size, shape))
+    if math.prod(size) * inside * max(channels, 16) > MAX_READS:
+        windows = f"{math.prod(size):,} windows of {inside:,} places"
+        raise GraphError(f"{node.name!r} pools {windows}, which is too many to be a network")
+    return (*size, channels)
 
 
 def filters(node: Any, out: int) -> None:

@@ -41,7 +41,7 @@ class _Pool(Node):
     def infer(self, shapes):
         """See `Node`."""
         shape = check.windowed(self, shapes, self.pool_size, self.strides)
-        return (*check.moved(self, shape, self.pool_size), shape[-1])
+        return check.pooled(self, shape, self.pool_size)
 
     def _reduced(self, x, reduce):
         sizes = of_image(self.pool_size), of_image(self.strides)
