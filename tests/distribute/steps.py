@@ -34,9 +34,9 @@ def main(path, first, last, steps=20):
             continue  # whose noise differs from replica to replica
         name = f"{place} {quantizer!r}"
         batches = made(int(steps))
-        found[name] = apart(engine, quantizer, batches)
+        model, start, found[name] = apart(engine, quantizer, batches)
         if engine.workers > 1:
-            model = network(quantizer, engine)
+            assign(model, start)
             fit(engine, model, batches)
             left[str(place)] = np.concatenate([np.ravel(each) for each in model.get_weights()])
         Path(path).write_text(json.dumps(found))
@@ -54,13 +54,14 @@ def made(steps):
 
 
 def apart(engine, quantizer, batches):
-    """The largest distance after each step."""
+    """The model that several devices trained, what its variables began with, and the largest distance after each step."""
     from tfq.distribute.alone import Alone
 
     states, distances = [], []
     fit(Alone(), network(quantizer, Alone()), batches, recording(states))
-    fit(engine, network(quantizer, engine), batches, replaying(states, distances))
-    return distances
+    model = network(quantizer, engine)
+    fit(engine, model, batches, replaying(states, distances))
+    return model, states[0], distances
 
 
 def network(quantizer, engine):
@@ -114,8 +115,7 @@ def replaying(states, distances):
 
     class Replaying(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
-            for variable, array in zip(variables(self.model), states[batch], strict=True):
-                variable.assign(array)
+            assign(self.model, states[batch])
 
         def on_train_batch_end(self, batch, logs=None):
             pairs = zip(arrays(self.model), states[batch + 1], strict=True)
@@ -126,6 +126,11 @@ def replaying(states, distances):
 
 def variables(model):
     return [*model.weights, *model.optimizer.variables]
+
+
+def assign(model, arrays):
+    for variable, array in zip(variables(model), arrays, strict=True):
+        variable.assign(array)
 
 
 def arrays(model):
