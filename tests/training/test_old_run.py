@@ -13,7 +13,9 @@ ENGINE = "data_parallel" if BACKEND == "jax" else "mirrored"
 
 @pytest.mark.keras3_only
 @slow_on("jax")
-@pytest.mark.parametrize("flags", [(), pytest.param((f"--distribute={ENGINE}",), marks=pytest.mark.slow)], ids=["alone", "engine"])
+@pytest.mark.parametrize(
+    "flags", [pytest.param((), id="alone"), pytest.param((f"--distribute={ENGINE}",), marks=pytest.mark.slow, id="engine")]
+)
 def test_a_run_of_an_earlier_version_goes_on(flags, tmp_path):
     """Also under an engine, of which that version had none."""
     shutil.copytree(RUN, tmp_path / "run")
