@@ -5,6 +5,7 @@ In a job of several workers the weights that the steps in a row leave are beside
 devices and workers there are.
 """
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ def main(path, first, last, steps=20):
 
     if backend == "tensorflow":
         worker.two_devices()
+    else:
+        be_patient()
     from every_quantizer import ALL
 
     from tfq import distribute
@@ -42,6 +45,13 @@ def main(path, first, last, steps=20):
         Path(path).write_text(json.dumps(found))
     if left:
         np.savez(f"{path}.npz", **left)
+
+
+def be_patient():
+    """Have JAX not take a worker for dead that other work on the machine has stopped for minutes."""
+    import jax
+
+    jax.distributed.initialize = functools.partial(jax.distributed.initialize, heartbeat_timeout_seconds=3600)
 
 
 def made(steps):
