@@ -11,6 +11,7 @@ _BENCHMARKS = {
     "layers": "a training step of single layers: tfq, larq, HGQ2 or qkeras-v3, against stock Keras",
     "memory": "memory of a training step of XNOR resnet20: operands of the backward pass kept as floats, and as bits",
     "feed": "training throughput on JAX: batches made by the host, and on the device",
+    "distribute": "training throughput on JAX: one process on two cores, and two with a core each",
     "concurrency": "one packed network called from many threads at once: results, memory",
     "conv": "a single binary convolution at several shapes: tfq, larq-compute-engine, TFLite, Keras, popcount limit",
     "depthwise": "a depthwise convolution of tfq in one step, and in one step a channel",

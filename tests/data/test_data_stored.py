@@ -108,6 +108,21 @@ def test_what_does_not_fit_is_said_before_it_is_read(places, monkeypatch):
 
 
 @pytest.mark.tensorflow_only
+def test_images_are_read_from_files_of_either_order_and_a_file_that_is_cut_meanwhile_is_named(tmp_path):
+    for name, array in {"x_train-0": np.asfortranarray(X[:20]), "x_train-1": X[20:TRAIN]}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    for name in ("y_train", "x_test", "y_test"):
+        np.save(tmp_path / f"{name}.npy", ARRAYS[name])
+    images = data.load("shards", tmp_path).x_train
+    np.testing.assert_array_equal(np.asarray(images), X[:TRAIN])
+    path = tmp_path / "x_train-1.npy"
+    os.truncate(path, path.stat().st_size - 1)
+    np.testing.assert_array_equal(images.image(28), X[28])
+    with pytest.raises(OSError, match=r"ends before image 9 does: .*x_train-1.npy"):
+        images.image(29)
+
+
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -5,6 +5,7 @@ In a job of several workers the weights that the steps in a row leave are beside
 devices and workers there are.
 """
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ def main(path, first, last, steps=20):
 
     if backend == "tensorflow":
         worker.two_devices()
+    else:
+        be_patient()
     from every_quantizer import ALL
 
     from tfq import distribute
@@ -34,14 +37,21 @@ def main(path, first, last, steps=20):
             continue  # whose noise differs from replica to replica
         name = f"{place} {quantizer!r}"
         batches = made(int(steps))
-        found[name] = apart(engine, quantizer, batches)
+        model, start, found[name] = apart(engine, quantizer, batches)
         if engine.workers > 1:
-            model = network(quantizer, engine)
+            assign(model, start)
             fit(engine, model, batches)
             left[str(place)] = np.concatenate([np.ravel(each) for each in model.get_weights()])
         Path(path).write_text(json.dumps(found))
     if left:
         np.savez(f"{path}.npz", **left)
+
+
+def be_patient():
+    """Have JAX not take a worker for dead that other work on the machine has stopped for minutes."""
+    import jax
+
+    jax.distributed.initialize = functools.partial(jax.distributed.initialize, heartbeat_timeout_seconds=3600)
 
 
 def made(steps):
@@ -54,13 +64,14 @@ def made(steps):
 
 
 def apart(engine, quantizer, batches):
-    """The largest distance after each step."""
+    """The model that several devices trained, what its variables began with, and the largest distance after each step."""
     from tfq.distribute.alone import Alone
 
     states, distances = [], []
     fit(Alone(), network(quantizer, Alone()), batches, recording(states))
-    fit(engine, network(quantizer, engine), batches, replaying(states, distances))
-    return distances
+    model = network(quantizer, engine)
+    fit(engine, model, batches, replaying(states, distances))
+    return model, states[0], distances
 
 
 def network(quantizer, engine):
@@ -114,8 +125,7 @@ def replaying(states, distances):
 
     class Replaying(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
-            for variable, array in zip(variables(self.model), states[batch], strict=True):
-                variable.assign(array)
+            assign(self.model, states[batch])
 
         def on_train_batch_end(self, batch, logs=None):
             pairs = zip(arrays(self.model), states[batch + 1], strict=True)
@@ -126,6 +136,11 @@ def replaying(states, distances):
 
 def variables(model):
     return [*model.weights, *model.optimizer.variables]
+
+
+def assign(model, arrays):
+    for variable, array in zip(variables(model), arrays, strict=True):
+        variable.assign(array)
 
 
 def arrays(model):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from every_quantizer import ALL
 from running import BACKEND, ROOT, slow_on
-from test_distributed_runs import free_ports, place
+from test_distributed_runs import finished, free_ports, place
 
 pytestmark = [
     pytest.mark.keras3_only,
@@ -32,8 +32,7 @@ def apart(path, first, last, steps=20, workers=1):
         )
         for each in range(workers)
     ]
-    outputs = [process.communicate(timeout=1800)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * workers, "\n".join(outputs)[-5000:]
+    finished(processes)
     found = [json.loads((path / str(each)).read_text()) for each in range(workers)]
     if workers == 1:
         return found, []

@@ -215,6 +215,9 @@ CANNOT_RUN = {
     "python -m lab.benchmark layers --library=hgq2 --python=PYTHON --json=results/benchmark_layers.json": (
         "PYTHON is of an environment that has it; test_benchmark.py runs the libraries that are here"
     ),
+    "python -m lab.benchmark distribute --json=results/benchmark_distribute.json": (
+        "two processes on JAX; test_distribute_benchmark.py runs it in small"
+    ),
     "python -m lab.benchmark feed --bfloat16": "JAX on an accelerator; test_data_on_device.py runs it in small, on JAX",
     f"{_TRAIN} --evaluate --backend=tensorflow --run_dir=runs/sweep/full/resnet20_xnor_seed0": (
         "its run of 100 epochs is on another machine; that of docs/training.md is run instead"

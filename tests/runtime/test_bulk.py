@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 from conftest import ROOT
 from PIL import Image
@@ -275,6 +276,20 @@ def test_processes_end_with_the_one_that_started_them(job, pixels):
         process.kill()
         process.communicate(timeout=60)
     assert len(names_of(job)) < 70 * 4001
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_ends_the_job_and_the_same_job_goes_on(job, pixels):
+    np.save(job.images / "many.npy", np.concatenate([pixels] * 400))
+    steps = bulk.run(job, processes=2)
+    next(steps), next(steps)
+    (spawned,) = (child for child in psutil.Process().children() if any("spawn_main" in part for part in child.cmdline()))
+    spawned.kill()
+    with pytest.raises(RuntimeError, match=r"a process was killed; [0-9,]+ of 28,070 images are done"):
+        list(steps)
+    list(bulk.run(job, processes=2))
+    names = names_of(job)
+    assert len(names) == len({*names}) == 70 * 401
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
-"""Arrays of the user that do not fit memory: `.npy` files, which are mapped, and an `.npz` file unpacked into such."""
+"""Arrays of the user that do not fit memory: `.npy` files, read image by image, and an `.npz` file unpacked into such."""
 
+import errno
 import hashlib
+import os
 import shutil
 import zipfile
 import zlib
@@ -134,12 +136,34 @@ def _images(paths):
             raise DataError(f"images must be of one size: {path} has {array.shape[1:]}, {paths[0]} has {arrays[0].shape[1:]}")
     ends = np.cumsum([len(array) for array in arrays])
     starts = ends - [len(array) for array in arrays]
+    readers = [_reader(path, array) for path, array in zip(paths, arrays, strict=True)]
 
     def read(index):
         shard = int(np.searchsorted(ends, index, side="right"))
-        return np.array(arrays[shard][index - starts[shard]])
+        return readers[shard](int(index - starts[shard]))
 
     return StoredImages(read, int(ends[-1]), arrays[0].shape[1:])
+
+
+def _reader(path, array):
+    """The function that reads an image of a file.
+
+    It reads the bytes of this image. Through the mapping Linux would read ahead behind each of them, megabytes for an image of
+    kilobytes where the disk is set so.
+    """
+    if not array.flags.c_contiguous:
+        return lambda index: np.array(array[index])
+    shape, size, begin = array.shape[1:], array[0].nbytes, array.offset
+
+    def read(index):
+        image = np.empty(shape, np.uint8)
+        with path.open("rb", buffering=0) as file:
+            file.seek(begin + index * size)
+            if file.readinto(image) != size:
+                raise OSError(errno.EIO, f"the file ends before image {index} does", os.fspath(path))
+        return image
+
+    return read
 
 
 def _with_channels(path, array):

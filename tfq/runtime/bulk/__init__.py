@@ -4,14 +4,10 @@ for done, total in tfq.runtime.bulk.run(tfq.runtime.bulk.Job("model.tfq", "FOLDE
     print(done, "of", total)
 """
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Generator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
+from tfq.runtime.bulk import together
 from tfq.runtime.bulk.job import Job, Part, ResumeError, pending, writing
 from tfq.runtime.bulk.part import run_part, without_result
 
@@ -26,8 +22,8 @@ def run(job: Job, processes: int = 1) -> Generator[tuple[int, int], None, int]:
 
     Args:
         job: the `Job`.
-        processes: how many work at once; each has an engine of `job.threads` threads. They are spawned, so a script that calls
-            this has to do so under `if __name__ == "__main__"`.
+        processes: how many work at once, this one among them; each has an engine of `job.threads` threads. The others are
+            spawned, so a script that calls this has to do so under `if __name__ == "__main__"`.
 
     Raises:
         ResumeError: `job.out` holds results of another job, or another process is writing to it.
@@ -44,33 +40,10 @@ def _run(job, parts, processes):
     left = pending(job, parts)
     done = total - sum(part.count for part in left)
     yield done, total
-    if processes == 1:
-        for part in left:
-            done += run_part(job, part)
+    try:
+        for images in together.counts(job, left, processes):
+            done += images
             yield done, total
-        return
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_end_in_time) as pool:
-        futures = [pool.submit(run_part, job, part) for part in left]
-        try:
-            for future in as_completed(futures):
-                done += future.result()
-                yield done, total
-        except BrokenProcessPool as error:
-            raise RuntimeError(
-                f"a process was killed; {done:,} of {total:,} images are done, and the same command goes on"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _end_in_time():
-    """Have a process end at Ctrl-C, not after the parts that wait for it, and where its parent is killed, not wait for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent():
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    except BrokenProcessPool as error:
+        reached = f"{done:,} of {total:,} images are done"
+        raise RuntimeError(f"a process was killed; {reached}, and the same command goes on") from error
