@@ -12,6 +12,7 @@ import runtime_networks as networks
 
 import tfq.zoo
 from tfq import c
+from tfq.c.edges import INT8
 from tfq.graph import file
 from tfq.graph import nodes as g
 
@@ -70,6 +71,11 @@ def board(request):
 @pytest.mark.parametrize("kind", KINDS)
 def test_small_networks(tmp_path, board, kind):
     c.write(networks.small_network(np.random.default_rng(5), **KINDS[kind]), tmp_path, "net")
+    assert "self-test: passed" in board.run(tmp_path, tmp_path / "net_example.c", "-DNET_SELFTEST")
+
+
+def test_int8_edges(tmp_path, board):
+    c.write(networks.small_network(np.random.default_rng(5)), tmp_path, "net", edges=INT8)
     assert "self-test: passed" in board.run(tmp_path, tmp_path / "net_example.c", "-DNET_SELFTEST")
 
 

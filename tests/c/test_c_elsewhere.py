@@ -8,6 +8,7 @@ import pytest
 import runtime_networks as networks
 
 from tfq import c
+from tfq.c.edges import FLOAT, INT8
 from tfq.graph import nodes as g
 
 pytestmark = pytest.mark.slow
@@ -31,8 +32,8 @@ def need(*tools):
             pytest.skip(f"{tool} is not installed")
 
 
-def passes(directory, compiler, flags, runner, kind):
-    c.write(networks.small_network(np.random.default_rng(5), **KINDS[kind]), directory, "net")
+def passes(directory, compiler, flags, runner, kind, edges=FLOAT):
+    c.write(networks.small_network(np.random.default_rng(5), **KINDS[kind]), directory, "net", edges=edges)
     sources = [str(directory / name) for name in ("net.c", "net_example.c")]
     subprocess.run([compiler, *STRICT, *flags, *sources, "-o", str(directory / "program")], check=True, timeout=120)
     result = subprocess.run([*runner, str(directory / "program")], capture_output=True, text=True, timeout=120, check=False)
@@ -45,6 +46,19 @@ def test_other_processors(tmp_path, target, kind):
     compiler, flags = TARGETS[target]
     need(compiler, f"qemu-{target}")
     passes(tmp_path, compiler, ("-static", *flags), [f"qemu-{target}"], kind)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_int8_edges_on_other_processors(tmp_path, target):
+    compiler, flags = TARGETS[target]
+    need(compiler, f"qemu-{target}")
+    passes(tmp_path, compiler, ("-static", *flags), [f"qemu-{target}"], "binary", INT8)
+
+
+@pytest.mark.parametrize("flags", [("-mavx2",), ("-march=native",), ("-DTFQ_SCALAR",)])
+def test_int8_edges_by_clang(tmp_path, flags):
+    need("clang")
+    passes(tmp_path, "clang", flags, [], "binary", INT8)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,6 +9,7 @@ import pytest
 from tfq import export
 from tfq.backend.keras import backend, keras
 from tfq.backend.keras import ops as keras_ops
+from tfq.c.edges import INT8
 from tfq.c.layouts import LAYOUTS
 from tfq.export.formats import FORMATS, unfit
 from tfq.export.formats.c import CSource
@@ -38,6 +39,13 @@ def test_every_format_keeps_its_contract(name, model):
 @pytest.mark.usefixtures("gcc")
 def test_c_in_the_folders_of_a_build_system(model):
     check_format(CSource(layout=LAYOUTS["arduino"]), model)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow_only
+@pytest.mark.usefixtures("gcc")
+def test_c_with_int8_edges(model):
+    check_format(CSource(edges=INT8), model)
 
 
 class Toy(export.Format):

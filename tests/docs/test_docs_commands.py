@@ -55,6 +55,7 @@ SHORT = {
     "tfq export model.tfq --formats=c --out=firmware": "",
     "tfq export model.tfq --formats=c --flash=256K --ram=300K": "",
     "tfq export model.tfq --formats=c --layout=arduino --out=model": "",
+    "tfq export model.tfq --formats=c --edges=int8": "",
     "tfq summary model.keras": "",
     "tfq benchmark model.tfq --against model.tflite": "--repetitions=1 --batch=2",
     f"{_TRAIN} --method=dorefa --w_bits=3 --a_bits=5 --g_bits=8": f"{_DATA} {_NETWORK} --run_dir=runs/bits",
@@ -193,6 +194,7 @@ CANNOT_RUN = {
     "make test-nightly": f"{_SET_UP}; the same tests",
     "make lock": "resolves against the package index",
     "python -m lab.c_sizes": "writes into the checkout; test_c_benchmark.py measures",
+    "python -m lab.c_accuracy --json=results/benchmark_c_edges.json": "needs CIFAR-10; test_c_accuracy.py compares on noise",
     "python -m lab.benchmark c --python=PYTHON --old=d7a8a53 --json=results/benchmark_c.json": (
         "PYTHON is of an environment that has BakeNN; test_c_benchmark.py runs ours"
     ),

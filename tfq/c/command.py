@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfq.c import limits
+from tfq.c.edges import EDGES
 from tfq.c.layouts import FLAT, LAYOUTS
 from tfq.c.write import Written, write
 from tfq.graph import file
@@ -26,7 +27,8 @@ def main(arguments: Sequence[str], prog: str = "tfq export") -> int:
         layout = LAYOUTS[options.layout]
         # A library has a folder of its own: its files have names that other projects use too.
         out = Path(options.out) if options.out else source.parent if layout is FLAT else source.parent / name
-        written = write(graph, out, name, flash=options.flash, ram=options.ram, layout=layout)
+        limits_of = {"flash": options.flash, "ram": options.ram}
+        written = write(graph, out, name, **limits_of, layout=layout, edges=EDGES[options.edges])
     except (ValueError, OSError, ImportError) as error:
         print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
         return 1
@@ -45,8 +47,14 @@ def report(written: Written, out: Path) -> str:
             f"flash: {flash['constants']:,} bytes of constants, about {flash['code_estimate']:,} of code",
             f"ram: {ram['arena']:,} bytes of arena, {ram['input']:,} of input in float, {ram['output']:,} of output",
             f"multiply-accumulates: {macs}",
+            f"products of floats: {_products(found)}",
         ]
     )
+
+
+def _products(found):
+    kinds = (("in float", found["float_products"]), ("in int8", found["int8_products"]))
+    return "; ".join(f"{', '.join(names)} {kind}" for kind, names in kinds if names) or "none"
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +67,12 @@ def add_layout(parser: argparse.ArgumentParser) -> None:
     """Add the option --layout."""
     what = "of c: the files beside each other, or as a library of a build system (default: flat)"
     parser.add_argument("--layout", choices=LAYOUTS, default="flat", help=what)
+
+
+def add_edges(parser: argparse.ArgumentParser) -> None:
+    """Add the option --edges."""
+    what = "of c: products of float inputs and float weights in float, or in int8 fixed point (default: float)"
+    parser.add_argument("--edges", choices=EDGES, default="float", help=what)
 
 
 def _size(text):
@@ -77,4 +91,5 @@ def _parser(prog):
     parser.add_argument("--name", help="of the files and in them (default: that of the file)")
     add_limits(parser)
     add_layout(parser)
+    add_edges(parser)
     return parser

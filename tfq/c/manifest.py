@@ -27,6 +27,9 @@ def manifest(graph: g.Graph, source: Source, name: str, arena: int) -> dict:
         "takes_uint8": graph.pixel_mean is not None,
         "flash": {"constants": source.constants.bytes, "code_estimate": code, "total": source.constants.bytes + code},
         "ram": {"arena": arena, **outside, "total": arena + sum(outside.values())},
+        "edges": source.edges.name,
+        "float_products": source.products_of_floats["float"],
+        "int8_products": source.products_of_floats["int8"],
         "macs": dict(sorted(source.macs.items())),
         "kernels": sorted(source.kernels),
     }

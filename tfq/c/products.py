@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tfq.c import bits, floats, integers
+from tfq.c import bits, floats, int8, integers
 from tfq.c.arena import Buffer
 from tfq.c.constants import NULL, Text
 from tfq.c.registry import register_c
@@ -31,9 +31,14 @@ def product(source: Source, node: g.Conv2D | g.Dense) -> None:
     elif on_bytes(node):
         _on_integers(source, fused, integers.product)
         kind = "int8"
+    elif source.edges.takes(source.plan, node):
+        _emit_numbers(source, fused, int8.kernel_scale(node), int8.product)
+        kind = "int8"
+        source.compute_floats(node.name, kind)
     else:
         _in_float(source, fused)
         kind = "float"
+        source.compute_floats(node.name, kind)
     if not getattr(node, "is_empty", False):
         height, width, filters = source.image(node.name)
         source.count(kind, height * width * filters * math.prod(node.kernel.shape[:-1]))

@@ -1,19 +1,20 @@
 """The text of the files."""
 
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from string import Template
 
 from tfq.c.arena import Buffer
 from tfq.c.constants import number
-from tfq.c.source import OUTPUT, Source, Structure
+from tfq.c.source import OUTPUT, Call, Source, Structure
 from tfq.graph import nodes as g
 
 # In the order in which they build on each other.
 KERNELS = (
     "config", "popcount", "windows", "results", "pack", "dot_scalar", "dot", "conv_bits", "conv_bytes", "sums", "sum_floats",
     "sum_int8", "sum_int16", "sum_signs", "conv_floats", "conv_depthwise", "input_scale", "elementwise", "copy", "pooled", "pool",
-    "pool_integers", "pixels",
+    "pool_integers", "pixels", "int8", "conv_int8", "pixels_int8",
 )  # fmt: skip
 # A line of C, roughly: numbers stand in long lines.
 _WIDTH = 130
@@ -29,22 +30,32 @@ def kernel(name: str) -> str:
     return (files("tfq.c") / "kernels" / f"{name}.h").read_text(encoding="utf-8").strip()
 
 
-def body(source: Source, places: dict, name: str) -> dict[str, str]:
+def body(source: Source, name: str) -> dict[str, str]:
     """What the template of the C file is filled with."""
     needed = {"config", *source.kernels}
     kernels = [kernel(each) for each in KERNELS if each in needed]
+    return {
+        "kernels": "\n\n".join([*kernels, *source.functions.values()]),
+        "constants": "\n\n".join(source.constants.definitions),
+        "name": name,
+    }
+
+
+def calls(some: Sequence[Call], places: dict) -> str:
+    """The text of calls, with a comment before each layer."""
     lines, layer = [], None
-    for call in source.calls:
+    for call in some:
         if call.layer != layer:
             layer = call.layer
             lines.append(f"    /* {comment(layer)} */")
         lines.append(_call(call, places))
-    return {
-        "kernels": "\n\n".join([*kernels, *source.functions.values()]),
-        "constants": "\n\n".join(source.constants.definitions),
-        "calls": "\n".join(lines),
-        "name": name,
-    }
+    return "\n".join(lines)
+
+
+def split(name: str, some: Sequence[Call], count: int, places: dict) -> dict[str, str]:
+    """The text of the first `count` calls, which read the input, and of a function with all others."""
+    layers = template("layers.c").substitute(name=name, calls=calls(some[count:], places))
+    return {"layers": layers, "calls": f"{calls(some[:count], places)}\n    {name}_layers(output, arena);"}
 
 
 def comment(text: str) -> str:

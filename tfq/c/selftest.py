@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from tfq.c import render
 from tfq.c.constants import Constants
+from tfq.c.source import Source
 from tfq.graph import nodes as g
-from tfq.graph import reference
 
 # Inputs that are held, and those they are picked from.
 _HELD = 3
@@ -19,7 +20,7 @@ _STEADY = 1e-4
 _SHIFT = 1e-6
 
 
-def selftest(graph: g.Graph, common: dict, inputs: np.ndarray | None) -> str:
+def selftest(graph: g.Graph, source: Source, common: dict, inputs: np.ndarray | None) -> str:
     """The C of it.
 
     The sums of floats end in other bits on another machine, and a value next to a threshold falls to its other side. So the
@@ -27,14 +28,16 @@ def selftest(graph: g.Graph, common: dict, inputs: np.ndarray | None) -> str:
 
     Args:
         graph: the network.
+        source: its C, whose `edges` say what it computes.
         common: what all templates of the file know.
         inputs: candidates, as the network takes them; None for random ones.
     """
     images = _random(graph) if inputs is None else inputs[:_TRIED]
     if graph.pixel_mean is None:
         images = images.astype(np.float32)
-    expected = reference.run(graph, images)
-    apart = _apart(graph, images, expected)
+    run = partial(source.edges.run, source=source)
+    expected = run(graph, images=images)
+    apart = _apart(run, graph, images, expected)
     held = np.argsort(apart, kind="stable")[: max(1, min(_HELD, int(np.sum(apart < _STEADY))))]
     arrays = Constants(f"{common['name']}_test")
     return render.template("selftest.c").substitute(
@@ -47,15 +50,15 @@ def selftest(graph: g.Graph, common: dict, inputs: np.ndarray | None) -> str:
     )
 
 
-def _apart(graph, images, expected):
+def _apart(run, graph, images, expected):
     """How far the results of each input move, of its largest."""
     sizes = np.abs(expected.reshape(len(images), -1)).max(axis=1)
     farthest = np.zeros(len(images))
     for factor in (1 + _SHIFT, 1 - _SHIFT):
         if graph.pixel_mean is None:
-            moved = reference.run(graph, images * np.float32(factor))
+            moved = run(graph, images=images * np.float32(factor))
         else:
-            moved = reference.run(replace(graph, pixel_mean=graph.pixel_mean * np.float32(factor)), images)
+            moved = run(replace(graph, pixel_mean=graph.pixel_mean * np.float32(factor)), images=images)
         difference = np.abs(moved - expected).reshape(len(images), -1).max(axis=1)
         farthest = np.maximum(farthest, difference / np.maximum(sizes, np.finfo(np.float32).tiny))
     return farthest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from tfq.graph import nodes as g
 from tfq.graph import shapes
 from tfq.runtime.plan.paths import input_bits, is_product, scales_inputs
 from tfq.runtime.plan.plan import PackedTensor, Plan
+
+if TYPE_CHECKING:
+    from tfq.c.edges import Edges
 
 OUTPUT = ("output",)
 WORD = 32
@@ -60,24 +63,28 @@ class Source:
     Args:
         plan: of the network.
         prefix: of the names of its constants.
+        edges: how products of floats are computed, one of `tfq.c.edges.EDGES`.
 
     Attributes:
         plan: see above.
+        edges: likewise.
         constants: `Constants`.
         calls: so far.
         kernels: names of the kernel files that are needed.
         functions: C text of further functions, by name.
         macs: multiply-accumulates by what is multiplied.
+        products_of_floats: names of the convolutions and products with float inputs or float weights, by their arithmetic.
         deferred: `tfq_deferred` of the tensors that are kept as integer sums, by name.
         packed_in_passing: tensors that need no call of their own to be packed.
     """
 
-    def __init__(self, plan: Plan, prefix: str) -> None:
-        self.plan, self.constants = plan, Constants(prefix)
+    def __init__(self, plan: Plan, prefix: str, edges: Edges) -> None:
+        self.plan, self.constants, self.edges = plan, Constants(prefix), edges
         self.calls: list[Call] = []
         self.kernels: set[str] = set()
         self.functions: dict[str, str] = {}
         self.macs: dict[str, int] = {}
+        self.products_of_floats: dict[str, list[str]] = {"float": [], "int8": []}
         self.deferred: dict[str, Text] = {}
         self.packed_in_passing: set[PackedTensor] = set()
         self._nodes = {node.name: node for node in plan.nodes}
@@ -175,6 +182,12 @@ class Source:
     def count(self, kind: str, macs: int) -> None:
         """Count multiply-accumulates."""
         self.macs[kind] = self.macs.get(kind, 0) + macs
+
+    def compute_floats(self, layer: str, kind: str) -> None:
+        """Note by which arithmetic an operation is computed; of its parts, all by the same, once."""
+        name = self.plan.origins.get(layer, layer)
+        if name not in self.products_of_floats[kind]:
+            self.products_of_floats[kind].append(name)
 
     def readers(self, name: str) -> list:
         """The operations that take a tensor, of those that are computed by themselves."""

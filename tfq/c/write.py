@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from tfq import __version__, files
-from tfq.c import limits, registry, render
+from tfq.c import int8, limits, registry, render
 from tfq.c.arena import place
+from tfq.c.edges import FLOAT, Edges
 from tfq.c.layouts import FLAT, Layout
 from tfq.c.manifest import manifest
 from tfq.c.selftest import selftest
@@ -52,6 +53,7 @@ def write(
     flash: int | None = None,
     ram: int | None = None,
     layout: Layout = FLAT,
+    edges: Edges = FLOAT,
 ) -> Written:
     """Write a network as C.
 
@@ -64,17 +66,18 @@ def write(
         flash: most bytes of constants and code; None for any.
         ram: most bytes of arena, input and output; None for any.
         layout: where the files go: one of `tfq.c.layouts.LAYOUTS`.
+        edges: how products of float inputs and float weights are computed: one of `tfq.c.edges.EDGES`.
 
     Returns:
         `Written`.
 
     Raises:
-        NoC: there is no C for an operation; the message names it.
+        NoC: there is no C for an operation, or 32 bits do not hold the sums of an int8 edge; the message names it.
         TooLarge: it needs more flash or memory than that; nothing is written.
         ValueError: `name` is no name in C.
         Foreign: a file would be replaced that NAME.json of an earlier export does not list; nothing is written.
     """
-    texts, found = source_files(graph, name, inputs, layout)
+    texts, found = source_files(graph, name, inputs, layout, edges)
     limits.check(found, flash, ram)
     directory, manifest_file = Path(directory), f"{name}.json"
     _check_foreign(directory, manifest_file, texts)
@@ -87,44 +90,49 @@ def write(
 
 
 def source_files(
-    graph: g.Graph, name: str, inputs: np.ndarray | None = None, layout: Layout = FLAT
+    graph: g.Graph, name: str, inputs: np.ndarray | None = None, layout: Layout = FLAT, edges: Edges = FLOAT
 ) -> tuple[dict[str, str], dict]:
     """The text of each file by its path, and the manifest; see `write`."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"the name must be one that C takes: letters, digits and _; got {name!r}")
     registry.check(graph.nodes)
-    source = emitted(graph, name)
-    decoded = None
-    if graph.pixel_mean is not None:
+    source = emitted(graph, name, edges)
+    decoded, of_pixels = None, []
+    if int8.reads_pixels(source, graph):
+        of_pixels = int8.of_pixels(source, graph)
+    elif graph.pixel_mean is not None:
         source.need("pixels")
         decoded = source.tensor(g.INPUT)
         mean, deviation = (source.constants.array(values, "f4") for values in (graph.pixel_mean, graph.pixel_std))
     places, arena = place(source.calls, decoded, [OUTPUT] if decoded else [OUTPUT, g.INPUT])
-    found = manifest(graph, source, name, arena)
+    found, takes_uint8 = manifest(graph, source, name, arena), graph.pixel_mean is not None
     common = {
         "name": name, "upper": name.upper(), "version": __version__, "header": f"{name}.h",
         "title": f"A network of {len(graph.nodes)} operations: {found['network_sha256'][:16]}.",
         "inputs": math.prod(graph.input_shape), "outputs": math.prod(graph.output_shape),
         "input_shape": render.shape(graph.input_shape), "output_shape": render.shape(graph.output_shape),
-        "arena": arena, "constant_bytes": source.constants.bytes, "suffix": "_uint8" if decoded else "",
-        "input_type": "uint8_t" if decoded else "float",
-        "input_meaning": "pixels from 0 to 255" if decoded else "as the network was trained on",
+        "arena": arena, "constant_bytes": source.constants.bytes, "suffix": "_uint8" if takes_uint8 else "",
+        "input_type": "uint8_t" if takes_uint8 else "float",
+        "input_meaning": "pixels from 0 to 255" if takes_uint8 else "as the network was trained on",
     }  # fmt: skip
-    uint8 = ""
-    if decoded is not None:
+    text, uint8 = {"layers": "", "calls": render.calls(source.calls, places)}, ""
+    if of_pixels:
+        text = render.split(name, source.calls, len(of_pixels), places)
+        uint8 = render.template("uint8_int8.c").substitute(common, calls=render.calls(of_pixels, places))
+    elif decoded is not None:
         channels = graph.input_shape[-1]
         numbers = {"offset": places[g.INPUT], "pixels": common["inputs"] // channels, "channels": channels}
         arrays = {"mean": mean.text, "deviation": deviation.text}
         uint8 = render.template("uint8.c").substitute(common, **numbers, **arrays)
     texts = {
         layout.path(f"{name}.c"): render.template("network.c").substitute(
-            common | render.body(source, places, name),
+            common | render.body(source, name) | text,
             uint8=uint8,
             labels=_labels(graph, name, True),
-            selftest=selftest(graph, common, inputs),
+            selftest=selftest(graph, source, common, inputs),
         ),
         layout.path(f"{name}.h"): render.template("network.h").substitute(
-            common, uint8_declaration=_declaration(name) if decoded else "", labels_declaration=_labels(graph, name, False)
+            common, uint8_declaration=_declaration(name) if takes_uint8 else "", labels_declaration=_labels(graph, name, False)
         ),
         f"{name}.json": "",
     }
@@ -134,9 +142,9 @@ def source_files(
     return texts, found
 
 
-def emitted(graph: g.Graph, name: str) -> Source:
+def emitted(graph: g.Graph, name: str, edges: Edges = FLOAT) -> Source:
     """The `Source` of a network."""
-    source = Source(plan(graph), name)
+    source = Source(plan(graph), name, edges)
     source.pack(g.INPUT)
     for node in source.plan.nodes:
         if node.name in source.plan.inside or not (is_product(node) or node.name in source.plan.needed):

@@ -228,7 +228,7 @@ def _save_one(job, format: Format, path, notes, log):
             agreement = compare(format.name, model, predict, sample.images, lossy=format.lossy, expected=job.expected)
             notes = (*_compare_runtimes(job, format, partial, predict), *notes)
             if sample.takes_uint8 and format.takes_uint8:
-                _compare_uint8(format.name, model, format.load_uint8(partial), sample)
+                _compare_uint8(format, model, format.load_uint8(partial), sample)
         is_rounded = format.lossy and job.targets is not None
         cost = accuracy.measure(job.expected, predict, sample.images, job.targets) if is_rounded else None
         _replace(partial, path)
@@ -263,10 +263,11 @@ def _compare_runtimes(job, format, path, predict):
     ]
 
 
-def _compare_uint8(name, model, predict, sample):
+def _compare_uint8(format, model, predict, sample):
     """Compare what the artifact makes of pixels with what the model makes of them when they are prepared."""
     pixels = sample.pixels(sample.images[:_UINT8_IMAGES])
-    compare(f"{name} on uint8 images", model, lambda images: predict(sample.pixels(images)), sample.prepared(pixels))
+    name, prepared = f"{format.name} on uint8 images", sample.prepared(pixels)
+    compare(name, model, lambda images: predict(sample.pixels(images)), prepared, lossy=format.lossy)
 
 
 def _replace(source, target):

@@ -14,7 +14,7 @@ $kernels
 
 $constants
 
-void ${name}_run(const float *input, float *output, void *arena)
+${layers}void ${name}_run(const float *input, float *output, void *arena)
 {
     (void)arena;
 $calls

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfq.export.format import Format, reading
+from tfq.export.format import Format, Lossy, reading
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from tfq.c.edges import Edges
     from tfq.c.layouts import Layout
     from tfq.export.format import Predict
     from tfq.export.sample import Sample
 
 _NAME = "network"
+# A binary network amplifies small changes: images moved by 0.1 % change the class of 7 % of them, int8 edges that of 9 %, and the
+# logits by 0.1 of the largest in the median (XNOR resnet20; lab/c_accuracy.py has the classes).
+_INT8_EDGES = Lossy(least_top1=0.85, most_difference=0.2)
 
 
 class CSource(Format):
@@ -26,6 +30,8 @@ class CSource(Format):
         flash: most bytes of constants and code; None for any.
         ram: most bytes of arena, input and output; None for any.
         layout: where the files go: one of `tfq.c.layouts.LAYOUTS`; None for `FLAT`, beside each other.
+        edges: how products of float inputs and float weights are computed: one of `tfq.c.edges.EDGES`; None for `FLOAT`. With
+            `INT8` the format rounds, and is held to less (`Format.lossy`).
     """
 
     name = "c"
@@ -33,11 +39,16 @@ class CSource(Format):
     marker = f"{_NAME}.json"
     holds_labels = True
 
-    def __init__(self, flash: int | None = None, ram: int | None = None, layout: Layout | None = None) -> None:
-        self._flash, self._ram, self._layout = flash, ram, layout
+    def __init__(
+        self, flash: int | None = None, ram: int | None = None, layout: Layout | None = None, edges: Edges | None = None
+    ) -> None:
+        self._flash, self._ram, self._layout, self._edges = flash, ram, layout, edges
+        if edges is not None and edges.rounds:
+            self.lossy = _INT8_EDGES
 
     def save(self, model: Any, path: Path, sample: Sample) -> None:
         """Write the files, with the pixel statistics and labels of `sample` and its first images as self-test."""
+        from tfq.c.edges import FLOAT
         from tfq.c.layouts import FLAT
         from tfq.c.write import write
         from tfq.convert.from_keras import from_keras
@@ -47,7 +58,8 @@ class CSource(Format):
         images = sample.images
         if images is not None and graph.pixel_mean is not None:
             images = sample.pixels(images[:8])
-        write(graph, path, _NAME, inputs=images, flash=self._flash, ram=self._ram, layout=self._layout or FLAT)
+        layout, edges = self._layout or FLAT, self._edges or FLOAT
+        write(graph, path, _NAME, inputs=images, flash=self._flash, ram=self._ram, layout=layout, edges=edges)
 
     def load(self, path: Path) -> Predict:
         """What the compiled file computes, from float32 or uint8 images."""

@@ -1,0 +1,6 @@
+/* All but what reads the input. */
+static void ${name}_layers(float *output, void *arena)
+{
+$calls
+}
+
