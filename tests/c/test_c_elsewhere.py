@@ -6,8 +6,10 @@ import subprocess
 import numpy as np
 import pytest
 import runtime_networks as networks
+import runtime_oracle as oracle
 
 from tfq import c
+from tfq.c.residuals import FLOAT, INT16
 from tfq.graph import nodes as g
 
 pytestmark = pytest.mark.slow
@@ -22,6 +24,8 @@ KINDS = {
     "binary": {},
     "levels": {"quantizer": g.Levels(2), "coding": "levels", "bits": 2},
     "bytes": {"quantizer": g.Levels(8), "coding": "levels", "bits": 8},
+    "int16 residual": {},
+    "sums in bytes": None,
 }
 
 
@@ -31,8 +35,20 @@ def need(*tools):
             pytest.skip(f"{tool} is not installed")
 
 
+def pooled(rng):
+    """Two pools of sums, in 8 bits and in 16."""
+    nodes, name = [], "input"
+    for index, pad_value in enumerate((1, 0)):
+        kernel = oracle.pack(rng.choice([-1, 1], (3, 3, 20, 20)), "binary", 1, rng.uniform(0.05, 0.2, 20))
+        conv = g.Conv2D(f"conv{index}", (name,), kernel, quantizer=g.Sign(), pad_value=pad_value)
+        nodes += [conv, g.MaxPool(name := f"pool{index}", (conv.name,), (2, 2), (2, 2))]
+    return g.Graph((9, 8, 20), tuple(nodes))
+
+
 def passes(directory, compiler, flags, runner, kind):
-    c.write(networks.small_network(np.random.default_rng(5), **KINDS[kind]), directory, "net")
+    rng, options = np.random.default_rng(5), KINDS[kind]
+    graph = pooled(rng) if options is None else networks.small_network(rng, **options)
+    c.write(graph, directory, "net", residual=INT16 if kind == "int16 residual" else FLOAT)
     sources = [str(directory / name) for name in ("net.c", "net_example.c")]
     subprocess.run([compiler, *STRICT, *flags, *sources, "-o", str(directory / "program")], check=True, timeout=120)
     result = subprocess.run([*runner, str(directory / "program")], capture_output=True, text=True, timeout=120, check=False)

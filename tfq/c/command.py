@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tfq.c import limits
 from tfq.c.layouts import FLAT, LAYOUTS
+from tfq.c.residuals import RESIDUALS
 from tfq.c.write import Written, write
 from tfq.graph import file
 from tfq.terminal import one_line
@@ -26,7 +27,8 @@ def main(arguments: Sequence[str], prog: str = "tfq export") -> int:
         layout = LAYOUTS[options.layout]
         # A library has a folder of its own: its files have names that other projects use too.
         out = Path(options.out) if options.out else source.parent if layout is FLAT else source.parent / name
-        written = write(graph, out, name, flash=options.flash, ram=options.ram, layout=layout)
+        residual = RESIDUALS[options.residual]
+        written = write(graph, out, name, flash=options.flash, ram=options.ram, layout=layout, residual=residual)
     except (ValueError, OSError, ImportError) as error:
         print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
         return 1
@@ -61,6 +63,12 @@ def add_layout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layout", choices=LAYOUTS, default="flat", help=what)
 
 
+def add_residual(parser: argparse.ArgumentParser) -> None:
+    """Add the option --residual."""
+    what = "of c: how tensors are kept that results of convolutions are added to; int16 is fixed point (default: float)"
+    parser.add_argument("--residual", choices=RESIDUALS, default="float", help=what)
+
+
 def _size(text):
     try:
         return limits.size(text)
@@ -77,4 +85,5 @@ def _parser(prog):
     parser.add_argument("--name", help="of the files and in them (default: that of the file)")
     add_limits(parser)
     add_layout(parser)
+    add_residual(parser)
     return parser

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from importlib.resources import files
 
 from tfq import __version__
@@ -27,6 +28,10 @@ def manifest(graph: g.Graph, source: Source, name: str, arena: int) -> dict:
         "takes_uint8": graph.pixel_mean is not None,
         "flash": {"constants": source.constants.bytes, "code_estimate": code, "total": source.constants.bytes + code},
         "ram": {"arena": arena, **outside, "total": arena + sum(outside.values())},
+        "residual": {
+            "type": source.residual.name,
+            "fraction_bits": {tensor: -int(math.log2(step)) for tensor, step in source.steps.items()},
+        },
         "macs": dict(sorted(source.macs.items())),
         "kernels": sorted(source.kernels),
     }

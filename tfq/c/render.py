@@ -11,7 +11,8 @@ from tfq.graph import nodes as g
 
 # In the order in which they build on each other.
 KERNELS = (
-    "config", "popcount", "windows", "results", "pack", "dot_scalar", "dot", "conv_bits", "conv_bytes", "sums", "sum_floats",
+    "config", "popcount", "windows", "fixed",
+    "results", "pack", "dot_scalar", "dot", "conv_bits", "conv_bytes", "sums", "sum_floats",
     "sum_int8", "sum_int16", "sum_signs", "conv_floats", "conv_depthwise", "input_scale", "elementwise", "copy", "pooled", "pool",
     "pool_integers", "pixels",
 )  # fmt: skip

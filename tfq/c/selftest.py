@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from tfq.c import render
+from tfq.c import render, residuals
 from tfq.c.constants import Constants
+from tfq.c.source import Source
 from tfq.graph import nodes as g
-from tfq.graph import reference
 
 # Inputs that are held, and those they are picked from.
 _HELD = 3
@@ -17,9 +17,11 @@ _TRIED = 8
 # that, since a machine rounds in every layer, and the shift is in the first alone. A flipped sign was seen to move 7 to 9 %.
 _STEADY = 1e-4
 _SHIFT = 1e-6
+# The same of what is rounded to fixed point: what float32 may be off there.
+_ROUNDED = 2e-7
 
 
-def selftest(graph: g.Graph, common: dict, inputs: np.ndarray | None) -> str:
+def selftest(graph: g.Graph, source: Source, common: dict, inputs: np.ndarray | None) -> str:
     """The C of it.
 
     The sums of floats end in other bits on another machine, and a value next to a threshold falls to its other side. So the
@@ -27,14 +29,15 @@ def selftest(graph: g.Graph, common: dict, inputs: np.ndarray | None) -> str:
 
     Args:
         graph: the network.
+        source: its C.
         common: what all templates of the file know.
         inputs: candidates, as the network takes them; None for random ones.
     """
     images = _random(graph) if inputs is None else inputs[:_TRIED]
     if graph.pixel_mean is None:
         images = images.astype(np.float32)
-    expected = reference.run(graph, images)
-    apart = _apart(graph, images, expected)
+    expected = residuals.run(graph, source.steps, images)
+    apart = _apart(graph, source.steps, images, expected)
     held = np.argsort(apart, kind="stable")[: max(1, min(_HELD, int(np.sum(apart < _STEADY))))]
     arrays = Constants(f"{common['name']}_test")
     return render.template("selftest.c").substitute(
@@ -47,15 +50,16 @@ def selftest(graph: g.Graph, common: dict, inputs: np.ndarray | None) -> str:
     )
 
 
-def _apart(graph, images, expected):
+def _apart(graph, steps, images, expected):
     """How far the results of each input move, of its largest."""
     sizes = np.abs(expected.reshape(len(images), -1)).max(axis=1)
     farthest = np.zeros(len(images))
-    for factor in (1 + _SHIFT, 1 - _SHIFT):
+    for sign in (1, -1):
+        factor, rounded = 1 + sign * _SHIFT, sign * _ROUNDED
         if graph.pixel_mean is None:
-            moved = reference.run(graph, images * np.float32(factor))
+            moved = residuals.run(graph, steps, images * np.float32(factor), rounded)
         else:
-            moved = reference.run(replace(graph, pixel_mean=graph.pixel_mean * np.float32(factor)), images)
+            moved = residuals.run(replace(graph, pixel_mean=graph.pixel_mean * np.float32(factor)), steps, images, rounded)
         difference = np.abs(moved - expected).reshape(len(images), -1).max(axis=1)
         farthest = np.maximum(farthest, difference / np.maximum(sizes, np.finfo(np.float32).tiny))
     return farthest

@@ -15,6 +15,7 @@ from tfq.c import limits, registry, render
 from tfq.c.arena import place
 from tfq.c.layouts import FLAT, Layout
 from tfq.c.manifest import manifest
+from tfq.c.residuals import FLOAT, Residual
 from tfq.c.selftest import selftest
 from tfq.c.source import OUTPUT, Source
 from tfq.files import PathLike
@@ -52,6 +53,7 @@ def write(
     flash: int | None = None,
     ram: int | None = None,
     layout: Layout = FLAT,
+    residual: Residual = FLOAT,
 ) -> Written:
     """Write a network as C.
 
@@ -64,17 +66,18 @@ def write(
         flash: most bytes of constants and code; None for any.
         ram: most bytes of arena, input and output; None for any.
         layout: where the files go: one of `tfq.c.layouts.LAYOUTS`.
+        residual: how tensors are kept that convolutions add to: one of `tfq.c.residuals.RESIDUALS`.
 
     Returns:
         `Written`.
 
     Raises:
-        NoC: there is no C for an operation; the message names it.
+        NoC: there is no C for an operation, or no bound of a tensor in fixed point; the message names it.
         TooLarge: it needs more flash or memory than that; nothing is written.
         ValueError: `name` is no name in C.
         Foreign: a file would be replaced that NAME.json of an earlier export does not list; nothing is written.
     """
-    texts, found = source_files(graph, name, inputs, layout)
+    texts, found = source_files(graph, name, inputs, layout, residual)
     limits.check(found, flash, ram)
     directory, manifest_file = Path(directory), f"{name}.json"
     _check_foreign(directory, manifest_file, texts)
@@ -87,13 +90,13 @@ def write(
 
 
 def source_files(
-    graph: g.Graph, name: str, inputs: np.ndarray | None = None, layout: Layout = FLAT
+    graph: g.Graph, name: str, inputs: np.ndarray | None = None, layout: Layout = FLAT, residual: Residual = FLOAT
 ) -> tuple[dict[str, str], dict]:
     """The text of each file by its path, and the manifest; see `write`."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"the name must be one that C takes: letters, digits and _; got {name!r}")
     registry.check(graph.nodes)
-    source = emitted(graph, name)
+    source = emitted(graph, name, residual)
     decoded = None
     if graph.pixel_mean is not None:
         source.need("pixels")
@@ -121,7 +124,7 @@ def source_files(
             common | render.body(source, places, name),
             uint8=uint8,
             labels=_labels(graph, name, True),
-            selftest=selftest(graph, common, inputs),
+            selftest=selftest(graph, source, common, inputs),
         ),
         layout.path(f"{name}.h"): render.template("network.h").substitute(
             common, uint8_declaration=_declaration(name) if decoded else "", labels_declaration=_labels(graph, name, False)
@@ -134,9 +137,10 @@ def source_files(
     return texts, found
 
 
-def emitted(graph: g.Graph, name: str) -> Source:
+def emitted(graph: g.Graph, name: str, residual: Residual = FLOAT) -> Source:
     """The `Source` of a network."""
-    source = Source(plan(graph), name)
+    source = Source(plan(graph), name, residual)
+    source.steps = residual.steps(graph, source)
     source.pack(g.INPUT)
     for node in source.plan.nodes:
         if node.name in source.plan.inside or not (is_product(node) or node.name in source.plan.needed):

@@ -37,14 +37,19 @@ def run(graph: Graph, images: np.ndarray) -> np.ndarray:
 
 def tensors(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
     """The result of each operation by its name, and the images as they go in, float64."""
+    values = {INPUT: prepared(graph, images)}
+    for node in graph.nodes:
+        values[node.name] = node.compute(*(values[name] for name in node.inputs))
+    return values
+
+
+def prepared(graph: Graph, images: np.ndarray) -> np.ndarray:
+    """Images as they go in, float64; raises as `run`."""
     if images.dtype == np.uint8:
         if graph.pixel_mean is None:
             raise ValueError("expected float images: the network holds no mean and deviation for uint8 pixels; got uint8")
         images = (images / 255 - graph.pixel_mean) / graph.pixel_std
-    values = {INPUT: images.astype(np.float64)}
-    for node in graph.nodes:
-        values[node.name] = node.compute(*(values[name] for name in node.inputs))
-    return values
+    return images.astype(np.float64)
 
 
 def padded(x: np.ndarray, sizes: tuple, strides: tuple, dilations: tuple, padding: str, value: float) -> np.ndarray:

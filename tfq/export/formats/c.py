@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfq.export.format import Format, reading
+from tfq.export.format import Format, Lossy, reading
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
     from tfq.c.layouts import Layout
+    from tfq.c.residuals import Residual
     from tfq.export.format import Predict
     from tfq.export.sample import Sample
 
@@ -26,6 +27,7 @@ class CSource(Format):
         flash: most bytes of constants and code; None for any.
         ram: most bytes of arena, input and output; None for any.
         layout: where the files go: one of `tfq.c.layouts.LAYOUTS`; None for `FLAT`, beside each other.
+        residual: how tensors are kept that convolutions add to: one of `tfq.c.residuals.RESIDUALS`; None for `FLOAT`.
     """
 
     name = "c"
@@ -33,12 +35,17 @@ class CSource(Format):
     marker = f"{_NAME}.json"
     holds_labels = True
 
-    def __init__(self, flash: int | None = None, ram: int | None = None, layout: Layout | None = None) -> None:
-        self._flash, self._ram, self._layout = flash, ram, layout
+    def __init__(
+        self, flash: int | None = None, ram: int | None = None, layout: Layout | None = None, residual: Residual | None = None
+    ) -> None:
+        self._flash, self._ram, self._layout, self._residual = flash, ram, layout, residual
+        if residual is not None and residual.rounds:
+            self.lossy = Lossy(least_top1=0.85, most_difference=0.3)
 
     def save(self, model: Any, path: Path, sample: Sample) -> None:
         """Write the files, with the pixel statistics and labels of `sample` and its first images as self-test."""
         from tfq.c.layouts import FLAT
+        from tfq.c.residuals import FLOAT
         from tfq.c.write import write
         from tfq.convert.from_keras import from_keras
 
@@ -47,7 +54,8 @@ class CSource(Format):
         images = sample.images
         if images is not None and graph.pixel_mean is not None:
             images = sample.pixels(images[:8])
-        write(graph, path, _NAME, inputs=images, flash=self._flash, ram=self._ram, layout=self._layout or FLAT)
+        limits = {"flash": self._flash, "ram": self._ram}
+        write(graph, path, _NAME, inputs=images, layout=self._layout or FLAT, residual=self._residual or FLOAT, **limits)
 
     def load(self, path: Path) -> Predict:
         """What the compiled file computes, from float32 or uint8 images."""
