@@ -13,6 +13,7 @@ import runtime_networks as networks
 import tfq.zoo
 from tfq import c
 from tfq.c.edges import INT8
+from tfq.c.residuals import FLOAT, INT16
 from tfq.graph import file
 from tfq.graph import nodes as g
 
@@ -28,6 +29,7 @@ KINDS = {
     "kmap": {"kmap": True},
     "levels": {"quantizer": g.Levels(2), "coding": "levels", "bits": 2},
     "bytes": {"quantizer": g.Levels(8), "coding": "levels", "bits": 8},
+    "int16 residual": {},
 }
 
 
@@ -70,7 +72,8 @@ def board(request):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_small_networks(tmp_path, board, kind):
-    c.write(networks.small_network(np.random.default_rng(5), **KINDS[kind]), tmp_path, "net")
+    residual = INT16 if kind == "int16 residual" else FLOAT
+    c.write(networks.small_network(np.random.default_rng(5), **KINDS[kind]), tmp_path, "net", residual=residual)
     assert "self-test: passed" in board.run(tmp_path, tmp_path / "net_example.c", "-DNET_SELFTEST")
 
 

@@ -8,7 +8,7 @@ import runtime_networks as networks
 import runtime_oracle as oracle
 
 from tfq import c
-from tfq.c import compiled, int8
+from tfq.c import arithmetic, compiled, int8
 from tfq.c.edges import FLOAT, INT8
 from tfq.c.write import emitted
 from tfq.cli import main
@@ -126,7 +126,7 @@ def test_network_and_its_self_test(tmp_path, flags):
     graph = networks.small_network(rng)
     program, source = compile_(graph, tmp_path, flags), emitted(graph, "net", INT8)
     for images in (networks.normal(rng, 4, *graph.input_shape), rng.integers(0, 256, (4, *graph.input_shape), np.uint8)):
-        wanted = INT8.run(graph, source, images)
+        wanted = arithmetic.run(graph, source, images)
         atol = networks.CLOSE * np.abs(wanted).max()
         np.testing.assert_allclose(program.predict(images), wanted, rtol=0, atol=atol)
         # It tells the two ways apart.
@@ -163,7 +163,7 @@ def test_an_image_that_others_read_too_is_decoded(tmp_path):
     )
     images = rng.integers(0, 256, (3, 5, 6, 3), np.uint8)
     program = compile_(graph, tmp_path)
-    wanted = INT8.run(graph, emitted(graph, "net", INT8), images)
+    wanted = arithmetic.run(graph, emitted(graph, "net", INT8), images)
     np.testing.assert_allclose(program.predict(images), wanted, rtol=0, atol=networks.CLOSE * np.abs(wanted).max())
     assert {"pixels", "int8"} <= set(program.manifest["kernels"])
     assert "pixels_int8" not in program.manifest["kernels"]
@@ -187,7 +187,7 @@ def test_two_products_of_one_image(tmp_path):
     )
     program, source = compile_(graph, tmp_path), emitted(graph, "net", INT8)
     for images in (networks.normal(rng, 3, 4, 4, 3), rng.integers(0, 256, (3, 4, 4, 3), np.uint8)):
-        wanted = INT8.run(graph, source, images)
+        wanted = arithmetic.run(graph, source, images)
         np.testing.assert_allclose(program.predict(images), wanted, rtol=0, atol=networks.CLOSE * np.abs(wanted).max())
     assert selftest(program) == 0
 
@@ -218,7 +218,7 @@ def test_what_stays_in_float_is_listed(tmp_path):
     assert program.manifest["float_products"] == in_float
     assert program.manifest["int8_products"] == ["int8", "head"]
     images = networks.normal(rng, 3, 6, 6, 4)
-    wanted = INT8.run(graph, emitted(graph, "net", INT8), images)
+    wanted = arithmetic.run(graph, emitted(graph, "net", INT8), images)
     np.testing.assert_allclose(program.predict(images), wanted, rtol=0, atol=networks.CLOSE * max(1, np.abs(wanted).max()))
 
 

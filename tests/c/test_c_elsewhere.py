@@ -6,9 +6,10 @@ import subprocess
 import numpy as np
 import pytest
 import runtime_networks as networks
+import runtime_oracle as oracle
 
 from tfq import c
-from tfq.c.edges import FLOAT, INT8
+from tfq.c import edges, residuals
 from tfq.graph import nodes as g
 
 pytestmark = pytest.mark.slow
@@ -23,6 +24,10 @@ KINDS = {
     "binary": {},
     "levels": {"quantizer": g.Levels(2), "coding": "levels", "bits": 2},
     "bytes": {"quantizer": g.Levels(8), "coding": "levels", "bits": 8},
+    "int16 residual": {},
+    "int8 edges": {},
+    "both": {},
+    "sums in bytes": None,
 }
 
 
@@ -32,8 +37,24 @@ def need(*tools):
             pytest.skip(f"{tool} is not installed")
 
 
-def passes(directory, compiler, flags, runner, kind, edges=FLOAT):
-    c.write(networks.small_network(np.random.default_rng(5), **KINDS[kind]), directory, "net", edges=edges)
+def pooled(rng):
+    """Two pools of sums, in 8 bits and in 16."""
+    nodes, name = [], "input"
+    for index, pad_value in enumerate((1, 0)):
+        kernel = oracle.pack(rng.choice([-1, 1], (3, 3, 20, 20)), "binary", 1, rng.uniform(0.05, 0.2, 20))
+        conv = g.Conv2D(f"conv{index}", (name,), kernel, quantizer=g.Sign(), pad_value=pad_value)
+        nodes += [conv, g.MaxPool(name := f"pool{index}", (conv.name,), (2, 2), (2, 2))]
+    return g.Graph((9, 8, 20), tuple(nodes))
+
+
+def passes(directory, compiler, flags, runner, kind):
+    rng, options = np.random.default_rng(5), KINDS[kind]
+    graph = pooled(rng) if options is None else networks.small_network(rng, **options)
+    ways = {
+        "edges": edges.INT8 if kind in ("int8 edges", "both") else edges.FLOAT,
+        "residual": residuals.INT16 if kind in ("int16 residual", "both") else residuals.FLOAT,
+    }
+    c.write(graph, directory, "net", **ways)
     sources = [str(directory / name) for name in ("net.c", "net_example.c")]
     subprocess.run([compiler, *STRICT, *flags, *sources, "-o", str(directory / "program")], check=True, timeout=120)
     result = subprocess.run([*runner, str(directory / "program")], capture_output=True, text=True, timeout=120, check=False)
@@ -48,19 +69,6 @@ def test_other_processors(tmp_path, target, kind):
     passes(tmp_path, compiler, ("-static", *flags), [f"qemu-{target}"], kind)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_int8_edges_on_other_processors(tmp_path, target):
-    compiler, flags = TARGETS[target]
-    need(compiler, f"qemu-{target}")
-    passes(tmp_path, compiler, ("-static", *flags), [f"qemu-{target}"], "binary", INT8)
-
-
-@pytest.mark.parametrize("flags", [("-mavx2",), ("-march=native",), ("-DTFQ_SCALAR",)])
-def test_int8_edges_by_clang(tmp_path, flags):
-    need("clang")
-    passes(tmp_path, "clang", flags, [], "binary", INT8)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("compiler", "flags"),
@@ -69,6 +77,7 @@ def test_int8_edges_by_clang(tmp_path, flags):
         ("gcc", ("-DTFQ_SCALAR", "-fsanitize=address,undefined")),
         # clang's sanitizers are a package of their own.
         ("clang", ("-march=native",)),
+        ("clang", ("-mavx2",)),
         ("clang", ("-DTFQ_SCALAR",)),
     ],
 )

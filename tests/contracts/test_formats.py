@@ -11,6 +11,7 @@ from tfq.backend.keras import backend, keras
 from tfq.backend.keras import ops as keras_ops
 from tfq.c.edges import INT8
 from tfq.c.layouts import LAYOUTS
+from tfq.c.residuals import INT16
 from tfq.export.formats import FORMATS, unfit
 from tfq.export.formats.c import CSource
 from tfq.testing import ContractError, check_format
@@ -46,6 +47,13 @@ def test_c_in_the_folders_of_a_build_system(model):
 @pytest.mark.usefixtures("gcc")
 def test_c_with_int8_edges(model):
     check_format(CSource(edges=INT8), model)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow_only
+@pytest.mark.usefixtures("gcc")
+def test_c_with_residual_sums_in_16_bits(model):
+    check_format(CSource(residual=INT16), model)
 
 
 class Toy(export.Format):

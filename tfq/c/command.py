@@ -9,6 +9,7 @@ from pathlib import Path
 from tfq.c import limits
 from tfq.c.edges import EDGES
 from tfq.c.layouts import FLAT, LAYOUTS
+from tfq.c.residuals import RESIDUALS
 from tfq.c.write import Written, write
 from tfq.graph import file
 from tfq.terminal import one_line
@@ -27,8 +28,8 @@ def main(arguments: Sequence[str], prog: str = "tfq export") -> int:
         layout = LAYOUTS[options.layout]
         # A library has a folder of its own: its files have names that other projects use too.
         out = Path(options.out) if options.out else source.parent if layout is FLAT else source.parent / name
-        limits_of = {"flash": options.flash, "ram": options.ram}
-        written = write(graph, out, name, **limits_of, layout=layout, edges=EDGES[options.edges])
+        ways = {"edges": EDGES[options.edges], "residual": RESIDUALS[options.residual]}
+        written = write(graph, out, name, flash=options.flash, ram=options.ram, layout=layout, **ways)
     except (ValueError, OSError, ImportError) as error:
         print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
         return 1
@@ -75,6 +76,12 @@ def add_edges(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--edges", choices=EDGES, default="float", help=what)
 
 
+def add_residual(parser: argparse.ArgumentParser) -> None:
+    """Add the option --residual."""
+    what = "of c: how tensors are kept that results of convolutions are added to; int16 is fixed point (default: float)"
+    parser.add_argument("--residual", choices=RESIDUALS, default="float", help=what)
+
+
 def _size(text):
     try:
         return limits.size(text)
@@ -92,4 +99,5 @@ def _parser(prog):
     add_limits(parser)
     add_layout(parser)
     add_edges(parser)
+    add_residual(parser)
     return parser

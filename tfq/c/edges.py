@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from tfq.graph import nodes as g
 from tfq.graph import reference
 from tfq.runtime.plan.paths import is_depthwise, is_product, scales_inputs
 from tfq.runtime.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Edges:
@@ -30,15 +33,15 @@ class Edges:
         """Whether a convolution or product is computed in int8."""
         return False
 
-    def run(self, graph: g.Graph, source: Source, images: np.ndarray) -> np.ndarray:
-        """What the C computes of images, by NumPy: float64 (n, ...).
+    def begin(self, graph: g.Graph, source: Source, images: np.ndarray) -> tuple[np.ndarray, Callable[..., np.ndarray]]:
+        """How `tfq.c.arithmetic.run` begins: the images as they go in, float64, and what computes a node of its tensors.
 
         Args:
             graph: the network.
             source: its C.
             images: float32, or uint8 where the network holds mean and deviation.
         """
-        return reference.run(graph, images)
+        return reference.prepared(graph, images), lambda node, *tensors: node.compute(*tensors)
 
 
 class Int8Edges(Edges):
@@ -62,23 +65,22 @@ class Int8Edges(Edges):
         pads_zeros = getattr(node, "pad_value", 0) == 0
         return pads_zeros and not is_depthwise(node) and not scales_inputs(node) and node.name not in plan.origins
 
-    def run(self, graph: g.Graph, source: Source, images: np.ndarray) -> np.ndarray:
-        """See `Edges.run`; sums of bytes are exact in float64."""
+    def begin(self, graph: g.Graph, source: Source, images: np.ndarray) -> tuple[np.ndarray, Callable[..., np.ndarray]]:
+        """See `Edges.begin`; sums of bytes are exact in float64."""
         taken = {node.name for node in source.plan.nodes if self.takes(source.plan, node)}
         of_pixels = images.dtype == np.uint8 and int8.reads_pixels(source, graph)
         if of_pixels:
             assert graph.pixel_mean is not None
             assert graph.pixel_std is not None
             images = _real(int8.pixels(graph.pixel_mean, graph.pixel_std).quantize(images))
-        values = {g.INPUT: reference.prepared(graph, images)}
-        for node in graph.nodes:
-            tensors = [values[name] for name in node.inputs]
-            if node.name in taken:
-                is_pixels = of_pixels and source.tensor(node.inputs[0]).name == g.INPUT
-                values[node.name] = _in_int8(node, tensors[0] if is_pixels else _real(int8.quantize_images(tensors[0])))
-            else:
-                values[node.name] = node.compute(*tensors)
-        return values[graph.nodes[-1].name]
+
+        def compute(node, *tensors):
+            if node.name not in taken:
+                return node.compute(*tensors)
+            is_pixels = of_pixels and source.tensor(node.inputs[0]).name == g.INPUT
+            return _in_int8(node, tensors[0] if is_pixels else _real(int8.quantize_images(tensors[0])))
+
+        return reference.prepared(graph, images), compute
 
 
 def _in_int8(node: Any, x: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from importlib.resources import files
 
 from tfq import __version__
@@ -30,6 +31,10 @@ def manifest(graph: g.Graph, source: Source, name: str, arena: int) -> dict:
         "edges": source.edges.name,
         "float_products": source.products_of_floats["float"],
         "int8_products": source.products_of_floats["int8"],
+        "residual": {
+            "type": source.residual.name,
+            "fraction_bits": {tensor: -int(math.log2(step)) for tensor, step in source.steps.items()},
+        },
         "macs": dict(sorted(source.macs.items())),
         "kernels": sorted(source.kernels),
     }

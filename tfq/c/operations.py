@@ -136,11 +136,11 @@ def _pool(source, node, windows, is_mean):
         source.packed_in_passing.add(in_passing)
     source.need("windows", "results", "pooled")
     how = source.constants.structure("tfq_windows", **windows)
-    finish = source.deferred.get(name)
-    if finish is None:
+    if name not in source.deferred:
         source.need("pool")
         source.call(node.name, "tfq_pool", how, is_mean, source.tensor(name), to)
         return
     source.need("pool_integers")
-    sums = Buffer(name, "int16_t", 2 * source.size(name))
+    finish, ctype = source.deferred[name]
+    sums = Buffer(name, ctype, source.size(name) * (1 if ctype == "uint8_t" else 2))
     source.call(node.name, "tfq_pool_integers", how, is_mean, finish, sums, to)

@@ -9,7 +9,7 @@ from tfq.c.arena import Buffer
 from tfq.c.constants import NULL, Text
 from tfq.c.registry import register_c
 from tfq.c.source import NO_CLAMP, Source, as_floats, places
-from tfq.c.windows import windows_of
+from tfq.c.windows import reaches_outside, windows_of
 from tfq.graph import nodes as g
 from tfq.runtime.plan.images import PlacedConv2D
 from tfq.runtime.plan.paths import input_bits, is_depthwise, kernel_planes, on_bits, on_bytes, scales_inputs
@@ -17,6 +17,7 @@ from tfq.runtime.program import threshold
 from tfq.runtime.program.accumulator import kernel_scale
 from tfq.runtime.program.packing import integers as whole_weights
 
+_MOST_OF_8_BITS = 2**8 - 1
 _MOST_OF_16_BITS = 2**15 - 1
 
 
@@ -24,7 +25,7 @@ _MOST_OF_16_BITS = 2**15 - 1
 def product(source: Source, node: g.Conv2D | g.Dense) -> None:
     """Add the calls of a convolution or product, and those that pack its result for others."""
     fused = source.plan.fused[node.name]
-    source.need("windows", "results")
+    source.need("windows", "results", *(["fixed"] if source.steps else []))
     if on_bits(node):
         _on_integers(source, fused, bits.product)
         kind = f"{input_bits(node.quantizer)}x{kernel_planes(node.kernel)} bits"
@@ -51,14 +52,13 @@ def _on_integers(source, fused, emit):
     bound = int(np.abs(whole_weights(node.kernel)).sum(axis=(0, 1)).max()) * node.quantizer.highest
     scale = kernel_scale(node)
     if fused.chain is not None:
-        emit(source, node, _thresholds(source, fused, scale, bound), places(packed=source.packed(fused.packed)), None)
+        emit(source, node, _thresholds(source, fused, scale, bound), places(source, packed=source.packed(fused.packed)), None)
     elif bound <= _MOST_OF_16_BITS and _is_pooled_alone(source, fused):
-        height, width, filters = source.image(node.name)
-        low, high = fused.clamp or NO_CLAMP
-        finish = {"scale": source.constants.array(as_floats(scale, filters), "f4"), "bias": _bias(source, node)}
-        source.deferred[fused.result] = source.constants.structure("tfq_deferred", **finish, low=low, high=high)
-        sums = Buffer(fused.result, "int16_t", 2 * height * width * filters)
-        emit(source, node, _numbers(source, fused, scale), places(sums=sums), None)
+        offset, step = _as_bytes(source, node)
+        results, ctype = _numbers(source, fused, scale, offset, step), "uint8_t" if step else "int16_t"
+        source.deferred[fused.result] = results, ctype
+        sums = Buffer(fused.result, ctype, (1 if step else 2) * source.size(node.name))
+        emit(source, node, results, places(source, sums=sums), None)
     else:
         _emit_numbers(source, fused, scale, emit)
 
@@ -71,6 +71,19 @@ def _is_pooled_alone(source, fused):
     is_read = any(packed.source == fused.result for packed in source.plan.margins) or source.is_output(fused.result)
     is_read = is_read or source.is_residual(fused.result)
     return is_plain and not is_read and bool(readers) and all(isinstance(node, pools) for node in readers)
+
+
+def _as_bytes(source, node):
+    """The offset and step by which sums a are bytes (a + offset) / step; step is 0 where bytes do not hold them.
+
+    With inputs of -1 and 1, all sums are even or all are odd where the weights of each filter add up to such a number.
+    """
+    totals = np.abs(whole_weights(node.kernel)).sum(axis=(0, 1))
+    bound = int(totals.max()) * node.quantizer.highest
+    leaves_out = getattr(node, "pad_value", 0) == 0 and reaches_outside(node, windows_of(source, node))
+    are_alike = isinstance(node.quantizer, g.Sign) and not leaves_out and bool(np.all((totals - bound) % 2 == 0))
+    step = 2 if are_alike else 1
+    return (bound, step) if 2 * bound // step <= _MOST_OF_8_BITS else (0, 0)
 
 
 def _in_float(source, fused):
@@ -88,7 +101,7 @@ def _emit_numbers(source, fused, scale, emit):
     target = source.tensor(fused.result) if fused.result in source.plan.needed else NULL
     residual = NULL if fused.residual is None else source.tensor(fused.residual)
     packed = NULL if fused.packed is None else source.packed(fused.packed)
-    where = places(_input_scale(source, node), residual, target, packed)
+    where = places(source, _input_scale(source, node), residual, target, packed)
     over = (target, residual) if isinstance(target, Buffer) and isinstance(residual, Buffer) else None
     emit(source, node, _numbers(source, fused, scale), where, over)
 
@@ -97,14 +110,15 @@ def _bias(source, node) -> Text:
     return source.constants.array(node.bias, "f4")
 
 
-def _numbers(source, fused, scale) -> Text:
+def _numbers(source, fused, scale, sum_offset=0, sum_step=0) -> Text:
     filters = fused.node.kernel.shape[-1]
     affine_scale, affine_shift = source.affine(fused.affine)
     low, high = fused.clamp or NO_CLAMP
     return source.constants.structure(
         "tfq_results", filters=filters, thresholds=NULL, flips=NULL,
         scale=source.constants.array(as_floats(scale, filters), "f4"), bias=_bias(source, fused.node),
-        affine_scale=affine_scale, affine_shift=affine_shift, low=low, high=high, packing=source.packing(fused.packed),
+        affine_scale=affine_scale, affine_shift=affine_shift, low=low, high=high, sum_offset=sum_offset, sum_step=sum_step,
+        packing=source.packing(fused.packed),
     )  # fmt: skip
 
 
@@ -117,7 +131,7 @@ def _thresholds(source, fused, scale, bound) -> Text:
     return source.constants.structure(
         "tfq_results", filters=filters, thresholds=source.constants.array(limits, "i4"),
         flips=source.constants.array(words, "u4"), scale=NULL, bias=NULL, affine_scale=NULL, affine_shift=NULL,
-        low=1.0, high=-1.0, packing=source.packing(fused.packed),
+        low=1.0, high=-1.0, sum_offset=0, sum_step=0, packing=source.packing(fused.packed),
     )  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from tfq.graph import nodes as g
 
 # In the order in which they build on each other.
 KERNELS = (
-    "config", "popcount", "windows", "results", "pack", "dot_scalar", "dot", "conv_bits", "conv_bytes", "sums", "sum_floats",
+    "config", "popcount", "windows", "fixed",
+    "results", "pack", "dot_scalar", "dot", "conv_bits", "conv_bytes", "sums", "sum_floats",
     "sum_int8", "sum_int16", "sum_signs", "conv_floats", "conv_depthwise", "input_scale", "elementwise", "copy", "pooled", "pool",
     "pool_integers", "pixels", "int8", "conv_int8", "pixels_int8",
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from tfq.runtime.plan.plan import PackedTensor, Plan
 
 if TYPE_CHECKING:
     from tfq.c.edges import Edges
+    from tfq.c.residuals import Residual
 
 OUTPUT = ("output",)
 WORD = 32
@@ -64,28 +65,32 @@ class Source:
         plan: of the network.
         prefix: of the names of its constants.
         edges: how products of floats are computed, one of `tfq.c.edges.EDGES`.
+        residual: how tensors are kept that convolutions add to, one of `tfq.c.residuals.RESIDUALS`.
 
     Attributes:
         plan: see above.
         edges: likewise.
+        residual: likewise.
+        steps: of the tensors that are kept in fixed point, by name; see `tfq.c.residuals`.
         constants: `Constants`.
         calls: so far.
         kernels: names of the kernel files that are needed.
         functions: C text of further functions, by name.
         macs: multiply-accumulates by what is multiplied.
         products_of_floats: names of the convolutions and products with float inputs or float weights, by their arithmetic.
-        deferred: `tfq_deferred` of the tensors that are kept as integer sums, by name.
+        deferred: `tfq_results` of the tensors that are kept as integer sums, and the C type of these, by name.
         packed_in_passing: tensors that need no call of their own to be packed.
     """
 
-    def __init__(self, plan: Plan, prefix: str, edges: Edges) -> None:
-        self.plan, self.constants, self.edges = plan, Constants(prefix), edges
+    def __init__(self, plan: Plan, prefix: str, edges: Edges, residual: Residual) -> None:
+        self.plan, self.constants, self.edges, self.residual = plan, Constants(prefix), edges, residual
+        self.steps: Mapping[str, float] = {}
         self.calls: list[Call] = []
         self.kernels: set[str] = set()
         self.functions: dict[str, str] = {}
         self.macs: dict[str, int] = {}
         self.products_of_floats: dict[str, list[str]] = {"float": [], "int8": []}
-        self.deferred: dict[str, Text] = {}
+        self.deferred: dict[str, tuple[Text, str]] = {}
         self.packed_in_passing: set[PackedTensor] = set()
         self._nodes = {node.name: node for node in plan.nodes}
         self._output = plan.nodes[-1].name
@@ -112,8 +117,10 @@ class Source:
         return shapes.as_image(self.plan.shapes[name])
 
     def tensor(self, name: str) -> Buffer:
-        """A tensor in float."""
+        """A tensor, in float or in fixed point."""
         name = self._same.get(name, name)
+        if name in self.steps:
+            return Buffer(name, "int16_t", 2 * self.size(name))
         return Buffer(OUTPUT if self.is_output(name) else name, "float", 4 * self.size(name))
 
     def _reshaped(self):
@@ -152,7 +159,11 @@ class Source:
 
     def is_read_in_float(self, name: str) -> bool:
         """Whether a tensor is the result of the network, or an operation takes its values as they are."""
-        return self.is_output(name) or self.is_residual(name) or any(self._takes_floats(node) for node in self.readers(name))
+        return self.is_output(name) or self.is_residual(name) or self.has_float_reader(name)
+
+    def has_float_reader(self, name: str) -> bool:
+        """Whether an operation of its own takes the values of a tensor as they are."""
+        return any(self._takes_floats(node) for node in self.readers(name))
 
     def is_residual(self, name: str) -> bool:
         """Whether a tensor is added to the result of a convolution as that is computed."""
@@ -210,6 +221,13 @@ def as_floats(values: Any, count: int) -> np.ndarray:
     return np.broadcast_to(np.asarray(values, np.float32).reshape(-1), (count,))
 
 
-def places(input_scale: Any = NULL, residual: Any = NULL, target: Any = NULL, packed: Any = NULL, sums: Any = NULL) -> Structure:
+def places(
+    source: Source, input_scale: Any = NULL, residual: Any = NULL, target: Any = NULL, packed: Any = NULL, sums: Any = NULL
+) -> Structure:
     """The argument that says where results go."""
-    return Structure("tfq_places", (input_scale, residual, target, packed, sums))
+    if not source.steps:
+        return Structure("tfq_places", (input_scale, residual, target, packed, sums))
+    fixed = [buffer if isinstance(buffer, Buffer) and buffer.name in source.steps else None for buffer in (residual, target)]
+    floats = [NULL if of_fixed else buffer for buffer, of_fixed in zip((residual, target), fixed, strict=True)]
+    steps = [(buffer, float(source.steps[buffer.name])) if buffer else (NULL, 1.0) for buffer in fixed]  # type: ignore[index]
+    return Structure("tfq_places", (input_scale, *floats, packed, sums, *steps[0], *steps[1]))

@@ -13,9 +13,12 @@ import numpy as np
 from tfq import __version__, files
 from tfq.c import int8, limits, registry, render
 from tfq.c.arena import place
-from tfq.c.edges import FLOAT, Edges
+from tfq.c.edges import FLOAT as FLOAT_EDGES
+from tfq.c.edges import Edges
 from tfq.c.layouts import FLAT, Layout
 from tfq.c.manifest import manifest
+from tfq.c.residuals import FLOAT as FLOAT_RESIDUAL
+from tfq.c.residuals import Residual
 from tfq.c.selftest import selftest
 from tfq.c.source import OUTPUT, Source
 from tfq.files import PathLike
@@ -53,7 +56,8 @@ def write(
     flash: int | None = None,
     ram: int | None = None,
     layout: Layout = FLAT,
-    edges: Edges = FLOAT,
+    edges: Edges = FLOAT_EDGES,
+    residual: Residual = FLOAT_RESIDUAL,
 ) -> Written:
     """Write a network as C.
 
@@ -67,17 +71,19 @@ def write(
         ram: most bytes of arena, input and output; None for any.
         layout: where the files go: one of `tfq.c.layouts.LAYOUTS`.
         edges: how products of float inputs and float weights are computed: one of `tfq.c.edges.EDGES`.
+        residual: how tensors are kept that convolutions add to: one of `tfq.c.residuals.RESIDUALS`.
 
     Returns:
         `Written`.
 
     Raises:
-        NoC: there is no C for an operation, or 32 bits do not hold the sums of an int8 edge; the message names it.
+        NoC: there is no C for an operation, 32 bits do not hold the sums of an int8 edge, or a tensor in fixed point has no
+            bound; the message names it.
         TooLarge: it needs more flash or memory than that; nothing is written.
         ValueError: `name` is no name in C.
         Foreign: a file would be replaced that NAME.json of an earlier export does not list; nothing is written.
     """
-    texts, found = source_files(graph, name, inputs, layout, edges)
+    texts, found = source_files(graph, name, inputs, layout, edges, residual)
     limits.check(found, flash, ram)
     directory, manifest_file = Path(directory), f"{name}.json"
     _check_foreign(directory, manifest_file, texts)
@@ -90,13 +96,18 @@ def write(
 
 
 def source_files(
-    graph: g.Graph, name: str, inputs: np.ndarray | None = None, layout: Layout = FLAT, edges: Edges = FLOAT
+    graph: g.Graph,
+    name: str,
+    inputs: np.ndarray | None = None,
+    layout: Layout = FLAT,
+    edges: Edges = FLOAT_EDGES,
+    residual: Residual = FLOAT_RESIDUAL,
 ) -> tuple[dict[str, str], dict]:
     """The text of each file by its path, and the manifest; see `write`."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"the name must be one that C takes: letters, digits and _; got {name!r}")
     registry.check(graph.nodes)
-    source = emitted(graph, name, edges)
+    source = emitted(graph, name, edges, residual)
     decoded, of_pixels = None, []
     if int8.reads_pixels(source, graph):
         of_pixels = int8.of_pixels(source, graph)
@@ -142,9 +153,10 @@ def source_files(
     return texts, found
 
 
-def emitted(graph: g.Graph, name: str, edges: Edges = FLOAT) -> Source:
+def emitted(graph: g.Graph, name: str, edges: Edges = FLOAT_EDGES, residual: Residual = FLOAT_RESIDUAL) -> Source:
     """The `Source` of a network."""
-    source = Source(plan(graph), name, edges)
+    source = Source(plan(graph), name, edges, residual)
+    source.steps = residual.steps(graph, source)
     source.pack(g.INPUT)
     for node in source.plan.nodes:
         if node.name in source.plan.inside or not (is_product(node) or node.name in source.plan.needed):

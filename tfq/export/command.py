@@ -10,9 +10,10 @@ import numpy as np
 
 from tfq import data, export
 from tfq.arguments import integer
-from tfq.c.command import add_edges, add_layout, add_limits
-from tfq.c.edges import EDGES, FLOAT
+from tfq.c.command import add_edges, add_layout, add_limits, add_residual
+from tfq.c.edges import EDGES
 from tfq.c.layouts import FLAT, LAYOUTS
+from tfq.c.residuals import RESIDUALS
 from tfq.data import names, npz
 from tfq.export import run
 from tfq.export.formats.c import CSource
@@ -43,9 +44,9 @@ def main(arguments: Sequence[str], prog: str = "python -m tfq.export") -> int:
         parser.error(f"{source} is a model file, which does not say its data set: give --images=FILE.npz to compare on")
     out = Path(options.out) if options.out else (source if source.is_dir() else source.parent) / "export"
     formats = [name.strip() for name in options.formats.split(",")]
-    layout, edges = LAYOUTS[options.layout], EDGES[options.edges]
-    if options.flash or options.ram or layout != FLAT or edges != FLOAT:
-        export.register_format(CSource(options.flash, options.ram, layout, edges))
+    layout, edges, residual = LAYOUTS[options.layout], EDGES[options.edges], RESIDUALS[options.residual]
+    if options.flash or options.ram or layout != FLAT or edges.rounds or residual.rounds:
+        export.register_format(CSource(options.flash, options.ram, layout, edges, residual))
     try:
         export.export_model(source, out, formats, **_images(source, options), log=_print)
     except _ERRORS as error:
@@ -114,4 +115,5 @@ def _parser(prog):
     add_limits(parser)
     add_layout(parser)
     add_edges(parser)
+    add_residual(parser)
     return parser

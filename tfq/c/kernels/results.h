@@ -20,6 +20,7 @@ typedef struct {
     const uint32_t *flips;
     const float *scale, *bias, *affine_scale, *affine_shift;
     float low, high;
+    int32_t sum_offset, sum_step; /* of sums for a pool: a byte is (a + offset) / step; where step is 0, they are 16 bits each */
     tfq_packing packing;
 } tfq_results;
 
@@ -27,7 +28,14 @@ typedef struct {
     const float *input_scale, *residual;
     float *target;
     void *packed;
-    int16_t *sums; /* the integer sums as they are, for a pool that finishes them */
+    void *sums; /* the integer sums, for a pool that finishes them */
+#if defined(TFQ_HAS_FIXED)
+    /* As residual and target, in fixed point; what is packed is not rounded. */
+    const int16_t *fixed_residual;
+    float residual_step;
+    int16_t *fixed_target;
+    float target_step;
+#endif
 } tfq_places;
 
 /* round(n clip(x, 0, 1)), ties to even; adding and subtracting 1.5 * 2^23 rounds. NaN gives 0. Each step is assigned: where floats
@@ -170,6 +178,16 @@ TFQ_RARE void tfq_finish_lanes(const tfq_results *s, const tfq_places *at, int32
     if (at->residual)
         for (l = 0; l < lanes; l++)
             value[l] += at->residual[begin + (size_t)l];
+#if defined(TFQ_HAS_FIXED)
+    if (at->fixed_residual)
+        for (l = 0; l < lanes; l++)
+            value[l] += (float)at->fixed_residual[begin + (size_t)l] * at->residual_step;
+    if (at->fixed_target) {
+        const float steps_of_one = 1.0f / at->target_step;
+        for (l = 0; l < lanes; l++)
+            at->fixed_target[begin + (size_t)l] = (int16_t)tfq_fixed(value[l], steps_of_one);
+    }
+#endif
     if (at->target)
         for (l = 0; l < lanes; l++)
             at->target[begin + (size_t)l] = value[l];
@@ -181,6 +199,29 @@ TFQ_RARE void tfq_finish_lanes(const tfq_results *s, const tfq_places *at, int32
 
 /* a where a lane of `which` has all bits, b where it has none. */
 #define TFQ_CHOOSE(WHICH, A, B) (tfq_floats16)(((tfq_ints16)(A) & (tfq_ints16)(WHICH)) | ((tfq_ints16)(B) & ~(tfq_ints16)(WHICH)))
+
+#if defined(TFQ_HAS_FIXED)
+
+typedef int16_t tfq_shorts16 __attribute__((vector_size(32), aligned(2), may_alias));
+
+TFQ_INLINE tfq_floats16 tfq_of_fixed_16(const int16_t *q)
+{
+    return __builtin_convertvector(__builtin_convertvector(TFQ_OF_16(tfq_shorts16, q), tfq_ints16), tfq_floats16);
+}
+
+TFQ_INLINE void tfq_store_fixed_16(tfq_floats16 y, float step, int16_t *target)
+{
+    const tfq_floats16 zero = {0}, low = zero - 32768.0f, high = zero + 32767.0f;
+    tfq_floats16 q = y * (1.0f / step);
+
+    q = TFQ_CHOOSE(q > low, q, low);
+    q = TFQ_CHOOSE(q < high, q, high);
+    q = q + 12582912.0f;
+    q = q - 12582912.0f;
+    TFQ_16(tfq_shorts16, target) = __builtin_convertvector(__builtin_convertvector(q, tfq_ints16), tfq_shorts16);
+}
+
+#endif
 
 /* The same of a whole block and some windows, one after another, of sums in float or whole ones. What is stored may lie anywhere,
    for all that the compiler knows: so all that is read again and again is in variables of its own. `is_plain` says that there is
@@ -201,6 +242,11 @@ TFQ_INLINE void tfq_finish_block(const tfq_results *s, const tfq_places *at, int
     const float *const residual = at->residual, *const input_scale = at->input_scale;
     float *const target = at->target;
     uint32_t *const packed = (uint32_t *)at->packed;
+#if defined(TFQ_HAS_FIXED)
+    const int16_t *const fixed_residual = at->fixed_residual;
+    int16_t *const fixed_target = at->fixed_target;
+    const float residual_step = at->residual_step, target_step = at->target_step;
+#endif
     int32_t p;
 
     for (p = 0; p < positions; p++) {
@@ -220,6 +266,12 @@ TFQ_INLINE void tfq_finish_block(const tfq_results *s, const tfq_places *at, int
         }
         if (residual)
             value += TFQ_OF_16(tfq_floats16, residual + here);
+#if defined(TFQ_HAS_FIXED)
+        if (fixed_residual)
+            value += tfq_of_fixed_16(fixed_residual + here) * residual_step;
+        if (fixed_target)
+            tfq_store_fixed_16(value, target_step, fixed_target + here);
+#endif
         if (target)
             TFQ_16(tfq_floats16, target + here) = value;
         if (packed) {
@@ -283,6 +335,18 @@ TFQ_INLINE void tfq_finish(const tfq_results *s, const tfq_places *at, int32_t p
         tfq_finish_lanes(s, at, position + p, first, lanes, sums + p * TFQ_LANES);
 }
 
+/* Stores sums from the one with this number on, for a pool. */
+TFQ_INLINE void tfq_keep_sums(const tfq_results *s, void *to, size_t number, int32_t lanes, const int32_t *sums)
+{
+    int32_t l;
+
+    for (l = 0; l < lanes; l++)
+        if (s->sum_step)
+            ((uint8_t *)to)[number + (size_t)l] = (uint8_t)((uint32_t)(sums[l] + s->sum_offset) >> (s->sum_step - 1));
+        else
+            ((int16_t *)to)[number + (size_t)l] = (int16_t)sums[l];
+}
+
 /* The same of at most TFQ_POSITIONS windows and integer sums. */
 TFQ_APART void tfq_finish_integers(const tfq_results *s, const tfq_places *at, int32_t position, int32_t positions,
                                       int32_t first, int32_t lanes, const int32_t *sums)
@@ -305,9 +369,10 @@ TFQ_APART void tfq_finish_integers(const tfq_results *s, const tfq_places *at, i
 #endif
     for (p = 0; p < positions; p++) {
         const int32_t *sum = sums + p * TFQ_LANES;
-        int16_t *to = at->sums ? at->sums + (size_t)(position + p) * (size_t)s->filters + (size_t)first : NULL;
-        for (l = 0; l < lanes && to; l++)
-            to[l] = (int16_t)sum[l];
+        if (at->sums) {
+            tfq_keep_sums(s, at->sums, (size_t)(position + p) * (size_t)s->filters + (size_t)first, lanes, sum);
+            continue;
+        }
         for (l = 0; l < lanes; l++)
             values[p * TFQ_LANES + l] = (float)sum[l];
     }

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from tfq.c.edges import Edges
     from tfq.c.layouts import Layout
+    from tfq.c.residuals import Residual
     from tfq.export.format import Predict
     from tfq.export.sample import Sample
 
@@ -19,6 +20,7 @@ _NAME = "network"
 # A binary network amplifies small changes: images moved by 0.1 % change the class of 7 % of them, int8 edges that of 9 %, and the
 # logits by 0.1 of the largest in the median (XNOR resnet20; lab/c_accuracy.py has the classes).
 _INT8_EDGES = Lossy(least_top1=0.85, most_difference=0.2)
+_INT16_RESIDUAL = Lossy(least_top1=0.85, most_difference=0.3)
 
 
 class CSource(Format):
@@ -30,8 +32,10 @@ class CSource(Format):
         flash: most bytes of constants and code; None for any.
         ram: most bytes of arena, input and output; None for any.
         layout: where the files go: one of `tfq.c.layouts.LAYOUTS`; None for `FLAT`, beside each other.
-        edges: how products of float inputs and float weights are computed: one of `tfq.c.edges.EDGES`; None for `FLOAT`. With
-            `INT8` the format rounds, and is held to less (`Format.lossy`).
+        edges: how products of float inputs and float weights are computed: one of `tfq.c.edges.EDGES`; None for `FLOAT`.
+        residual: how tensors are kept that convolutions add to: one of `tfq.c.residuals.RESIDUALS`; None for `FLOAT`.
+
+    With either in fixed point the format rounds, and is held to less (`Format.lossy`).
     """
 
     name = "c"
@@ -40,15 +44,22 @@ class CSource(Format):
     holds_labels = True
 
     def __init__(
-        self, flash: int | None = None, ram: int | None = None, layout: Layout | None = None, edges: Edges | None = None
+        self,
+        flash: int | None = None,
+        ram: int | None = None,
+        layout: Layout | None = None,
+        edges: Edges | None = None,
+        residual: Residual | None = None,
     ) -> None:
-        self._flash, self._ram, self._layout, self._edges = flash, ram, layout, edges
-        if edges is not None and edges.rounds:
+        self._flash, self._ram, self._layout, self._edges, self._residual = flash, ram, layout, edges, residual
+        if residual is not None and residual.rounds:
+            self.lossy = _INT16_RESIDUAL
+        elif edges is not None and edges.rounds:
             self.lossy = _INT8_EDGES
 
     def save(self, model: Any, path: Path, sample: Sample) -> None:
         """Write the files, with the pixel statistics and labels of `sample` and its first images as self-test."""
-        from tfq.c.edges import FLOAT
+        from tfq.c import edges, residuals
         from tfq.c.layouts import FLAT
         from tfq.c.write import write
         from tfq.convert.from_keras import from_keras
@@ -58,8 +69,9 @@ class CSource(Format):
         images = sample.images
         if images is not None and graph.pixel_mean is not None:
             images = sample.pixels(images[:8])
-        layout, edges = self._layout or FLAT, self._edges or FLOAT
-        write(graph, path, _NAME, inputs=images, flash=self._flash, ram=self._ram, layout=layout, edges=edges)
+        limits = {"flash": self._flash, "ram": self._ram}
+        ways = {"edges": self._edges or edges.FLOAT, "residual": self._residual or residuals.FLOAT}
+        write(graph, path, _NAME, inputs=images, layout=self._layout or FLAT, **limits, **ways)
 
     def load(self, path: Path) -> Predict:
         """What the compiled file computes, from float32 or uint8 images."""
