@@ -56,6 +56,7 @@ SHORT = {
     "tfq export model.tfq --formats=c --flash=256K --ram=300K": "",
     "tfq export model.tfq --formats=c --layout=arduino --out=model": "",
     "tfq export model.tfq --formats=c --edges=int8": "",
+    "tfq export model.tfq --formats=c --residual=int16": "",
     "tfq summary model.keras": "",
     "tfq benchmark model.tfq --against model.tflite": "--repetitions=1 --batch=2",
     f"{_TRAIN} --method=dorefa --w_bits=3 --a_bits=5 --g_bits=8": f"{_DATA} {_NETWORK} --run_dir=runs/bits",
