@@ -90,6 +90,17 @@ def exported(model, tmp_path, *flags):
     return program.main([str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
+@pytest.mark.tensorflow_only
+@pytest.mark.usefixtures("gcc")
+def test_c_with_int8_edges(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(FORMATS, "c", FORMATS["c"])
+    pixels = ["--pixel_mean=0.3", "--pixel_std=0.1"]
+    assert exported(brighter(), tmp_path, "--formats=c", "--edges=int8", f"--out={tmp_path / 'out'}", *pixels) == 0
+    assert "64 images, same top-1 on 100.0%" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "c" / "network.json").read_text())["int8_products"] == ["dense"]
+
+
 @pytest.mark.parametrize(
     "preparation",
     [
