@@ -3,6 +3,8 @@
 Constants and memory come twice: as integers (`ci`, `mi`) and as float32 (`cf`, `mf`).
 """
 
+import numpy as np
+
 from tfq.runtime.compiled import share
 from tfq.runtime.compiled.array import array
 from tfq.runtime.compiled.convolve import convolve, parts
@@ -35,38 +37,43 @@ _COPY_ROWS, _as_copy_rows = steps.code(steps.CopyRows), record(steps.CopyRows)
 @woven
 def _help(program, ci, cf, mi, mf, state, worker):
     """Compute parts of whatever step the leader has come to, until no image has come for a while."""
-    looks = 0
+    looks, last = 0, np.int64(-1)
     while share.is_waited_for(state, looks):
         looks += 1
-        step, part = share.look(state)
-        if step >= 0 and part >= 0:
-            step, part = share.take(state)
+        step = share.look(state)
         if step >= 0:
-            looks = 0
-            if part >= 0:
-                convolve(_as_convolve(program[step]), ci, cf, mi, mf, part, worker)
-                share.done(state)
+            convolution = _as_convolve(program[step])
+            count = parts(convolution)
+            begin, end = share.take(state, step, count, worker, step == last)
+            if begin < end:
+                looks, last = 0, step
+                for part in range(begin, end):
+                    convolve(convolution, ci, cf, mi, mf, part, worker)
+                share.done(state, end - begin)
     share.leave(state, worker)
 
 
 @woven
-def _convolve(row, ci, cf, mi, mf, state, step, worker):
-    """Compute all parts of a convolution, alone or with whoever helps."""
+def _convolve(row, ci, cf, mi, mf, state, step, worker, helped):
+    """Compute all parts of a convolution, alone or with whoever helps; gives the parts that helpers have done so far, `helped` before."""
     convolution = _as_convolve(row)
-    count, part = parts(convolution), 0
-    if worker == LEADER:
-        share.publish(state, step, count)
-        _, part = share.take(state)
+    count = parts(convolution)
+    begin, end, own = 0, count, 0
+    is_shared = worker == LEADER and count > 1
+    if is_shared:
+        begin, end = share.publish(state, step, count)
     # One call for both: the code of a convolution is large, and is compiled once more for each.
-    while 0 <= part < count:
-        convolve(convolution, ci, cf, mi, mf, part, worker)
-        if worker == LEADER:
-            share.done(state)
-            _, part = share.take(state)
-        else:
-            part += 1
-    if worker == LEADER:
-        share.wait(state, count)
+    while begin < end:
+        for part in range(begin, end):
+            convolve(convolution, ci, cf, mi, mf, part, worker)
+        own += end - begin
+        begin = end
+        if is_shared:
+            begin, end = share.take(state, step, count, worker, True)
+    if is_shared:
+        helped += count - own
+        share.wait(state, helped)
+    return helped
 
 
 # Arguments of `run` in machine code: addresses and numbers alone, so that no numba is needed to call it.
@@ -102,6 +109,7 @@ def run(
         return
     images, pixels, outputs = array(images, (count, size)), array(pixels, (count, size)), array(outputs, (count, results))
     table = array(table, (channels, 256))
+    helped = share.all_done(state) if worker == LEADER else 0
     for n in range(count):
         if channels > 0:
             decode(pixels[n], table, mf, source)
@@ -112,7 +120,7 @@ def run(
             row = program[step]
             code = row[0]
             if code == _CONVOLVE:
-                _convolve(row, ci, cf, mi, mf, state, step, worker)
+                helped = _convolve(row, ci, cf, mi, mf, state, step, worker, helped)
             elif code == _PACK:
                 pack(_as_pack(row), cf, mi, mf)
             elif code == _FILL_MARGIN:
