@@ -19,6 +19,7 @@ from tfq.runtime.compiled.windows import pack_windows, sum_windows
 from tfq.runtime.jit import object_file, outermost, types, woven
 from tfq.runtime.machine_code import MachineCode
 from tfq.runtime.program import steps
+from tfq.runtime.program.steps import NOWHERE
 from tfq.runtime.tickets import LEADER
 
 _FILL_MARGIN, _as_fill_margin = steps.code(steps.FillMargin), record(steps.FillMargin)
@@ -96,7 +97,7 @@ def run(
     rows, row_count, row_size, ci, cf, constants, mi, mf, memory, images, pixels, count, size, table, channels, source,
     outputs, results, target, state, state_size, worker,
 ):  # fmt: skip
-    """Run the program on each of `count` images of `size` numbers, read to memory at `source`.
+    """Run the program on each of `count` images of `size` numbers, read to memory at `source`, or from where they are.
 
     Its results, at `target`, go to `outputs`. Images are float32, or uint8 where there are `channels` of them, which `table`
     (channels, 256) makes float32.
@@ -113,7 +114,7 @@ def run(
     for n in range(count):
         if channels > 0:
             decode(pixels[n], table, mf, source)
-        else:
+        elif source != NOWHERE:
             copy_floats(images[n], 0, mf, source, size)
         for step in range(program.shape[0]):
             # Here and not in a function of their own, which would be compiled twice: by itself, and in this one.
@@ -122,7 +123,12 @@ def run(
             if code == _CONVOLVE:
                 helped = _convolve(row, ci, cf, mi, mf, state, step, worker, helped)
             elif code == _PACK:
-                pack(_as_pack(row), cf, mi, mf)
+                packing = _as_pack(row)
+                if packing.source == NOWHERE:
+                    floats, at = images[n], 0
+                else:
+                    floats, at = mf, packing.source
+                pack(packing, cf, mi, floats, at)
             elif code == _FILL_MARGIN:
                 fill_margin(_as_fill_margin(row), mi)
             elif code == _PACK_WINDOWS:
