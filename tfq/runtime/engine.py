@@ -103,6 +103,7 @@ class Engine:
                 total += [self._time(Array(rows[i : i + 1]), memory, given, outputs[:, :0]) for i in range(len(rows))]
                 nothing = min(nothing, self._time(Array(rows[:0]), memory, given, outputs[:, :0]))
             best = np.minimum(best, total / len(images))
+        self._idle.append(memory)
         seconds = np.maximum(best - nothing, 0.0)
         return [(*label, float(time)) for label, time in zip(self._program.labels, seconds, strict=True)]
 

@@ -56,7 +56,7 @@ def _help(program, ci, cf, mi, mf, state, worker):
 
 @woven
 def _convolve(row, ci, cf, mi, mf, state, step, worker, helped):
-    """Compute all parts of a convolution, alone or with whoever helps; gives the parts that helpers have done so far, `helped` before."""
+    """Compute all parts of a convolution, alone or with whoever helps; the parts that helpers have done, from `helped` on."""
     convolution = _as_convolve(row)
     count = parts(convolution)
     begin, end, own = 0, count, 0

@@ -84,7 +84,7 @@ def _units(parts):
 
 @njit
 def publish(state, step, parts):
-    """The parts of `step` may be taken, those of the one before being done; (begin, end) of those that the leader takes at once."""
+    """The parts of `step` may be taken, those of the one before being done; (begin, end) of those that the leader takes first."""
     units = _units(parts)
     first = _share(units, len(state) - HELPERS)
     _store(state, TICKET, _ticket(step, first, units))
