@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from runtime_networks import one, run_python, small_network
+import runtime_oracle as oracle
+from runtime_networks import normal, one, run_python, same, small_network
 
 from tfq.graph import nodes as g
 from tfq.runtime.engine import Engine
+from tfq.runtime.program import steps
 
 # Nothing here depends on Keras: once is enough.
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
@@ -59,6 +61,29 @@ def test_threads_are_a_positive_integer(threads):
 def test_operations_that_do_not_fit_together_are_refused(node, message):
     with pytest.raises(ValueError, match=message):
         Engine(one(node, (5, 5, 3)))
+
+
+@pytest.mark.parametrize(("channels", "in_place"), [(16, True), (48, True), (64, True), (20, False)])
+@pytest.mark.parametrize("quantizer", [g.Sign(), g.Levels(2), g.Levels(8)])
+def test_images_are_packed_where_they_lie(channels, in_place, quantizer):
+    rng = np.random.default_rng(channels)
+    kernel = oracle.pack(oracle.random_values(rng, (3, 3, channels, 17), "binary"), "binary")
+    graph = one(g.Conv2D("conv", ("input",), kernel, quantizer=quantizer), (5, 6, channels))
+    images = normal(rng, 4, *graph.input_shape)
+    same(graph, images)
+    engine = Engine(graph)
+    # The last vector of other channels would read past the end of the images.
+    assert (engine._program.source == steps.NOWHERE) == in_place
+    assert {path for _, path, _ in engine.profile(images, repeats=1)} > {"pack"}
+
+
+def test_an_input_that_others_read_too_is_copied():
+    rng = np.random.default_rng(0)
+    kernel = oracle.pack(oracle.random_values(rng, (1, 1, 16, 16), "binary"), "binary")
+    nodes = (g.Conv2D("conv", ("input",), kernel, quantizer=g.Sign()), g.Add("sum", ("input", "conv")))
+    graph = g.Graph((3, 4, 16), nodes)
+    same(graph, normal(rng, 3, *graph.input_shape))
+    assert Engine(graph)._program.source != steps.NOWHERE
 
 
 def test_images_that_may_not_be_written_or_lie_otherwise():

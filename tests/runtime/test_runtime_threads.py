@@ -69,6 +69,32 @@ def test_a_helper_computes_parts_of_a_step():
         np.testing.assert_array_equal(outputs, wanted)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system keeps no thread from a processor")
+def test_helpers_wake_on_other_processors_than_the_caller(monkeypatch):
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("there is one processor")
+    monkeypatch.setattr(engine_module, "SHARED_WORK", 0)
+    rng = np.random.default_rng(0)
+    graph = small_network(rng)
+    engine, image = Engine(graph, 2), normal(rng, 1, *graph.input_shape)
+    wanted = Engine(graph).predict(image)
+    own, (team, before) = os.sched_getaffinity(0), (engine._team(), set(threading.enumerate()))
+    engine.predict(image)
+    (helper,) = set(threading.enumerate()) - before
+    end = time.monotonic() + 60
+    while tickets.is_there(team.state, 1):  # until it sleeps, and has to be called
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    caller = min(own)
+    try:
+        os.sched_setaffinity(0, {caller, max(own)})
+        np.testing.assert_array_equal(engine.predict(image), wanted)
+        assert len(os.sched_getaffinity(helper.native_id)) == 1
+        assert os.sched_getaffinity(helper.native_id) < {caller, max(own)}
+    finally:
+        os.sched_setaffinity(0, own)
+
+
 def counted(function, calls):
     def call(*args):
         calls.append(1)

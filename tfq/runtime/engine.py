@@ -15,6 +15,7 @@ from tfq.runtime.inputs import checked_images, checked_threads
 from tfq.runtime.kernels import kernels
 from tfq.runtime.program.build import build
 from tfq.runtime.program.memory import aligned
+from tfq.runtime.program.steps import NOWHERE
 from tfq.runtime.team import Team
 from tfq.runtime.tickets import ALONE, LEADER
 
@@ -97,10 +98,12 @@ class Engine:
             total = np.zeros(len(rows))
             for image in images:
                 self._execute(Array(rows[:0]), memory, image[None], outputs)
-                # Without an image to read, a step finds in memory what the one before left there.
-                total += [self._time(Array(rows[i : i + 1]), memory, outputs[:1, :0], outputs[:, :0]) for i in range(len(rows))]
-                nothing = min(nothing, self._time(Array(rows[:0]), memory, outputs[:1, :0], outputs[:, :0]))
+                # Without an image to copy, a step finds in memory what the one before left there.
+                given = image[None] if self._program.source == NOWHERE else outputs[:1, :0]
+                total += [self._time(Array(rows[i : i + 1]), memory, given, outputs[:, :0]) for i in range(len(rows))]
+                nothing = min(nothing, self._time(Array(rows[:0]), memory, given, outputs[:, :0]))
             best = np.minimum(best, total / len(images))
+        self._idle.append(memory)
         seconds = np.maximum(best - nothing, 0.0)
         return [(*label, float(time)) for label, time in zip(self._program.labels, seconds, strict=True)]
 

@@ -1,5 +1,8 @@
 """The threads of an engine beside the one that calls it."""
 
+import contextlib
+import ctypes
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,6 +10,9 @@ from typing import Any
 
 from tfq.runtime import tickets
 from tfq.runtime.arrays import Array, Memory
+
+# The number of the processor that a thread runs on, where threads may be kept from one.
+_processor = getattr(ctypes.CDLL(None), "sched_getcpu", None) if hasattr(os, "sched_setaffinity") else None
 
 
 class Team:
@@ -24,7 +30,8 @@ class Team:
     """
 
     def __init__(self, threads: int) -> None:
-        self.pool = ThreadPoolExecutor(threads - 1)
+        self._ids: list[int] = []
+        self.pool = ThreadPoolExecutor(threads - 1, initializer=lambda: self._ids.append(threading.get_native_id()))
         self.together = threading.Lock()
         self.state = tickets.state(threads)
         self.shared = Array(self.state)
@@ -32,10 +39,12 @@ class Team:
 
     def call(self, function: Callable[..., Any], *args: Any) -> None:
         """Have each helper that is not there call `function` with `args`, the state and its number."""
-        for helper in range(1, len(self.state) - tickets.HELPERS):
-            if not tickets.is_there(self.state, helper):
-                tickets.call(self.state, helper)
-                self.pool.submit(function, *args, self.shared, helper)
+        absent = [helper for helper in range(1, len(self.state) - tickets.HELPERS) if not tickets.is_there(self.state, helper)]
+        if absent:
+            self._keep_away()
+        for helper in absent:
+            tickets.call(self.state, helper)
+            self.pool.submit(function, *args, self.shared, helper)
 
     def apart(self, function: Callable[..., Any], *args: Any) -> Future:
         """Have one of the others call `function`; helpers that wait for an image are sent for."""
@@ -43,3 +52,17 @@ class Team:
             self.state[tickets.TICKET] = tickets.DISMISSED
             self.together.release()
         return self.pool.submit(function, *args)
+
+    def _keep_away(self) -> None:
+        """Have the others run on other processors than the one that calls.
+
+        Linux wakes a thread on the processor of who calls it if no other is idle at that moment, and leaves it there for some
+        milliseconds, behind the caller, even when another becomes idle at once.
+        """
+        if _processor is None:
+            return
+        others = os.sched_getaffinity(0) - {_processor()}
+        if others:
+            for thread in self._ids:
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(thread, others)

@@ -1,7 +1,7 @@
 """The array that threads at work on one image share, as Python sees it; `compiled.share` is how they use it.
 
-It is of int64, zeros at first. Its first element is the ticket: the step, and how many parts of it are left. Some cache lines
-further stands how many are done, and then, for each helper, whether it is there.
+It is of int64, zeros at first. Its first element is the ticket: the step, and which of its parts are left. Some cache lines
+further stands how many helpers have done, of all steps ever, and then, for each helper, whether it is there.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 ALONE, LEADER = -1, 0
 
 TICKET, DONE, HELPERS = 0, 32, 64
-# What a ticket is behind the last step, and where helpers are to leave at once; less what latecomers subtract.
+# What a ticket is behind the last step, and where helpers are to leave at once.
 FINISHED, DISMISSED = -(1 << 61), -(1 << 62)
 
 

@@ -42,8 +42,8 @@ def _packer(put, halves):
     """`pack` for one way to write 16 values, which take so many half words: a choice within its loop would cost a third of it."""
 
     @njit
-    def pack(step, cf, mi, mf):
-        source, width, channels, scale, shift = step.source, step.width, step.channels, step.packed_scale, step.packed_shift
+    def pack(step, cf, mi, floats, source):
+        width, channels, scale, shift = step.width, step.channels, step.packed_scale, step.packed_shift
         target, row, words, plane, quantizer = (
             step.packed, step.packed_row, step.packed_words, step.packed_plane, step.quantizer,
         )  # fmt: skip
@@ -53,7 +53,7 @@ def _packer(put, halves):
                 pixel = source + (y * width + x) * channels
                 half = 2 * (target + y * row + x * words)
                 for v in range(vectors):
-                    values = load_floats(mf, pixel + v * LANES)
+                    values = load_floats(floats, pixel + v * LANES)
                     if scale >= 0:
                         values = values * load_floats(cf, scale + v * LANES) + load_floats(cf, shift + v * LANES)
                     put(mi, half + v * halves, plane, values, quantizer, valid_lanes(v, channels))
@@ -68,27 +68,27 @@ _pack_bytes = _packer(put_bytes, HALVES_OF_BYTES)
 
 
 @njit
-def _pack_whole_words(step, mi, mf):
+def _pack_whole_words(step, mi, floats, first):
     """Signs of channels that fill whole words, as they are: the pixels of a row are one behind the other."""
     size, zero = step.width * step.channels, fill_floats(np.float32(0.0))
     for y in range(step.height):
-        source, half = step.source + y * size, 2 * (step.packed + y * step.packed_row)
+        source, half = first + y * size, 2 * (step.packed + y * step.packed_row)
         for i in range(0, size, 2 * LANES):
-            bits = two_at_least(load_floats(mf, source + i), load_floats(mf, source + i + LANES), zero, zero)
+            bits = two_at_least(load_floats(floats, source + i), load_floats(floats, source + i + LANES), zero, zero)
             store_word(mi, half + i // LANES, bits)
 
 
 @njit
-def pack(step, cf, mi, mf):
-    """See `Pack`."""
+def pack(step, cf, mi, floats, source):
+    """See `Pack`; the tensor begins at floats[source]."""
     if step.quantizer == SIGN and step.packed_scale < 0 and step.channels % (2 * LANES) == 0:
-        _pack_whole_words(step, mi, mf)
+        _pack_whole_words(step, mi, floats, source)
     elif step.quantizer == SIGN:
-        _pack_signs(step, cf, mi, mf)
+        _pack_signs(step, cf, mi, floats, source)
     elif step.packed_plane == NO_PLANES:
-        _pack_bytes(step, cf, mi, mf)
+        _pack_bytes(step, cf, mi, floats, source)
     else:
-        _pack_planes(step, cf, mi, mf)
+        _pack_planes(step, cf, mi, floats, source)
 
 
 @njit

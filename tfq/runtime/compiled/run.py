@@ -3,6 +3,8 @@
 Constants and memory come twice: as integers (`ci`, `mi`) and as float32 (`cf`, `mf`).
 """
 
+import numpy as np
+
 from tfq.runtime.compiled import share
 from tfq.runtime.compiled.array import array
 from tfq.runtime.compiled.convolve import convolve, parts
@@ -17,6 +19,7 @@ from tfq.runtime.compiled.windows import pack_windows, sum_windows
 from tfq.runtime.jit import object_file, outermost, types, woven
 from tfq.runtime.machine_code import MachineCode
 from tfq.runtime.program import steps
+from tfq.runtime.program.steps import NOWHERE
 from tfq.runtime.tickets import LEADER
 
 _FILL_MARGIN, _as_fill_margin = steps.code(steps.FillMargin), record(steps.FillMargin)
@@ -35,38 +38,43 @@ _COPY_ROWS, _as_copy_rows = steps.code(steps.CopyRows), record(steps.CopyRows)
 @woven
 def _help(program, ci, cf, mi, mf, state, worker):
     """Compute parts of whatever step the leader has come to, until no image has come for a while."""
-    looks = 0
+    looks, last = 0, np.int64(-1)
     while share.is_waited_for(state, looks):
         looks += 1
-        step, part = share.look(state)
-        if step >= 0 and part >= 0:
-            step, part = share.take(state)
+        step = share.look(state)
         if step >= 0:
-            looks = 0
-            if part >= 0:
-                convolve(_as_convolve(program[step]), ci, cf, mi, mf, part, worker)
-                share.done(state)
+            convolution = _as_convolve(program[step])
+            count = parts(convolution)
+            begin, end = share.take(state, step, count, worker, step == last)
+            if begin < end:
+                looks, last = 0, step
+                for part in range(begin, end):
+                    convolve(convolution, ci, cf, mi, mf, part, worker)
+                share.done(state, end - begin)
     share.leave(state, worker)
 
 
 @woven
-def _convolve(row, ci, cf, mi, mf, state, step, worker):
-    """Compute all parts of a convolution, alone or with whoever helps."""
+def _convolve(row, ci, cf, mi, mf, state, step, worker, helped):
+    """Compute all parts of a convolution, alone or with whoever helps; the parts that helpers have done, from `helped` on."""
     convolution = _as_convolve(row)
-    count, part = parts(convolution), 0
-    if worker == LEADER:
-        share.publish(state, step, count)
-        _, part = share.take(state)
+    count = parts(convolution)
+    begin, end, own = 0, count, 0
+    is_shared = worker == LEADER and count > 1
+    if is_shared:
+        begin, end = share.publish(state, step, count)
     # One call for both: the code of a convolution is large, and is compiled once more for each.
-    while 0 <= part < count:
-        convolve(convolution, ci, cf, mi, mf, part, worker)
-        if worker == LEADER:
-            share.done(state)
-            _, part = share.take(state)
-        else:
-            part += 1
-    if worker == LEADER:
-        share.wait(state, count)
+    while begin < end:
+        for part in range(begin, end):
+            convolve(convolution, ci, cf, mi, mf, part, worker)
+        own += end - begin
+        begin = end
+        if is_shared:
+            begin, end = share.take(state, step, count, worker, True)
+    if is_shared:
+        helped += count - own
+        share.wait(state, helped)
+    return helped
 
 
 # Arguments of `run` in machine code: addresses and numbers alone, so that no numba is needed to call it.
@@ -89,7 +97,7 @@ def run(
     rows, row_count, row_size, ci, cf, constants, mi, mf, memory, images, pixels, count, size, table, channels, source,
     outputs, results, target, state, state_size, worker,
 ):  # fmt: skip
-    """Run the program on each of `count` images of `size` numbers, read to memory at `source`.
+    """Run the program on each of `count` images of `size` numbers, read to memory at `source`, or from where they are.
 
     Its results, at `target`, go to `outputs`. Images are float32, or uint8 where there are `channels` of them, which `table`
     (channels, 256) makes float32.
@@ -102,19 +110,25 @@ def run(
         return
     images, pixels, outputs = array(images, (count, size)), array(pixels, (count, size)), array(outputs, (count, results))
     table = array(table, (channels, 256))
+    helped = share.all_done(state) if worker == LEADER else 0
     for n in range(count):
         if channels > 0:
             decode(pixels[n], table, mf, source)
-        else:
+        elif source != NOWHERE:
             copy_floats(images[n], 0, mf, source, size)
         for step in range(program.shape[0]):
             # Here and not in a function of their own, which would be compiled twice: by itself, and in this one.
             row = program[step]
             code = row[0]
             if code == _CONVOLVE:
-                _convolve(row, ci, cf, mi, mf, state, step, worker)
+                helped = _convolve(row, ci, cf, mi, mf, state, step, worker, helped)
             elif code == _PACK:
-                pack(_as_pack(row), cf, mi, mf)
+                packing = _as_pack(row)
+                if packing.source == NOWHERE:
+                    floats, at = images[n], 0
+                else:
+                    floats, at = mf, packing.source
+                pack(packing, cf, mi, floats, at)
             elif code == _FILL_MARGIN:
                 fill_margin(_as_fill_margin(row), mi)
             elif code == _PACK_WINDOWS:

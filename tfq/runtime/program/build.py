@@ -1,8 +1,11 @@
 """Builds the program of a network: its steps in order, and the arrays that they point into."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from tfq.graph import nodes as g
+from tfq.runtime.lanes import LANES
 from tfq.runtime.plan.paths import is_product
 from tfq.runtime.plan.planner import plan
 from tfq.runtime.program.builder import Builder
@@ -11,7 +14,7 @@ from tfq.runtime.program.operations import add_operation
 from tfq.runtime.program.packed import pack_tensor
 from tfq.runtime.program.products import add_product
 from tfq.runtime.program.program import Program
-from tfq.runtime.program.steps import NUMBERS, Tile
+from tfq.runtime.program.steps import NOWHERE, NUMBERS, Pack, Tile
 
 # Fits the registers of any processor with vectors.
 SMALL_TILE = Tile(4, 1)
@@ -39,15 +42,19 @@ def build(graph: g.Graph, threads: int = 1, tile: Tile = SMALL_TILE) -> Program:
         elif node.name in builder.plan.needed:
             add_operation(builder, node)
             pack_tensor(builder, node.name)
-    return _placed(builder)
+    return _placed(builder, graph.pixel_mean is not None)
 
 
-def _placed(builder):
+def _placed(builder, takes_pixels):
     output = builder.plan.nodes[-1].name
     source, target = builder.tensor(g.INPUT).buffer, builder.tensor(output).buffer
-    places, size = place(builder.steps, source, target)
-    rows = np.zeros((len(builder.steps), NUMBERS), np.int64)
-    for row, step in zip(rows, builder.steps, strict=True):
+    steps = builder.steps
+    stays = not takes_pixels and source != target and all(_reads_in_place(step, source) for step in steps)
+    if stays:
+        steps = [replace(step, source=NOWHERE) if _uses(step, source) else step for step in steps]
+    places, size = place(steps, None if stays else source, target)
+    rows = np.zeros((len(steps), NUMBERS), np.int64)
+    for row, step in zip(rows, steps, strict=True):
         numbers = step.numbers(places)
         row[: len(numbers)] = numbers
     return Program(
@@ -56,6 +63,15 @@ def _placed(builder):
         paths=tuple(builder.paths),
         constants=builder.constants.array(),
         memory=size,
-        source=places[source.name],
+        source=NOWHERE if stays else places[source.name],
         target=places[target.name],
     )
+
+
+def _reads_in_place(step, source):
+    """Whether a step can do with the input where the caller has it, which ends with its last number, or does not use it."""
+    return not _uses(step, source) or (isinstance(step, Pack) and step.channels % LANES == 0)
+
+
+def _uses(step, source):
+    return any(buffer.name == source.name for buffer, _ in step.uses())

@@ -47,12 +47,12 @@ class _Life:
         return self.first <= other.last and other.first <= self.last
 
 
-def place(steps: list[Step], source: Buffer, target: Buffer) -> tuple[dict[object, int], int]:
+def place(steps: list[Step], source: Buffer | None, target: Buffer) -> tuple[dict[object, int], int]:
     """Give each buffer a place; those that never live at once may share one.
 
     Args:
         steps: in their order.
-        source: it is there before the first step.
+        source: it is there before the first step, if it has a place at all.
         target: it is read after the last one.
 
     Returns:
@@ -80,7 +80,8 @@ def _lives(steps, source, target):
     for index, step in enumerate(steps):
         for buffer, size in step.uses():
             use(buffer, index, size)
-    use(source, -1, source.size)
+    if source is not None:
+        use(source, -1, source.size)
     use(target, len(steps), target.size)
     return lives
 

@@ -18,7 +18,7 @@ class Program:
         paths: (name, path) of each convolution and product.
         constants: int32.
         memory: elements that one image needs.
-        source: where the input goes.
+        source: where the input goes; NOWHERE if steps read it where the caller has it.
         target: where the output is.
     """
 

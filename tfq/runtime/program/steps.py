@@ -126,7 +126,7 @@ class FillMargin(Step):
 class Pack(Step):
     """Quantize a plain tensor, after an optional x * scale + shift, into the inside of a packed tensor."""
 
-    source: Memory
+    source: Memory  # or NOWHERE: the image, where the caller has it
     height: int
     width: int
     channels: int
