@@ -132,6 +132,10 @@ SHORT = {
     ".venv/bin/python -m lab.equality --run_dir=results/sweep/short/resnet20_xnor_seed0.json": (
         "--images=16 --layer_images=2 --tflite_images=0 --lce_images=0"
     ),
+    "python -m lab.c_equality": (
+        "tfq/zoo/networks/resnet20_272k_xnor_cifar10.tfq --dataset=npz --data_dir=tests/data/cifar10_slice.npz --images=16 "
+        "--sum_images=4 --json=results/tiny_c_equality.json"
+    ),
     'python -c "import tfq; tfq.layers.QuantConv2D"': "",
     "python -c \"import models; from tfq.training import transfer; m = models.build('resnet20', 'float'); "
     "transfer.initialize(m, 'results/sweep/full/weights/resnet20_float_seed0.npz'); m.save('teacher.keras')\"": "",

@@ -11,9 +11,9 @@ from tfq.graph import nodes as g
 
 # In the order in which they build on each other.
 KERNELS = (
-    "config", "popcount", "windows", "results", "pack", "dot_scalar", "dot", "conv_bits", "conv_bytes", "sums", "sum_floats",
-    "sum_int8", "sum_int16", "sum_signs", "conv_floats", "conv_depthwise", "input_scale", "elementwise", "copy", "pooled", "pool",
-    "pool_integers", "pixels",
+    "config", "popcount", "windows", "results", "pack", "masks", "dot_scalar", "dot", "conv_bits", "conv_bytes", "sums",
+    "sum_floats", "sum_int8", "sum_int16", "sum_signs", "conv_floats", "conv_depthwise", "input_scale", "elementwise", "copy",
+    "pooled", "pool", "pool_integers", "pixels",
 )  # fmt: skip
 # A line of C, roughly: numbers stand in long lines.
 _WIDTH = 130
