@@ -4,15 +4,10 @@ import numpy as np
 
 from lab.equality import parts
 from tfq.convert.boundary import NEAR, relative_distance
-from tfq.graph import nodes as g
 from tfq.runtime import Engine
-from tfq.runtime.plan.paths import reads_packed
 
 # Largest difference of a layer's results, over the largest of its channel, that the order of float32 sums explains.
 TOLERANCE = 1e-4
-
-# Sums of whole numbers in float32 are exact up to here; larger accumulators come out of integers, rounded to float32.
-_EXACT = 2**24
 _BATCH = 25
 
 
@@ -89,8 +84,7 @@ class _Layer:
         self._result = own.nodes[-1].name
         self._results = Engine(own)
         self._accumulators = None
-        packed = node.quantizer is not None and isinstance(node.kernel, g.PackedKernel)
-        if packed and (reads_packed(node) or parts.largest_accumulator(node) <= _EXACT):
+        if parts.has_exact_sums(node):
             self._accumulators = Engine(parts.accumulators(graph, node))
         self.names = (self._source, self._result)
         count = 0 if self._accumulators else None

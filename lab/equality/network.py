@@ -17,19 +17,25 @@ class Traced:
 
     Args:
         graph: the packed `Graph`.
+        engine: function from a graph to what runs it.
+        summed: operations whose accumulators are given too.
+
+    Attributes:
+        plain: the engine of the network as it is.
+        same_without_trace: whether it has given the same logits as the network that shows its integers.
     """
 
-    def __init__(self, graph):
-        traced, sizes = parts.traced(graph)
-        self._plain, self._traced = Engine(graph), Engine(traced)
+    def __init__(self, graph, engine=Engine, summed=()):
+        traced, sizes = parts.traced(graph, summed)
+        self.plain, self._traced = engine(graph), engine(traced)
         self._ends = np.cumsum([0, *sizes])
         self.same_without_trace = True
 
     def __call__(self, images):
-        """Logits (n, classes), and a list of int (n, size), one a site."""
+        """Logits (n, classes), and a list of integers (n, size), one a site, and then one an operation of `summed`."""
         found = self._traced.predict(images)
         logits = found[:, self._ends[-1] :]
-        plain = self._plain.predict(images).reshape(len(images), -1)
+        plain = self.plain.predict(images).reshape(len(images), -1)
         self.same_without_trace &= np.array_equal(plain, logits)
         parts = zip(self._ends[:-1], self._ends[1:], strict=True)
         return plain, [found[:, first:last] for first, last in parts]
@@ -167,6 +173,28 @@ def violations(row):
     return lines
 
 
+def first_flips(count, sites, found, expected, values, deviation):
+    """For each image the site of its first flip, or None, and the largest distance from the boundary of the flips there.
+
+    Args:
+        count: number of images.
+        sites: the `Site`s of the graph.
+        found: integers of an engine, (n, ...), one array a site.
+        expected: those of the reference, likewise.
+        values: what is quantized, (n, ..., channels), by the name of the tensor.
+        deviation: of each site, as `lab.equality.layers.deviations` gives it.
+    """
+    where, distance = [None] * count, np.zeros(count)
+    for site, own, theirs in zip(sites, found, expected, strict=True):
+        x = values[site.source]
+        differing = own.reshape(x.shape) != theirs.reshape(x.shape)
+        for image in np.flatnonzero(differing.reshape(count, -1).any(axis=1)):
+            if where[image] is None:
+                where[image] = site.name
+                distance[image] = relative_distance(x[image], site.quantizer, deviation[site.name])[differing[image]].max()
+    return where, distance
+
+
 class _Seen:
     """Keras' values at the sites in one batch."""
 
@@ -176,18 +204,9 @@ class _Seen:
         self._nearest = None
 
     def flips(self, found):
-        """For each image the site of its first flip, or None, and the largest distance from the boundary of the flips there."""
-        count = self._images
-        where, distance = [None] * count, np.zeros(count)
-        for site, integers in zip(self._sites, found, strict=True):
-            x = self._values[site.source]
-            differing = integers.reshape(x.shape) != self._reference.quantized(site.name, site.quantizer, x)
-            for image in np.flatnonzero(differing.reshape(count, -1).any(axis=1)):
-                if where[image] is None:
-                    where[image] = site.name
-                    own = relative_distance(x[image], site.quantizer, self._deviation[site.name])
-                    distance[image] = own[differing[image]].max()
-        return where, distance
+        """`first_flips` against what Keras makes of its own values."""
+        expected = [self._reference.quantized(site.name, site.quantizer, self._values[site.source]) for site in self._sites]
+        return first_flips(self._images, self._sites, found, expected, self._values, self._deviation)
 
     def nearest(self):
         """For each image the site of the value nearest to a boundary, None where that is beyond `NEAR`, and its distance."""

@@ -8,6 +8,8 @@ from tfq.graph import kernels
 from tfq.graph import nodes as g
 from tfq.runtime.plan import paths
 
+# Sums of whole numbers in float32 are exact up to here; larger accumulators come out of integers, rounded to float32.
+_EXACT = 2**24
 # Beyond so many channels the matrix that shows them would take too much memory.
 _MOST_SHOWN = 2048
 
@@ -58,10 +60,13 @@ def sites(graph):
 
 def accumulators(graph, node):
     """The graph of one operation, without scale, bias and K: it gives the integer accumulators in float32."""
-    changes = {"kmap": False} if isinstance(node, g.Conv2D) else {}
-    n = node.quantizer.highest * kernels.denominator(node.kernel)
-    kernel = replace(node.kernel, scale=np.array([n], np.float32))
-    return _part(graph, [replace(node, kernel=kernel, bias=None, **changes)], node.inputs[0])
+    return _part(graph, [_sums(node)], node.inputs[0])
+
+
+def has_exact_sums(node):
+    """Whether an operation has integer accumulators that float32 holds, or that the runtime counts as integers."""
+    packed = node.quantizer is not None and isinstance(node.kernel, g.PackedKernel)
+    return packed and (paths.reads_packed(node) or largest_accumulator(node) <= _EXACT)
 
 
 def largest_accumulator(node):
@@ -76,24 +81,42 @@ def results(graph, node):
     return _part(graph, own, node.inputs[0])
 
 
-def traced(graph):
-    """The whole graph, whose output is flat: the integers of each site, and then the output of the graph.
+def traced(graph, summed=()):
+    """The whole graph, whose output is flat: the integers of each site, integer accumulators, and then the output of the graph.
+
+    Args:
+        graph: the packed `Graph`.
+        summed: operations whose accumulators are shown.
 
     Returns:
-        The `Graph`, and the number of values of each site.
+        The `Graph`, and the number of values of each site and of each operation.
     """
-    shapes = graph.shapes
-    nodes, parts, sizes = list(graph.nodes), [], []
-    for index, site in enumerate(sites(graph)):
-        shown = _show(f"shown:{index}", site.source, site.quantizer, shapes[site.source])
-        size = int(np.prod(shapes[site.source]))
-        nodes += [*shown, g.Reshape(f"flat:{index}", (shown[-1].name,), (size,))]
-        parts.append(nodes[-1].name)
-        sizes.append(size)
-    output = graph.nodes[-1].name
-    nodes.append(g.Reshape("flat:output", (output,), (int(np.prod(shapes[output])),)))
-    nodes.append(g.Concatenate("all", (*parts, "flat:output")) if parts else g.Reshape("all", ("flat:output",), shapes[output]))
-    return replace(graph, nodes=tuple(nodes)), sizes
+    shows = [
+        _show(f"shown:{index}", site.source, site.quantizer, graph.shapes[site.source]) for index, site in enumerate(sites(graph))
+    ]
+    sums = [replace(_sums(node), name=f"sums:{node.name}") for node in summed]
+    names = [*(show[-1].name for show in shows), *(node.name for node in sums)]
+    return shown(graph, names, [node for show in (*shows, sums) for node in show])
+
+
+def shown(graph, names, more=()):
+    """The whole graph, whose output is flat: tensors by their names, and then the output of the graph.
+
+    Args:
+        graph: the packed `Graph`.
+        names: of the tensors.
+        more: further operations, whose results `names` may have.
+
+    Returns:
+        The `Graph`, and the number of values of each tensor.
+    """
+    nodes, output = (*graph.nodes, *more), graph.nodes[-1].name
+    shapes = replace(graph, nodes=nodes).shapes
+    sizes = [int(np.prod(shapes[name])) for name in (*names, output)]
+    flat = [g.Reshape(f"flat:{name}", (name,), (size,)) for name, size in zip((*names, output), sizes, strict=True)]
+    flat_names = tuple(node.name for node in flat)
+    last = g.Concatenate("all", flat_names) if names else g.Reshape("all", flat_names, shapes[output])
+    return replace(graph, nodes=(*nodes, *flat, last)), sizes[:-1]
 
 
 def segment(graph, site):
@@ -154,6 +177,13 @@ def _show(name, source, quantizer, shape):
             g.ScaleShift(name, (f"{name}:levels",), factor, np.zeros(channels, np.float32)),
         ]
     return [g.Dense(name, (source,), kernels.pack(np.eye(channels), "ternary", scale=n), quantizer=quantizer)]
+
+
+def _sums(node):
+    """An operation without scale, bias and K."""
+    changes = {"kmap": False} if isinstance(node, g.Conv2D) else {}
+    n = node.quantizer.highest * kernels.denominator(node.kernel)
+    return replace(node, kernel=replace(node.kernel, scale=np.array([n], np.float32)), bias=None, **changes)
 
 
 def _part(graph, nodes, source):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import runtime_networks as networks
 import runtime_oracle as oracle
+from random_graphs import away_from_boundaries, random_graph
 
 from tfq import c
 from tfq.c import compiled
@@ -109,6 +110,27 @@ def test_shapes_of_all_kinds(tmp_path):
     )
     graph = g.Graph((10, 4), nodes)
     same(graph, networks.normal(rng, 2, 10, 4), tmp_path)
+
+
+def assert_random_graph(seed, directory):
+    """Compares one of those whose values lie away from all boundaries; returns whether it is such."""
+    rng = np.random.default_rng(seed)
+    graph = random_graph(rng)
+    images = networks.normal(rng, 2, *graph.input_shape)
+    if not away_from_boundaries(graph, images):
+        return False
+    results, wanted = compile_(graph, directory, FAST if seed % 2 else SMALL).predict(images), oracle.run(graph, images)
+    np.testing.assert_allclose(results, wanted, rtol=0, atol=2e-5 * np.abs(wanted).max() + 1e-6, err_msg=str(seed))
+    return True
+
+
+def test_random_graphs(tmp_path):
+    assert sum(assert_random_graph(seed, tmp_path / str(seed)) for seed in range(4)) >= 1
+
+
+@pytest.mark.slow
+def test_many_random_graphs(tmp_path):
+    assert sum(assert_random_graph(seed, tmp_path / str(seed)) for seed in range(4, 150)) > 60
 
 
 def test_pixels_and_self_test(tmp_path):

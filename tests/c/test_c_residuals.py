@@ -130,12 +130,11 @@ def test_together_with_int8_edges(tmp_path, flags):
     assert (manifest["edges"], manifest["residual"]["type"]) == ("int8", "int16")
     assert program._library.net_selftest(np.zeros(manifest["ram"]["arena"] // 4 + 1, np.uint32).ctypes) == 0
     images = np.random.default_rng(0).integers(0, 256, (2, *graph.input_shape), np.uint8)
-    wanted, *others = (
-        arithmetic.run(graph, emitted(graph, "net", edges, residual), images)
-        for edges, residual in ((INT8, INT16), (INT8, FLOAT), (FLOAT_EDGES, INT16))
-    )
+    wanted, other = (arithmetic.run(graph, emitted(graph, "net", edges, INT16), images) for edges in (INT8, FLOAT_EDGES))
     np.testing.assert_allclose(program.predict(images), wanted, rtol=0, atol=1e-3 * np.abs(wanted).max())
-    assert all(np.abs(wanted - other).max() > 0 for other in others)
+    # Whole numbers of the last layer hide what the residuals are rounded by.
+    assert set(manifest["residual"]["fraction_bits"]) == {"shortcut", "add"}
+    assert np.abs(wanted - other).max() > 1e-2 * np.abs(wanted).max()
 
 
 @pytest.mark.slow

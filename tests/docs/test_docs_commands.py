@@ -137,6 +137,10 @@ SHORT = {
     "python -m lab.c_residual --json=results/c_residual.json": (
         "resnet20_272k_xnor_cifar10 --images=16 --dataset=npz --data_dir=tests/data/cifar10_slice.npz"
     ),
+    "python -m lab.c_equality": (
+        "tfq/zoo/networks/resnet20_272k_xnor_cifar10.tfq --dataset=npz --data_dir=tests/data/cifar10_slice.npz --images=16 "
+        "--sum_images=4 --json=results/tiny_c_equality.json"
+    ),
     'python -c "import tfq; tfq.layers.QuantConv2D"': "",
     "python -c \"import models; from tfq.training import transfer; m = models.build('resnet20', 'float'); "
     "transfer.initialize(m, 'results/sweep/full/weights/resnet20_float_seed0.npz'); m.save('teacher.keras')\"": "",

@@ -4,8 +4,8 @@ import importlib.util
 
 import numpy as np
 import pytest
-from exporting import cifar10_slice
-from random_models import disturb, randomize
+from exporting import binarynet, cifar10_slice
+from random_models import randomize
 from running import sampled, slow_on
 
 import tfq
@@ -15,7 +15,7 @@ from tfq.convert import layers as export_layers
 from tfq.convert.from_keras import from_keras
 from tfq.export import binary_layers, verify
 from tfq.graph import nodes as g
-from tfq.layers import BatchNormalization, QuantConv2D, QuantDense
+from tfq.layers import BatchNormalization, QuantConv2D
 from tfq.quantizers import DoReFaInputs, DoReFaWeights, XnorInputs, XnorWeights
 
 L = keras.layers
@@ -38,30 +38,6 @@ def agrees(model, images, directory, formats=("tfq",)):
         assert report.agreement.median_difference <= verify.TOLERANCE, report
         assert report.agreement.top1_agreement >= 0.98, report
     return reports[0].path
-
-
-def binarynet(images, width=128, pad_values=1):
-    """The network for CIFAR-10 of larq's documentation (Courbariaux et al. 2016, arXiv:1602.02830), giving logits, untrained."""
-    binary = {"kernel_quantizer": XnorWeights(), "kernel_constraint": "weight_clip", "use_bias": False}
-    inner = {"input_quantizer": XnorInputs(), **binary}
-    same = {"padding": "same", "pad_values": pad_values, **inner}
-    model = keras.Sequential(
-        [keras.Input((32, 32, 3)), QuantConv2D(width, 3, **binary), BatchNormalization(momentum=0.0, scale=False)]
-    )
-    for filters, pools in ((1, True), (2, False), (2, True), (4, False), (4, True)):
-        model.add(QuantConv2D(filters * width, 3, **same))
-        if pools:
-            model.add(L.MaxPooling2D(2, 2))
-        model.add(BatchNormalization(momentum=0.0, scale=False))
-    model.add(L.Flatten())
-    for units in (8 * width, 8 * width, 10):
-        model.add(QuantDense(units, **inner))
-        model.add(BatchNormalization(momentum=0.0, scale=False))
-    rng = np.random.default_rng(0)
-    randomize(model, rng, zero_filters=0)
-    model(images, training=True)  # moving statistics of real images
-    disturb(model, rng)
-    return model
 
 
 @needs_runtime

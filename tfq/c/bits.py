@@ -36,6 +36,8 @@ def product(source: Source, node: Any, results: Text, places: Any, over: Any) ->
     ]  # fmt: skip
     row = _row(windows)
     masks = None if planes[0].nonzero is None else [plane.nonzero for plane in planes]
+    if masks is not None:
+        source.need("masks")
     arrays = source.constants
     how = arrays.structure(
         "tfq_bits", windows=windows, filters=node.kernel.shape[-1], words=words, input_words=input_words,

@@ -57,6 +57,7 @@ def _on_integers(source, fused, emit):
         offset, step = _as_bytes(source, node)
         results, ctype = _numbers(source, fused, scale, offset, step), "uint8_t" if step else "int16_t"
         source.deferred[fused.result] = results, ctype
+        source.need("kept")
         sums = Buffer(fused.result, ctype, (1 if step else 2) * source.size(node.name))
         emit(source, node, results, places(source, sums=sums), None)
     else:

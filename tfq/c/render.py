@@ -12,10 +12,9 @@ from tfq.graph import nodes as g
 
 # In the order in which they build on each other.
 KERNELS = (
-    "config", "popcount", "windows", "fixed",
-    "results", "pack", "dot_scalar", "dot", "conv_bits", "conv_bytes", "sums", "sum_floats",
-    "sum_int8", "sum_int16", "sum_signs", "conv_floats", "conv_depthwise", "input_scale", "elementwise", "copy", "pooled", "pool",
-    "pool_integers", "pixels", "int8", "conv_int8", "pixels_int8",
+    "config", "popcount", "windows", "fixed", "kept", "results", "pack", "masks", "dot_scalar", "dot", "conv_bits", "conv_bytes",
+    "sums", "sum_floats", "sum_int8", "sum_int16", "sum_signs", "conv_floats", "conv_depthwise", "input_scale", "elementwise",
+    "copy", "pooled", "pool", "pool_integers", "pixels", "int8", "conv_int8", "pixels_int8",
 )  # fmt: skip
 # A line of C, roughly: numbers stand in long lines.
 _WIDTH = 130

@@ -50,6 +50,8 @@
 #define TFQ_VECTORS
 typedef float tfq_floats16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t tfq_ints16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int16_t tfq_shorts16 __attribute__((vector_size(32), aligned(2), may_alias));
+typedef uint8_t tfq_bytes16 __attribute__((vector_size(16), aligned(1), may_alias));
 #define TFQ_16(TYPE, POINTER) (*(TYPE *)(void *)(POINTER))
 #define TFQ_OF_16(TYPE, POINTER) (*(const TYPE *)(const void *)(POINTER))
 #endif
@@ -77,9 +79,10 @@ typedef int32_t tfq_ints16 __attribute__((vector_size(64), aligned(4), may_alias
 #define TFQ_RARE TFQ_APART
 #endif
 
-/* Code whose choices are the same in each round is not to be written once for each of them: gcc would do that 16 times. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define TFQ_PLAIN_LOOPS TFQ_APART __attribute__((optimize("no-unswitch-loops")))
+/* Code whose choices are the same in each round is not to be written once for each of them: gcc would do that 16 times. Where whole
+   blocks are vectors already, what is left for the compiler to make vectors of is the last filters, and takes a kilobyte each. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(TFQ_VECTORS)
+#define TFQ_PLAIN_LOOPS TFQ_APART __attribute__((optimize("no-unswitch-loops", "no-tree-vectorize", "no-tree-loop-distribute-patterns")))
 #else
 #define TFQ_PLAIN_LOOPS TFQ_APART
 #endif
@@ -89,6 +92,13 @@ typedef int32_t tfq_ints16 __attribute__((vector_size(64), aligned(4), may_alias
 #define TFQ_UNROLL _Pragma("GCC unroll 16")
 #else
 #define TFQ_UNROLL
+#endif
+
+/* Before a loop over the last few filters, which gcc would write out 15 times. */
+#if defined(__GNUC__) && __GNUC__ >= 8 && !defined(__clang__) && defined(TFQ_VECTORS)
+#define TFQ_ROLLED _Pragma("GCC unroll 1")
+#else
+#define TFQ_ROLLED
 #endif
 
 /* A fused multiply-add rounds once where the network's definition rounds twice. gcc takes -std=c99 or -ffp-contract=off for that. */

@@ -78,7 +78,7 @@ TFQ_RARE void tfq_gather_bits(const tfq_bits *s, const uint32_t *x, int32_t posi
 }
 
 /* What the weights of each tap sum to, a row a tap: the inputs outside are read as -1, and this leaves them out. */
-TFQ_APART void tfq_sum_taps(const tfq_bits *s, int32_t *sums)
+TFQ_PLAIN_LOOPS void tfq_sum_taps(const tfq_bits *s, int32_t *sums)
 {
     const int32_t taps = s->windows.kernel_height * s->windows.kernel_width, channels = s->windows.channels;
     int32_t first, tap, i, k, l;
@@ -95,7 +95,21 @@ TFQ_APART void tfq_sum_taps(const tfq_bits *s, int32_t *sums)
                     const uint32_t from = k * 32 < begin ? 0xffffffffu << begin % 32 : 0xffffffffu;
                     const uint32_t those = k * 32 + 32 > end ? from & 0xffffffffu >> (32 - end % 32) : from;
                     const uint32_t *w = s->weights + at + (size_t)k * (size_t)lanes;
-                    const uint32_t *m = s->masks ? s->masks + at + (size_t)k * (size_t)lanes : NULL;
+                    const uint32_t *m = TFQ_MASKS(s->masks) ? s->masks + at + (size_t)k * (size_t)lanes : NULL;
+#if defined(TFQ_AVX512)
+                    if (lanes == TFQ_LANES) {
+                        const __m512i mask = _mm512_set1_epi32((int)those), of_w = _mm512_loadu_si512((const void *)w);
+                        const __m512i of_m = m ? _mm512_loadu_si512((const void *)m) : mask;
+                        const __m512i ones = _mm512_popcnt_epi32(_mm512_and_si512(of_w, mask));
+                        const __m512i all = _mm512_popcnt_epi32(_mm512_and_si512(of_m, mask));
+                        const __m512i sum = _mm512_sub_epi32(_mm512_add_epi32(ones, ones), all);
+                        const __m512i before = _mm512_loadu_si512((const void *)of_tap);
+                        _mm512_storeu_si512((void *)of_tap,
+                                            _mm512_add_epi32(before, _mm512_sll_epi32(sum, _mm_cvtsi32_si128(pair[2] - 1))));
+                        continue;
+                    }
+#endif
+                    TFQ_ROLLED
                     for (l = 0; l < lanes; l++) {
                         const int32_t ones = (int32_t)tfq_popcount(w[l] & those);
                         of_tap[l] += (2 * ones - (int32_t)tfq_popcount(m ? m[l] & those : those)) * (1 << (pair[2] - 1));
@@ -107,7 +121,7 @@ TFQ_APART void tfq_sum_taps(const tfq_bits *s, int32_t *sums)
 #if defined(TFQ_AVX512)
 
 /* Copies the rows that the windows of row `y` lie in, with their margins; of 16 channels, without what is left of their words. */
-TFQ_APART void tfq_copy_rows(const tfq_bits *s, const uint32_t *x, int32_t y, uint32_t *rows)
+TFQ_PLAIN_LOOPS void tfq_copy_rows(const tfq_bits *s, const uint32_t *x, int32_t y, uint32_t *rows)
 {
     const tfq_windows *at = &s->windows;
     const int32_t words = s->input_words, fill = s->outside == TFQ_OUTSIDE_1 ? 255 : 0, size = at->channels / 8;
@@ -133,7 +147,7 @@ TFQ_APART void tfq_copy_rows(const tfq_bits *s, const uint32_t *x, int32_t y, ui
 }
 
 /* Copies windows of 16 channels from their rows; of 3 x 3 taps as numbers of 64 bits, which reach 2 bytes beyond the last row. */
-TFQ_APART void tfq_gather_halves(const tfq_bits *s, const uint32_t *rows, int32_t first, int32_t positions, uint32_t *windows)
+TFQ_PLAIN_LOOPS void tfq_gather_halves(const tfq_bits *s, const uint32_t *rows, int32_t first, int32_t positions, uint32_t *windows)
 {
     const tfq_windows *at = &s->windows;
     const int32_t width = at->kernel_width * 2, row = s->row * 2;

@@ -1,32 +1,48 @@
 /* The convolution: windows are copied, four at a time, and a block of filters sums each. */
 
-TFQ_FUNCTION void tfq_gather_floats(const tfq_floats *s, const float *x, int32_t position, int32_t first, int32_t channels,
-                                    float *window)
+/* Some values that lie side by side, quantized. */
+TFQ_INLINE void tfq_take(const float *from, int32_t count, int32_t quantizer, float *to)
+{
+    int32_t i = 0;
+
+#if defined(TFQ_VECTORS)
+    for (; i + TFQ_LANES <= count; i += TFQ_LANES) {
+        tfq_floats16 values = TFQ_OF_16(tfq_floats16, from + i);
+        tfq_quantize_16(&values, quantizer);
+        TFQ_16(tfq_floats16, to + i) = values;
+    }
+#endif
+    /* What is summed next is read number by number: of masked stores it would have to wait for the memory. */
+    for (; quantizer == TFQ_NO_QUANTIZER && i + 4 <= count; i += 4)
+        memcpy(to + i, from + i, 16);
+    for (; i < count; i++)
+        to[i] = tfq_quantized(from[i], quantizer);
+}
+
+/* One window of some channels; a row of it at once, where its values lie side by side. */
+TFQ_PLAIN_LOOPS void tfq_gather_floats(const tfq_floats *s, const float *x, int32_t position, int32_t first, int32_t channels,
+                                       float *window)
 {
     const tfq_windows *at = &s->windows;
     const int32_t top = position / at->out_width * at->stride_y - at->top, left = position % at->out_width * at->stride_x - at->left;
-    const int32_t quantizer = s->quantizer;
+    const int32_t is_whole = at->dilation_x == 1 && channels == at->channels && left >= 0 && left + at->kernel_width <= at->width;
+    const int32_t taps = is_whole ? 1 : at->kernel_width, count = is_whole ? at->kernel_width * channels : channels;
     int32_t i, j, c;
 
     for (i = 0; i < at->kernel_height; i++) {
         const int32_t y = top + i * at->dilation_y, is_outside = y < 0 || y >= at->height;
-        for (j = 0; j < at->kernel_width; j++, window += channels) {
+        for (j = 0; j < taps; j++, window += count) {
             const int32_t column = left + j * at->dilation_x;
-            const float *from = x + ((ptrdiff_t)y * at->width + column) * at->channels + first;
             if (is_outside || column < 0 || column >= at->width)
-                for (c = 0; c < channels; c++)
+                for (c = 0; c < count; c++)
                     window[c] = s->fill;
-            else if (quantizer == TFQ_NO_QUANTIZER)
-                for (c = 0; c < channels; c++)
-                    window[c] = from[c];
             else
-                for (c = 0; c < channels; c++)
-                    window[c] = tfq_quantized(from[c], quantizer);
+                tfq_take(x + ((ptrdiff_t)y * at->width + column) * at->channels + first, count, s->quantizer, window);
         }
     }
 }
 
-TFQ_FUNCTION void tfq_conv_floats(const tfq_floats *s, const tfq_results *results, const float *x, float *scratch,
+TFQ_PLAIN_LOOPS void tfq_conv_floats(const tfq_floats *s, const tfq_results *results, const float *x, float *scratch,
                                   const tfq_places *places)
 {
     const int32_t total = s->windows.out_height * s->windows.out_width, channels = s->windows.channels / s->groups;

@@ -159,6 +159,7 @@ TFQ_APART void tfq_dot(const tfq_view *view, const uint32_t *w, const uint32_t *
 {
     int32_t p, i;
 
+    m = TFQ_MASKS(m);
 #if defined(TFQ_AVX512)
     if (lanes == TFQ_LANES) {
         if (m && positions == TFQ_POSITIONS)

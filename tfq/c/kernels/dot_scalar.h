@@ -55,12 +55,20 @@
 TFQ_DEFINE_SUM(tfq_sum_xor, TFQ_XOR)
 TFQ_DEFINE_SUM(tfq_sum_xor_m, TFQ_XOR_M)
 
+/* The masks of weights; NULL where all have none. */
+#if defined(TFQ_HAS_MASKS)
+#define TFQ_MASKS(m) (m)
+#else
+#define TFQ_MASKS(m) ((void)(m), (const uint32_t *)NULL)
+#endif
+
 /* Subtracts sum << shift from each acc[l]. */
 TFQ_RARE void tfq_dot_scalar(const uint32_t *x, const uint32_t *w, const uint32_t *m, int32_t words, int32_t lanes,
                                  int32_t shift, int32_t *acc)
 {
     int32_t l;
 
+    m = TFQ_MASKS(m);
     for (l = 0; l < lanes; l++)
         acc[l] -= (int32_t)((m ? tfq_sum_xor_m(x, w + l, m + l, lanes, words) : tfq_sum_xor(x, w + l, m, lanes, words)) << shift);
 }

@@ -1,6 +1,6 @@
 /* uint8 pixels as the network takes them: (x / 255 - mean) / deviation. */
 
-TFQ_FUNCTION void tfq_pixels(size_t count, int32_t channels, const float *mean, const float *deviation, const uint8_t *x,
+TFQ_PLAIN_LOOPS void tfq_pixels(size_t count, int32_t channels, const float *mean, const float *deviation, const uint8_t *x,
                              float *target)
 {
     size_t i;

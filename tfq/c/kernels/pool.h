@@ -1,6 +1,6 @@
 /* Maximum or mean over windows, cut off at the edges. */
 
-TFQ_FUNCTION void tfq_pool(const tfq_windows *s, int32_t is_mean, const float *x, const tfq_pooled *to)
+TFQ_PLAIN_LOOPS void tfq_pool(const tfq_windows *s, int32_t is_mean, const float *x, const tfq_pooled *to)
 {
     float *target = to->target;
     int32_t y, xx, c, i, j, position = 0;
@@ -12,7 +12,12 @@ TFQ_FUNCTION void tfq_pool(const tfq_windows *s, int32_t is_mean, const float *x
                 for (j = cut.left; j < cut.right; j++) {
                     const float *from = x + ((size_t)i * (size_t)s->width + (size_t)j) * (size_t)s->channels;
                     const int32_t is_first = i == cut.top && j == cut.left;
-                    for (c = 0; c < s->channels; c++)
+                    c = 0;
+#if defined(TFQ_VECTORS)
+                    for (; c + TFQ_LANES <= s->channels; c += TFQ_LANES)
+                        tfq_pool_16(target + c, from + c, is_first, is_mean);
+#endif
+                    for (; c < s->channels; c++)
                         tfq_pool_value(target + c, from[c], is_first, is_mean);
                 }
             tfq_pool_end(to, target, s->channels, position, cut, is_mean);

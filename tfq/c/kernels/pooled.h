@@ -31,12 +31,37 @@ TFQ_FUNCTION void tfq_pool_value(float *target, float value, int32_t is_first, i
         *target = *target > value ? *target : value;
 }
 
-TFQ_FUNCTION void tfq_pool_end(const tfq_pooled *to, float *target, int32_t channels, int32_t position, tfq_window cut, int32_t is_mean)
+#if defined(TFQ_VECTORS)
+/* The same of 16. */
+TFQ_INLINE void tfq_pool_16(float *target, const float *from, int32_t is_first, int32_t is_mean)
+{
+    tfq_floats16 value = TFQ_OF_16(tfq_floats16, from);
+
+    if (!is_first) {
+        const tfq_floats16 before = TFQ_OF_16(tfq_floats16, target);
+        if (is_mean)
+            value = before + value;
+        else
+            value = TFQ_CHOOSE(before > value, before, value);
+    }
+    TFQ_16(tfq_floats16, target) = value;
+}
+#endif
+
+TFQ_PLAIN_LOOPS void tfq_pool_end(const tfq_pooled *to, float *target, int32_t channels, int32_t position, tfq_window cut, int32_t is_mean)
 {
     int32_t c;
-    if (is_mean)
-        for (c = 0; c < channels; c++)
-            target[c] /= (float)((cut.bottom - cut.top) * (cut.right - cut.left));
+    const float count = (float)((cut.bottom - cut.top) * (cut.right - cut.left));
+
+    if (is_mean) {
+        c = 0;
+#if defined(TFQ_VECTORS)
+        for (; c + TFQ_LANES <= channels; c += TFQ_LANES)
+            TFQ_16(tfq_floats16, target + c) = TFQ_OF_16(tfq_floats16, target + c) / count;
+#endif
+        for (; c < channels; c++)
+            target[c] /= count;
+    }
     if (to->packing)
         for (c = 0; c < channels; c += TFQ_LANES)
             tfq_put(to->packing, to->packed, position, c, tfq_smaller(TFQ_LANES, channels - c), target + c);

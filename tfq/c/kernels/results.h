@@ -84,6 +84,7 @@ TFQ_INLINE uint32_t tfq_signs(const float *value, int32_t lanes)
         return bits;
     }
 #endif
+    TFQ_ROLLED
     for (l = 0; l < lanes; l++)
         bits |= (uint32_t)(value[l] >= 0.0f) << l;
     return bits;
@@ -105,6 +106,7 @@ TFQ_INLINE uint32_t tfq_at_least(const int32_t *a, const int32_t *threshold, int
         return bits;
     }
 #endif
+    TFQ_ROLLED
     for (l = 0; l < lanes; l++)
         bits |= (uint32_t)(a[l] >= threshold[l]) << l;
     return bits;
@@ -119,30 +121,89 @@ TFQ_INLINE void tfq_put_bits(uint32_t *pixel, int32_t first, uint32_t bits)
         pixel[first / 32] = bits;
 }
 
+/* Writes the levels of the channels from `first` on. */
+TFQ_RARE void tfq_put_few_levels(const tfq_packing *s, void *packed, int32_t position, int32_t first, int32_t lanes,
+                                 const float *value)
+{
+    int32_t l, bit;
+
+    if (s->bytes) {
+        uint8_t *bytes = (uint8_t *)packed + (size_t)position * (size_t)s->channels + first;
+        for (l = 0; l < lanes; l++)
+            bytes[l] = (uint8_t)tfq_level(value[l], s->quantizer);
+        return;
+    }
+    for (bit = 0; bit < s->quantizer; bit++) {
+        uint32_t bits = 0;
+        for (l = 0; l < lanes; l++)
+            bits |= ((uint32_t)tfq_level(value[l], s->quantizer) >> bit & 1u) << l;
+        tfq_put_bits((uint32_t *)packed + (size_t)bit * (size_t)s->plane + (size_t)position * (size_t)s->words, first, bits);
+    }
+}
+
+#if defined(TFQ_VECTORS)
+
+/* a where a lane of `which` has all bits, b where it has none. */
+#define TFQ_CHOOSE(WHICH, A, B) (tfq_floats16)(((tfq_ints16)(A) & (tfq_ints16)(WHICH)) | ((tfq_ints16)(B) & ~(tfq_ints16)(WHICH)))
+
+/* `tfq_quantized` of 16; by their address, since how a vector is handed over depends on the processor. */
+TFQ_INLINE void tfq_quantize_16(tfq_floats16 *at, int32_t quantizer)
+{
+    const tfq_floats16 zero = {0}, one = zero + 1.0f;
+    tfq_floats16 x = *at;
+
+    if (quantizer == TFQ_SIGN) {
+        x = TFQ_CHOOSE(x >= zero, one, -one);
+    } else if (quantizer != TFQ_NO_QUANTIZER) {
+        x = TFQ_CHOOSE(x > zero, x, zero);
+        x = TFQ_CHOOSE(x < one, x, one);
+        x = (float)((1 << quantizer) - 1) * x;
+        x = x + 12582912.0f;
+        x = x - 12582912.0f;
+    }
+    *at = x;
+}
+
+/* The levels of a whole block. */
+TFQ_APART void tfq_put_levels(const tfq_packing *s, void *packed, int32_t position, int32_t first, const float *value)
+{
+    tfq_floats16 quantized = TFQ_OF_16(tfq_floats16, value);
+    tfq_ints16 level;
+    float signs[TFQ_LANES];
+    int32_t bit;
+
+    tfq_quantize_16(&quantized, s->quantizer);
+    level = __builtin_convertvector(quantized, tfq_ints16);
+    if (s->bytes) {
+        TFQ_16(tfq_bytes16, (uint8_t *)packed + (size_t)position * (size_t)s->channels + first) =
+            __builtin_convertvector(level, tfq_bytes16);
+        return;
+    }
+    for (bit = 0; bit < s->quantizer; bit++) {
+        TFQ_16(tfq_floats16, signs) = __builtin_convertvector(level >> bit & 1, tfq_floats16) - 0.5f;
+        tfq_put_bits((uint32_t *)packed + (size_t)bit * (size_t)s->plane + (size_t)position * (size_t)s->words, first,
+                     tfq_signs(signs, TFQ_LANES));
+    }
+}
+
+#endif
+
 /* Writes the quantized values of the channels from `first` on. */
 TFQ_INLINE void tfq_put_scaled(const tfq_packing *s, void *packed, int32_t position, int32_t first, int32_t lanes,
                                const float *value)
 {
-    int32_t l, bit;
-
-    if (s->quantizer == TFQ_SIGN) {
+    if (s->quantizer == TFQ_SIGN)
         tfq_put_bits((uint32_t *)packed + (size_t)position * (size_t)s->words, first, tfq_signs(value, lanes));
-    } else if (s->bytes) {
-        uint8_t *bytes = (uint8_t *)packed + (size_t)position * (size_t)s->channels + first;
-        for (l = 0; l < lanes; l++)
-            bytes[l] = (uint8_t)tfq_level(value[l], s->quantizer);
-    } else {
-        for (bit = 0; bit < s->quantizer; bit++) {
-            uint32_t bits = 0;
-            for (l = 0; l < lanes; l++)
-                bits |= ((uint32_t)tfq_level(value[l], s->quantizer) >> bit & 1u) << l;
-            tfq_put_bits((uint32_t *)packed + (size_t)bit * (size_t)s->plane + (size_t)position * (size_t)s->words, first, bits);
-        }
-    }
+#if defined(TFQ_VECTORS)
+    else if (lanes == TFQ_LANES)
+        tfq_put_levels(s, packed, position, first, value);
+#endif
+    else
+        tfq_put_few_levels(s, packed, position, first, lanes, value);
 }
 
-/* The same after the scale and shift, if there are any. */
-TFQ_INLINE void tfq_put(const tfq_packing *s, void *packed, int32_t position, int32_t first, int32_t lanes, const float *value)
+/* The same after the scale and shift, if there are any, of less than a block. */
+TFQ_RARE void tfq_put_few(const tfq_packing *s, void *packed, int32_t position, int32_t first, int32_t lanes, const float *value)
 {
     float scaled[TFQ_LANES];
     int32_t l;
@@ -150,6 +211,22 @@ TFQ_INLINE void tfq_put(const tfq_packing *s, void *packed, int32_t position, in
     for (l = 0; l < lanes; l++)
         scaled[l] = s->scale ? value[l] * s->scale[first + l] + s->shift[first + l] : value[l];
     tfq_put_scaled(s, packed, position, first, lanes, scaled);
+}
+
+TFQ_INLINE void tfq_put(const tfq_packing *s, void *packed, int32_t position, int32_t first, int32_t lanes, const float *value)
+{
+#if defined(TFQ_VECTORS)
+    if (lanes == TFQ_LANES) {
+        tfq_floats16 x = TFQ_OF_16(tfq_floats16, value);
+        float scaled[TFQ_LANES];
+        if (s->scale)
+            x = x * TFQ_OF_16(tfq_floats16, s->scale + first) + TFQ_OF_16(tfq_floats16, s->shift + first);
+        TFQ_16(tfq_floats16, scaled) = x;
+        tfq_put_scaled(s, packed, position, first, TFQ_LANES, scaled);
+        return;
+    }
+#endif
+    tfq_put_few(s, packed, position, first, lanes, value);
 }
 
 TFQ_RARE void tfq_finish_lanes(const tfq_results *s, const tfq_places *at, int32_t position, int32_t first, int32_t lanes,
@@ -197,22 +274,17 @@ TFQ_RARE void tfq_finish_lanes(const tfq_results *s, const tfq_places *at, int32
 
 #if defined(TFQ_VECTORS)
 
-/* a where a lane of `which` has all bits, b where it has none. */
-#define TFQ_CHOOSE(WHICH, A, B) (tfq_floats16)(((tfq_ints16)(A) & (tfq_ints16)(WHICH)) | ((tfq_ints16)(B) & ~(tfq_ints16)(WHICH)))
-
 #if defined(TFQ_HAS_FIXED)
 
-typedef int16_t tfq_shorts16 __attribute__((vector_size(32), aligned(2), may_alias));
-
-TFQ_INLINE tfq_floats16 tfq_of_fixed_16(const int16_t *q)
+TFQ_INLINE void tfq_add_fixed_16(const int16_t *q, float step, tfq_floats16 *y)
 {
-    return __builtin_convertvector(__builtin_convertvector(TFQ_OF_16(tfq_shorts16, q), tfq_ints16), tfq_floats16);
+    *y += __builtin_convertvector(__builtin_convertvector(TFQ_OF_16(tfq_shorts16, q), tfq_ints16), tfq_floats16) * step;
 }
 
-TFQ_INLINE void tfq_store_fixed_16(tfq_floats16 y, float step, int16_t *target)
+TFQ_INLINE void tfq_store_fixed_16(const tfq_floats16 *y, float step, int16_t *target)
 {
     const tfq_floats16 zero = {0}, low = zero - 32768.0f, high = zero + 32767.0f;
-    tfq_floats16 q = y * (1.0f / step);
+    tfq_floats16 q = *y * (1.0f / step);
 
     q = TFQ_CHOOSE(q > low, q, low);
     q = TFQ_CHOOSE(q < high, q, high);
@@ -268,9 +340,9 @@ TFQ_INLINE void tfq_finish_block(const tfq_results *s, const tfq_places *at, int
             value += TFQ_OF_16(tfq_floats16, residual + here);
 #if defined(TFQ_HAS_FIXED)
         if (fixed_residual)
-            value += tfq_of_fixed_16(fixed_residual + here) * residual_step;
+            tfq_add_fixed_16(fixed_residual + here, residual_step, &value);
         if (fixed_target)
-            tfq_store_fixed_16(value, target_step, fixed_target + here);
+            tfq_store_fixed_16(&value, target_step, fixed_target + here);
 #endif
         if (target)
             TFQ_16(tfq_floats16, target + here) = value;
@@ -309,6 +381,7 @@ TFQ_INLINE void tfq_copy_sums(const int32_t *from, int32_t lanes, int32_t *to)
         return;
     }
 #endif
+    TFQ_ROLLED
     for (l = 0; l < lanes; l++)
         to[l] = from[l];
 }
@@ -335,20 +408,29 @@ TFQ_INLINE void tfq_finish(const tfq_results *s, const tfq_places *at, int32_t p
         tfq_finish_lanes(s, at, position + p, first, lanes, sums + p * TFQ_LANES);
 }
 
+#if defined(TFQ_HAS_KEPT)
+
 /* Stores sums from the one with this number on, for a pool. */
-TFQ_INLINE void tfq_keep_sums(const tfq_results *s, void *to, size_t number, int32_t lanes, const int32_t *sums)
+TFQ_APART void tfq_keep_sums(const tfq_results *s, void *to, size_t number, int32_t lanes, const int32_t *sums)
 {
+    const int32_t offset = s->sum_offset, shift = s->sum_step - 1;
     int32_t l;
 
-    for (l = 0; l < lanes; l++)
-        if (s->sum_step)
-            ((uint8_t *)to)[number + (size_t)l] = (uint8_t)((uint32_t)(sums[l] + s->sum_offset) >> (s->sum_step - 1));
-        else
-            ((int16_t *)to)[number + (size_t)l] = (int16_t)sums[l];
+    if (s->sum_step) {
+        uint8_t *bytes = (uint8_t *)to + number;
+        for (l = 0; l < lanes; l++)
+            bytes[l] = (uint8_t)((uint32_t)(sums[l] + offset) >> shift);
+    } else {
+        int16_t *shorts = (int16_t *)to + number;
+        for (l = 0; l < lanes; l++)
+            shorts[l] = (int16_t)sums[l];
+    }
 }
 
+#endif
+
 /* The same of at most TFQ_POSITIONS windows and integer sums. */
-TFQ_APART void tfq_finish_integers(const tfq_results *s, const tfq_places *at, int32_t position, int32_t positions,
+TFQ_PLAIN_LOOPS void tfq_finish_integers(const tfq_results *s, const tfq_places *at, int32_t position, int32_t positions,
                                       int32_t first, int32_t lanes, const int32_t *sums)
 {
     float values[TFQ_POSITIONS * TFQ_LANES];
@@ -369,10 +451,19 @@ TFQ_APART void tfq_finish_integers(const tfq_results *s, const tfq_places *at, i
 #endif
     for (p = 0; p < positions; p++) {
         const int32_t *sum = sums + p * TFQ_LANES;
+#if defined(TFQ_HAS_KEPT)
         if (at->sums) {
             tfq_keep_sums(s, at->sums, (size_t)(position + p) * (size_t)s->filters + (size_t)first, lanes, sum);
             continue;
         }
+#endif
+#if defined(TFQ_VECTORS)
+        if (lanes == TFQ_LANES) {
+            TFQ_16(tfq_floats16, values + p * TFQ_LANES) = __builtin_convertvector(TFQ_OF_16(tfq_ints16, sum), tfq_floats16);
+            continue;
+        }
+#endif
+        TFQ_ROLLED
         for (l = 0; l < lanes; l++)
             values[p * TFQ_LANES + l] = (float)sum[l];
     }

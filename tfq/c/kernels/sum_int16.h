@@ -2,4 +2,4 @@
 
 #define TFQ_HAS_INT16
 
-TFQ_DEFINE_FLOATS(tfq_sum_int16, int16_t, 1)
+TFQ_DEFINE_FLOATS(tfq_sum_int16, int16_t)

@@ -2,4 +2,4 @@
 
 #define TFQ_HAS_INT8
 
-TFQ_DEFINE_FLOATS(tfq_sum_int8, int8_t, 1)
+TFQ_DEFINE_FLOATS(tfq_sum_int8, int8_t)

@@ -15,8 +15,8 @@ typedef struct {
 
 enum { TFQ_WINDOWS = 4 };
 
-/* Defines the sums of some windows and the filters of a block; with HAS_BLOCK, TFQ_WINDOWS of them and 16 filters by themselves. */
-#define TFQ_DEFINE_FLOATS(NAME, TYPE, HAS_BLOCK)                                                                                 \
+/* Defines the sums of some windows and the filters of a block; TFQ_WINDOWS of them and 16 filters by themselves. */
+#define TFQ_DEFINE_FLOATS(NAME, TYPE)                                                                                            \
     TFQ_INLINE void NAME##_lanes(const float *x, const TYPE *w, int32_t count, int32_t lanes, int32_t windows, float *sums)      \
     {                                                                                                                            \
         int32_t k, l, p;                                                                                                         \
@@ -32,7 +32,7 @@ enum { TFQ_WINDOWS = 4 };
                                                                                                                                  \
     TFQ_APART void NAME(const float *x, const TYPE *w, int32_t count, int32_t lanes, int32_t windows, float *sums)               \
     {                                                                                                                            \
-        if (HAS_BLOCK && lanes == TFQ_LANES && windows == TFQ_WINDOWS) {                                                         \
+        if (lanes == TFQ_LANES && windows == TFQ_WINDOWS) {                                                                      \
             float own[TFQ_WINDOWS * TFQ_LANES] = {0};                                                                            \
             NAME##_lanes(x, w, count, TFQ_LANES, TFQ_WINDOWS, own);                                                              \
             memcpy(sums, own, sizeof own);                                                                                       \

@@ -16,7 +16,7 @@ TFQ_INLINE int32_t tfq_pixel(const tfq_windows *s, int32_t position, int32_t i, 
 }
 
 /* Adds to the sums of a window what each of its taps outside adds: `values` has a row of `step` numbers a tap. */
-TFQ_APART void tfq_add_outside(const tfq_windows *s, const int32_t *values, int32_t step, int32_t position, int32_t lanes,
+TFQ_PLAIN_LOOPS void tfq_add_outside(const tfq_windows *s, const int32_t *values, int32_t step, int32_t position, int32_t lanes,
                                   int32_t *sums)
 {
     const int32_t top = position / s->out_width * s->stride_y - s->top, left = position % s->out_width * s->stride_x - s->left;
@@ -34,6 +34,7 @@ TFQ_APART void tfq_add_outside(const tfq_windows *s, const int32_t *values, int3
                 continue;
             }
 #endif
+            TFQ_ROLLED
             for (l = 0; l < lanes; l++)
                 sums[l] += values[l];
         }
