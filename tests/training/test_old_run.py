@@ -28,6 +28,7 @@ def test_a_run_of_an_earlier_version_goes_on(flags, tmp_path):
 
 
 @pytest.mark.keras3_only
+@pytest.mark.tensorflow_only
 @pytest.mark.parametrize("flag", ["--lr_batch=16", "--stream"])
 def test_a_flag_that_came_since_is_at_its_default_in_an_earlier_run(flag, tmp_path):
     shutil.copytree(RUN, tmp_path / "run")
