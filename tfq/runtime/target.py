@@ -6,6 +6,7 @@ takes as long again as all the rest.
 
 import contextlib
 import gc
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
@@ -19,6 +20,8 @@ try:
     from numba.core.compiler_lock import global_compiler_lock
     from numba.core.descriptors import TargetDescriptor
     from numba.core.target_extension import CPU, dispatcher_registry, jit_registry, target_override, target_registry
+    from numba.core.types.functions import Dispatcher as DispatcherType
+    from numba.core.types.misc import unliteral
 except ImportError as error:
     raise ImportError(optional.missing("numba")) from error
 
@@ -60,7 +63,42 @@ class _Codegen(codegen.JITCPUCodegen):
         return super()._get_host_cpu_features() if forced is None else forced.flags
 
 
-class _Context(cpu.CPUContext):
+class _LoadedOnce:
+    """A context that imports the modules of numba that register something once, and not before and after each function."""
+
+    _is_loaded = False
+    _registries: dict[Any, Any]
+    install_registry: Callable[[Any], None]
+
+    def load_additional_registries(self):
+        if self._is_loaded:
+            for registry in list(self._registries):
+                self.install_registry(registry)  # what is new in it
+        else:
+            super().load_additional_registries()  # type: ignore[misc]  # of the context that it is mixed into
+            self._is_loaded = True
+
+
+class _TypingContext(_LoadedOnce, typing.Context):
+    """A context that remembers what an operator or intrinsic makes of types: numba tries all it has, for each place anew."""
+
+    def init(self):
+        super().init()
+        self._signatures = {}
+
+    def _resolve_user_function_type(self, func, args, kws, literals=None):
+        key = func, tuple(args)
+        if kws or isinstance(func, DispatcherType):
+            return super()._resolve_user_function_type(func, args, kws, literals)
+        if key not in self._signatures:
+            result = super()._resolve_user_function_type(func, args, kws, literals)
+            if result is None:
+                return None
+            self._signatures[key] = result
+        return self._signatures[key]
+
+
+class _Context(_LoadedOnce, cpu.CPUContext):
     def init(self):
         super().init()
         self._internal_codegen = _Codegen("tfq")
@@ -79,7 +117,7 @@ class _Descriptor(TargetDescriptor):
 
     @cached_property
     def typing_context(self):
-        return typing.Context()
+        return _TypingContext()
 
 
 class _Target(CPU):
@@ -92,6 +130,10 @@ class _Dispatcher(dispatcher.Dispatcher):
     def compile(self, sig):
         with target_override(NAME):
             return super().compile(sig)
+
+    def get_call_template(self, args, kws):
+        # Without it there would be one compilation for each constant that is passed. LLVM puts them in where it inlines.
+        return super().get_call_template(tuple(map(unliteral, args)), kws)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(f"{self.py_func.__name__} is for compiled code: what Python calls is tfq.runtime.jit.callable_njit")

@@ -26,7 +26,7 @@ from tfq.runtime.compiled.vector import (
 )
 from tfq.runtime.jit import inlined, njit, woven
 from tfq.runtime.lanes import LANES
-from tfq.runtime.program.steps import NO_PLANES, NOWHERE, SIGN
+from tfq.runtime.program.steps import NO_PLANES, SIGN
 
 
 @inlined
@@ -54,39 +54,44 @@ def _is_last(step, vector):
     return vector == step.vectors - 1 and vector % 2 == 0
 
 
-def _thresholder(pair):
+# numba compiles it once, and LLVM inlines it for each of the constants that end its arguments. So it is with `_finish` too:
+# numba's part takes as long as that of LLVM.
+@inlined
+def _threshold(step, ci, mi, top, bottom, vector, sums, pair):
     """`threshold_two` for a pair of vectors, or for a pair of windows."""
     to_limit, to_window = (LANES, 0) if pair else (0, 1)
-
-    @njit
-    def compare(step, ci, mi, top, bottom, vector, sums):
-        width, vectors, window_sums, position = step.width, step.vectors, step.window_sums, top * step.width
-        column_kinds, pixel, shift = step.column_kinds, 2 * step.packed_words, fill_ints(np.int32(step.shift))
-        to_half, next_vector = (HALVES_OF_BITS, vector + 1) if pair else (pixel, vector)
-        is_last = not pair and _is_last(step, vector)
-        valid, next_valid = valid_lanes(vector, step.filters), valid_lanes(next_vector, step.filters)
-        flip, next_flip = np.uint32(load_int(ci, step.flips + vector)), np.uint32(load_int(ci, step.flips + next_vector))
-        valid, flip = valid | next_valid << np.uint32(16), flip & valid | (next_flip & next_valid) << np.uint32(16)
-        for y in range(top, bottom):
-            first = step.thresholds + (load_int(ci, step.row_kinds + y) * step.kinds * vectors + vector) * LANES
-            half = 2 * (step.packed + y * step.packed_row) + vector
-            for x in range(0, width, 1 + to_window):
-                limit = load_ints(ci, first + load_int(ci, column_kinds + x) * vectors * LANES)
-                next_limit = load_ints(ci, first + load_int(ci, column_kinds + x + to_window) * vectors * LANES + to_limit)
-                total, next_total = load_ints(mi, sums) << shift, load_ints(mi, sums + LANES) << shift
-                if window_sums >= 0:
-                    total = total + fill_ints(np.int32(load_int(mi, window_sums + position)))
-                    next_total = next_total + fill_ints(np.int32(load_int(mi, window_sums + position + to_window)))
-                bits = two_ints_at_least(limit, next_limit, total, next_total)
-                _write(mi, half, bits & valid ^ flip, to_half, is_last)
-                half += pixel << to_window
-                sums += 2 * LANES
-                position += 1 + to_window
-
-    return compare
+    width, vectors, window_sums, position = step.width, step.vectors, step.window_sums, top * step.width
+    column_kinds, pixel, shift = step.column_kinds, 2 * step.packed_words, fill_ints(np.int32(step.shift))
+    to_half, next_vector = (HALVES_OF_BITS, vector + 1) if pair else (pixel, vector)
+    is_last = not pair and _is_last(step, vector)
+    valid, next_valid = valid_lanes(vector, step.filters), valid_lanes(next_vector, step.filters)
+    flip, next_flip = np.uint32(load_int(ci, step.flips + vector)), np.uint32(load_int(ci, step.flips + next_vector))
+    valid, flip = valid | next_valid << np.uint32(16), flip & valid | (next_flip & next_valid) << np.uint32(16)
+    for y in range(top, bottom):
+        first = step.thresholds + (load_int(ci, step.row_kinds + y) * step.kinds * vectors + vector) * LANES
+        half = 2 * (step.packed + y * step.packed_row) + vector
+        for x in range(0, width, 1 + to_window):
+            limit = load_ints(ci, first + load_int(ci, column_kinds + x) * vectors * LANES)
+            next_limit = load_ints(ci, first + load_int(ci, column_kinds + x + to_window) * vectors * LANES + to_limit)
+            total, next_total = load_ints(mi, sums) << shift, load_ints(mi, sums + LANES) << shift
+            if window_sums >= 0:
+                total = total + fill_ints(np.int32(load_int(mi, window_sums + position)))
+                next_total = next_total + fill_ints(np.int32(load_int(mi, window_sums + position + to_window)))
+            bits = two_ints_at_least(limit, next_limit, total, next_total)
+            _write(mi, half, bits & valid ^ flip, to_half, is_last)
+            half += pixel << to_window
+            sums += 2 * LANES
+            position += 1 + to_window
 
 
-_threshold_vectors, _threshold_windows = _thresholder(True), _thresholder(False)
+@njit
+def _threshold_vectors(step, ci, mi, top, bottom, vector, sums):
+    _threshold(step, ci, mi, top, bottom, vector, sums, True)
+
+
+@njit
+def _threshold_windows(step, ci, mi, top, bottom, vector, sums):
+    _threshold(step, ci, mi, top, bottom, vector, sums, False)
 
 
 @woven
@@ -98,9 +103,8 @@ def threshold_two(step, ci, mi, top, bottom, vector, count, sums):
         _threshold_windows(step, ci, mi, top, bottom, vector, sums)
 
 
-@inlined
-def _put_nothing(mi, half, to_half, plane, x, z, quantizer, is_last):
-    pass
+# Ways to write two vectors.
+_NOTHING, _SIGNS, _PLANES, _BYTES = range(4)
 
 
 @inlined
@@ -128,101 +132,120 @@ def _put_bytes(mi, half, to_half, plane, x, z, quantizer, is_last):
     store_bytes(mi, half + to_half, level_bits(z, quantizer))
 
 
-# The pass of `results.finish`, written again for two. With one inlined form for both, in which a lone vector is a pair with
-# itself, LLVM moves more between registers for two windows, and an XNOR resnet20 takes about half a percent longer.
-def _finisher(put, halves, pair):
-    """`finish_two` for one way to write 16 values, which take so many half words; for a pair of vectors, or of windows."""
-    to_channel, to_window = (LANES, 0) if pair else (0, 1)
-
-    @njit
-    def finish(step, ci, cf, mi, mf, top, bottom, vector, sums):
-        width, vectors, channels, base, position = step.width, step.vectors, step.channels, step.base, top * step.width
-        kinds, column_kinds, residual, target = step.kinds, step.column_kinds, step.residual, step.target
-        window_sums, input_scale, clamp = step.window_sums, step.input_scale, step.clamp
-        pixel, plane, quantizer = 2 * step.packed_words, step.packed_plane, step.quantizer
-        to_output, to_half = (LANES, halves) if pair else (channels, pixel)
-        of_vector = halves
-        if not pair:
-            of_vector = HALVES_OF_BYTES if plane == NO_PLANES else HALVES_OF_BITS
-        channel, shift = vector * LANES, fill_ints(np.int32(step.shift))
-        is_last = not pair and _is_last(step, vector)
-        next_channel, output = channel + to_channel, top * width * channels + channel
-        scale, next_scale = load_floats(cf, step.scale + channel), load_floats(cf, step.scale + next_channel)
-        bias, next_bias = load_floats(cf, step.bias + channel), load_floats(cf, step.bias + next_channel)
-        scale_2 = next_scale_2 = scale_3 = next_scale_3 = fill_floats(np.float32(1.0))
-        shift_2 = next_shift_2 = shift_3 = next_shift_3 = low = high = fill_floats(np.float32(0.0))
-        if step.affine_scale >= 0:
-            scale_2, next_scale_2 = (
-                load_floats(cf, step.affine_scale + channel),
-                load_floats(cf, step.affine_scale + next_channel),
-            )
-            shift_2, next_shift_2 = (
-                load_floats(cf, step.affine_shift + channel),
-                load_floats(cf, step.affine_shift + next_channel),
-            )
-        if clamp >= 0:
-            low, high = fill_floats(cf[clamp]), fill_floats(cf[clamp + 1])
-        if step.packed_scale >= 0:
-            scale_3, next_scale_3 = (
-                load_floats(cf, step.packed_scale + channel),
-                load_floats(cf, step.packed_scale + next_channel),
-            )
-            shift_3, next_shift_3 = (
-                load_floats(cf, step.packed_shift + channel),
-                load_floats(cf, step.packed_shift + next_channel),
-            )
-        for y in range(top, bottom):
-            first = 0 if base < 0 else base + (load_int(ci, step.row_kinds + y) * kinds * vectors + vector) * LANES
-            half = 2 * (step.packed + y * step.packed_row) + vector * of_vector
-            for x in range(0, width, 1 + to_window):
-                if base >= 0:
-                    total, next_total = load_ints(mi, sums) << shift, load_ints(mi, sums + LANES) << shift
-                    if window_sums >= 0:
-                        total = total + fill_ints(np.int32(load_int(mi, window_sums + position)))
-                        next_total = next_total + fill_ints(np.int32(load_int(mi, window_sums + position + to_window)))
-                    at = first + load_int(ci, column_kinds + x) * vectors * LANES
-                    next_at = first + load_int(ci, column_kinds + x + to_window) * vectors * LANES + to_channel
-                    a, b = to_floats(load_ints(ci, at) - total), to_floats(load_ints(ci, next_at) - next_total)
-                else:
-                    a, b = load_floats(mf, sums), load_floats(mf, sums + LANES)
-                a, b = a * scale, b * next_scale
-                if input_scale >= 0:
-                    a = a * fill_floats(mf[np.uint64(input_scale + position)])
-                    b = b * fill_floats(mf[np.uint64(input_scale + position + to_window)])
-                a, b = (a + bias) * scale_2 + shift_2, (b + next_bias) * next_scale_2 + next_shift_2
-                if clamp >= 0:
-                    a, b = smaller(high, larger(low, a)), smaller(high, larger(low, b))
-                if residual >= 0:
-                    a = a + load_floats(mf, residual + output)
-                    b = b + load_floats(mf, residual + output + to_output)
-                if target >= 0:
-                    store_floats(mf, target + output, a)
-                    store_floats(mf, target + output + to_output, b)
-                put(mi, half, to_half, plane, a * scale_3 + shift_3, b * next_scale_3 + next_shift_3, quantizer, is_last)
-                half += pixel << to_window
-                sums += 2 * LANES
-                output += channels << to_window
-                position += 1 + to_window
-
-    return finish
-
-
 @inlined
-def _put_any(mi, half, to_half, plane, x, z, quantizer, is_last):
-    if plane == NOWHERE:
-        return
-    if quantizer == SIGN:
+def _put(mi, half, to_half, plane, x, z, quantizer, is_last, way):
+    if way == _SIGNS:
         _put_signs(mi, half, to_half, plane, x, z, quantizer, is_last)
-    elif plane == NO_PLANES:
+    elif way == _BYTES:
         _put_bytes(mi, half, to_half, plane, x, z, quantizer, is_last)
-    else:
+    elif way == _PLANES:
         _put_planes(mi, half, to_half, plane, x, z, quantizer, is_last)
 
 
-_finish, _finish_as_signs = _finisher(_put_nothing, 0, True), _finisher(_put_signs, HALVES_OF_BITS, True)
-_finish_as_planes, _finish_as_bytes = _finisher(_put_planes, HALVES_OF_BITS, True), _finisher(_put_bytes, HALVES_OF_BYTES, True)
-# Two windows are the rarer case: a function for each way to write would cost a second of compiling.
-_finish_windows = _finisher(_put_any, 0, False)
+# The pass of `results.finish`, written again for two. With one inlined form for both, in which a lone vector is a pair with
+# itself, LLVM moves more between registers for two windows, and an XNOR resnet20 takes about half a percent longer.
+@inlined
+def _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, way, pair):
+    """`finish_two` for one way to write 16 values; for a pair of vectors, or of windows."""
+    to_channel, to_window = (LANES, 0) if pair else (0, 1)
+    halves = HALVES_OF_BYTES if way == _BYTES else HALVES_OF_BITS
+    width, vectors, channels, base, position = step.width, step.vectors, step.channels, step.base, top * step.width
+    kinds, column_kinds, residual, target = step.kinds, step.column_kinds, step.residual, step.target
+    window_sums, input_scale, clamp = step.window_sums, step.input_scale, step.clamp
+    pixel, plane, quantizer = 2 * step.packed_words, step.packed_plane, step.quantizer
+    to_output, to_half = (LANES, halves) if pair else (channels, pixel)
+    channel, shift = vector * LANES, fill_ints(np.int32(step.shift))
+    is_last = not pair and _is_last(step, vector)
+    next_channel, output = channel + to_channel, top * width * channels + channel
+    scale, next_scale = load_floats(cf, step.scale + channel), load_floats(cf, step.scale + next_channel)
+    bias, next_bias = load_floats(cf, step.bias + channel), load_floats(cf, step.bias + next_channel)
+    scale_2 = next_scale_2 = scale_3 = next_scale_3 = fill_floats(np.float32(1.0))
+    shift_2 = next_shift_2 = shift_3 = next_shift_3 = low = high = fill_floats(np.float32(0.0))
+    if step.affine_scale >= 0:
+        scale_2, next_scale_2 = (
+            load_floats(cf, step.affine_scale + channel),
+            load_floats(cf, step.affine_scale + next_channel),
+        )
+        shift_2, next_shift_2 = (
+            load_floats(cf, step.affine_shift + channel),
+            load_floats(cf, step.affine_shift + next_channel),
+        )
+    if clamp >= 0:
+        low, high = fill_floats(cf[clamp]), fill_floats(cf[clamp + 1])
+    if step.packed_scale >= 0:
+        scale_3, next_scale_3 = (
+            load_floats(cf, step.packed_scale + channel),
+            load_floats(cf, step.packed_scale + next_channel),
+        )
+        shift_3, next_shift_3 = (
+            load_floats(cf, step.packed_shift + channel),
+            load_floats(cf, step.packed_shift + next_channel),
+        )
+    for y in range(top, bottom):
+        first = 0 if base < 0 else base + (load_int(ci, step.row_kinds + y) * kinds * vectors + vector) * LANES
+        half = 2 * (step.packed + y * step.packed_row) + vector * halves
+        for x in range(0, width, 1 + to_window):
+            if base >= 0:
+                total, next_total = load_ints(mi, sums) << shift, load_ints(mi, sums + LANES) << shift
+                if window_sums >= 0:
+                    total = total + fill_ints(np.int32(load_int(mi, window_sums + position)))
+                    next_total = next_total + fill_ints(np.int32(load_int(mi, window_sums + position + to_window)))
+                at = first + load_int(ci, column_kinds + x) * vectors * LANES
+                next_at = first + load_int(ci, column_kinds + x + to_window) * vectors * LANES + to_channel
+                a, b = to_floats(load_ints(ci, at) - total), to_floats(load_ints(ci, next_at) - next_total)
+            else:
+                a, b = load_floats(mf, sums), load_floats(mf, sums + LANES)
+            a, b = a * scale, b * next_scale
+            if input_scale >= 0:
+                a = a * fill_floats(mf[np.uint64(input_scale + position)])
+                b = b * fill_floats(mf[np.uint64(input_scale + position + to_window)])
+            a, b = (a + bias) * scale_2 + shift_2, (b + next_bias) * next_scale_2 + next_shift_2
+            if clamp >= 0:
+                a, b = smaller(high, larger(low, a)), smaller(high, larger(low, b))
+            if residual >= 0:
+                a = a + load_floats(mf, residual + output)
+                b = b + load_floats(mf, residual + output + to_output)
+            if target >= 0:
+                store_floats(mf, target + output, a)
+                store_floats(mf, target + output + to_output, b)
+            _put(mi, half, to_half, plane, a * scale_3 + shift_3, b * next_scale_3 + next_shift_3, quantizer, is_last, way)
+            half += pixel << to_window
+            sums += 2 * LANES
+            output += channels << to_window
+            position += 1 + to_window
+
+
+@njit
+def _finish_without_packing(step, ci, cf, mi, mf, top, bottom, vector, sums):
+    _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, _NOTHING, True)
+
+
+@njit
+def _finish_as_signs(step, ci, cf, mi, mf, top, bottom, vector, sums):
+    _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, _SIGNS, True)
+
+
+@njit
+def _finish_as_planes(step, ci, cf, mi, mf, top, bottom, vector, sums):
+    _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, _PLANES, True)
+
+
+@njit
+def _finish_as_bytes(step, ci, cf, mi, mf, top, bottom, vector, sums):
+    _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, _BYTES, True)
+
+
+@njit
+def _finish_windows(step, ci, cf, mi, mf, top, bottom, vector, sums):
+    # Two windows are the rarer case: a function for each way to write would cost time to compile.
+    way = _PLANES
+    if step.packed < 0:
+        way = _NOTHING
+    elif step.quantizer == SIGN:
+        way = _SIGNS
+    elif step.packed_plane == NO_PLANES:
+        way = _BYTES
+    _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, way, False)
 
 
 @woven
@@ -231,7 +254,7 @@ def finish_two(step, ci, cf, mi, mf, top, bottom, vector, count, sums):
     if count == 1:
         _finish_windows(step, ci, cf, mi, mf, top, bottom, vector, sums)
     elif step.packed < 0:
-        _finish(step, ci, cf, mi, mf, top, bottom, vector, sums)
+        _finish_without_packing(step, ci, cf, mi, mf, top, bottom, vector, sums)
     elif step.quantizer == SIGN:
         _finish_as_signs(step, ci, cf, mi, mf, top, bottom, vector, sums)
     elif step.packed_plane == NO_PLANES:
