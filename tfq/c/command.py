@@ -28,8 +28,8 @@ def main(arguments: Sequence[str], prog: str = "tfq export") -> int:
         layout = LAYOUTS[options.layout]
         # A library has a folder of its own: its files have names that other projects use too.
         out = Path(options.out) if options.out else source.parent if layout is FLAT else source.parent / name
-        ways = {"edges": EDGES[options.edges], "residual": RESIDUALS[options.residual]}
-        written = write(graph, out, name, flash=options.flash, ram=options.ram, layout=layout, **ways)
+        edges, residual = EDGES[options.edges], RESIDUALS[options.residual]
+        written = write(graph, out, name, flash=options.flash, ram=options.ram, layout=layout, edges=edges, residual=residual)
     except (ValueError, OSError, ImportError) as error:
         print(f"{prog}: error: {one_line(error)}", file=sys.stderr)
         return 1

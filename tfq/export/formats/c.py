@@ -69,9 +69,17 @@ class CSource(Format):
         images = sample.images
         if images is not None and graph.pixel_mean is not None:
             images = sample.pixels(images[:8])
-        limits = {"flash": self._flash, "ram": self._ram}
-        ways = {"edges": self._edges or edges.FLOAT, "residual": self._residual or residuals.FLOAT}
-        write(graph, path, _NAME, inputs=images, layout=self._layout or FLAT, **limits, **ways)
+        write(
+            graph,
+            path,
+            _NAME,
+            inputs=images,
+            flash=self._flash,
+            ram=self._ram,
+            layout=self._layout or FLAT,
+            edges=self._edges or edges.FLOAT,
+            residual=self._residual or residuals.FLOAT,
+        )
 
     def load(self, path: Path) -> Predict:
         """What the compiled file computes, from float32 or uint8 images."""
