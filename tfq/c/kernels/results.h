@@ -85,7 +85,7 @@ TFQ_INLINE uint32_t tfq_signs(const float *value, int32_t lanes)
     }
 #endif
     TFQ_ROLLED
-    for (l = 0; l < lanes; l++)
+    for (l = 0; l < lanes && l < TFQ_LANES; l++) /* the second bound is for gcc's -Warray-bounds with sanitizers */
         bits |= (uint32_t)(value[l] >= 0.0f) << l;
     return bits;
 }
