@@ -172,6 +172,22 @@ def test_nothing_outside_of_the_arena_is_written(tmp_path, flags):
     assert np.flatnonzero(seen)[-1] >= size - 4
 
 
+def test_a_tensor_that_is_0_stays_0(tmp_path):
+    """Its bound is 0, and the sign of 0 is +1."""
+    ones = oracle.pack(np.ones((1, 1, 16, 16)), "binary", 1, np.zeros(16, np.float32))
+    last = replace(ones, scale=np.ones(16, np.float32))
+    nodes = (
+        g.Conv2D("first", ("input",), g.FloatKernel(np.zeros((1, 1, 1, 16), np.float32))),
+        g.Conv2D("zero", ("first",), ones, quantizer=g.Sign()),
+        g.Add("add", ("first", "zero")),
+        g.Conv2D("last", ("add",), last, quantizer=g.Sign()),
+    )
+    graph = g.Graph((1, 1, 1), nodes, np.zeros(1), np.ones(1))
+    manifest, program = run_int16(graph, tmp_path, FLAGS["scalar"])
+    assert "first" in manifest["residual"]["fraction_bits"]
+    assert program.predict(np.full((1, 1, 1, 1), 9, np.uint8)).ravel().tolist() == [16.0] * 16
+
+
 def test_float_residuals_leave_no_trace():
     graph = networks.small_network(np.random.default_rng(5))
     texts, manifest = source_files(graph, "net")

@@ -108,18 +108,24 @@ def test_what_does_not_fit_is_said_before_it_is_read(places, monkeypatch):
 
 
 @pytest.mark.tensorflow_only
-def test_images_are_read_from_files_of_either_order_and_a_file_that_is_cut_meanwhile_is_named(tmp_path):
+def test_images_are_read_from_files_of_either_order_and_one_that_is_changed_meanwhile_is_named(tmp_path, monkeypatch):
     for name, array in {"x_train-0": np.asfortranarray(X[:20]), "x_train-1": X[20:TRAIN]}.items():
         np.save(tmp_path / f"{name}.npy", array)
     for name in ("y_train", "x_test", "y_test"):
         np.save(tmp_path / f"{name}.npy", ARRAYS[name])
-    images = data.load("shards", tmp_path).x_train
+    monkeypatch.chdir(tmp_path.parent)
+    images = data.load("shards", tmp_path.name).x_train
+    monkeypatch.chdir(tmp_path)
     np.testing.assert_array_equal(np.asarray(images), X[:TRAIN])
     path = tmp_path / "x_train-1.npy"
     os.truncate(path, path.stat().st_size - 1)
     np.testing.assert_array_equal(images.image(28), X[28])
     with pytest.raises(OSError, match=r"ends before image 9 does: .*x_train-1.npy"):
         images.image(29)
+    np.save(tmp_path / "other.npy", X[20:TRAIN])
+    (tmp_path / "other.npy").rename(path)
+    with pytest.raises(OSError, match=r"was replaced by another after it was loaded: .*x_train-1.npy"):
+        images.image(28)
 
 
 @pytest.mark.tensorflow_only

@@ -1,5 +1,6 @@
 """Threads that share a batch or an image."""
 
+import gc
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from tfq.runtime import tickets
 from tfq.runtime.arrays import Array
 from tfq.runtime.engine import Engine
 from tfq.runtime.program import steps
+from tfq.runtime.team import Team
 
 # Nothing here depends on Keras: once is enough.
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
@@ -67,6 +69,33 @@ def test_a_helper_computes_parts_of_a_step():
         engine._execute(rows, memory, images.reshape(1, -1), outputs, state, tickets.LEADER)
         helper.join()
         np.testing.assert_array_equal(outputs, wanted)
+
+
+def test_threads_end_with_their_engine():
+    before = {*threading.enumerate()}
+    engine = Engine(one(g.ReLU("relu", ("input",)), (4,)), 3)
+    engine.predict(normal(np.random.default_rng(0), 6, 4))
+    threads = [thread for thread in threading.enumerate() if thread not in before]
+    assert threads
+    del engine
+    gc.collect()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system keeps no thread from a processor")
+def test_helpers_that_would_share_a_processor_are_left_alone():
+    own = os.sched_getaffinity(0)
+    team = Team(len(own) + 1)
+    barrier = threading.Barrier(len(own) + 1)
+    for _ in own:
+        team.pool.submit(barrier.wait)
+    barrier.wait(10)
+    team._keep_away()
+    assert len(team._ids) == len(own)
+    assert {frozenset(os.sched_getaffinity(thread)) for thread in team._ids} == {frozenset(own)}
+    team.pool.shutdown()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system keeps no thread from a processor")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tfq.c.source import Source
 
 _LOWEST, _HIGHEST = -(2**15), 2**15 - 1
+# Of a bound: float32 holds the inverse of its step, also where a tensor is 0 everywhere.
+_LEAST = 2.0**-80
 
 
 class Residual:
@@ -40,7 +42,8 @@ class Int16Residual(Residual):
     """In fixed point of 16 bits: y is kept as q = round(y / step), ties to even, between -32768 and 32767.
 
     The step of a tensor is the smallest power of two with which q holds the bound of the network's arithmetic: the sum of the
-    sizes of the weights, through batch normalization and sums. So no images are needed, and no value from pixels saturates.
+    sizes of the weights, through batch normalization and sums. So no images are needed, and with float edges no value from pixels
+    saturates.
     A sum adds in float32 and is rounded once, where it is kept. Signs and levels are taken before that.
 
     In float stay tensors that something else reads in float: a pool, an activation by itself, a K map, a convolution in float.
@@ -89,7 +92,7 @@ def _is_kept(source, fused):
 
 def _step(bound):
     """The smallest power of two that `bound` is at most 32767 times."""
-    mantissa, exponent = math.frexp(max(bound, np.finfo(np.float32).tiny) / _HIGHEST)
+    mantissa, exponent = math.frexp(max(bound, _LEAST) / _HIGHEST)
     return math.ldexp(1.0, exponent - (mantissa == 0.5))
 
 

@@ -154,10 +154,14 @@ def _reader(path, array):
     if not array.flags.c_contiguous:
         return lambda index: np.array(array[index])
     shape, size, begin = array.shape[1:], array[0].nbytes, array.offset
+    path = path.absolute()  # the working directory may change
+    known = path.stat().st_ino
 
     def read(index):
         image = np.empty(shape, np.uint8)
         with path.open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_ino != known:
+                raise OSError(errno.EIO, "the file was replaced by another after it was loaded", os.fspath(path))
             file.seek(begin + index * size)
             if file.readinto(image) != size:
                 raise OSError(errno.EIO, f"the file ends before image {index} does", os.fspath(path))

@@ -30,8 +30,9 @@ class Team:
     """
 
     def __init__(self, threads: int) -> None:
-        self._ids: list[int] = []
-        self.pool = ThreadPoolExecutor(threads - 1, initializer=lambda: self._ids.append(threading.get_native_id()))
+        # Not by `self`: a thread keeps what it began with, and the team would never be let go.
+        ids = self._ids = list[int]()
+        self.pool = ThreadPoolExecutor(threads - 1, initializer=lambda: ids.append(threading.get_native_id()))
         self.together = threading.Lock()
         self.state = tickets.state(threads)
         self.shared = Array(self.state)
@@ -57,12 +58,13 @@ class Team:
         """Have the others run on other processors than the one that calls.
 
         Linux wakes a thread on the processor of who calls it if no other is idle at that moment, and leaves it there for some
-        milliseconds, behind the caller, even when another becomes idle at once.
+        milliseconds, behind the caller, even when another becomes idle at once. Where there are fewer others than threads, these
+        are left alone: they would stand behind each other.
         """
         if _processor is None:
             return
         others = os.sched_getaffinity(0) - {_processor()}
-        if others:
+        if len(others) >= len(self._ids):
             for thread in self._ids:
                 with contextlib.suppress(OSError):
                     os.sched_setaffinity(thread, others)

@@ -47,7 +47,7 @@ def _shared(job, left, pool, others):
             return
         try:
             pool.submit(run_part, job, part).add_done_callback(end)
-        except RuntimeError as error:  # a process was killed meanwhile
+        except Exception as error:  # a process was killed meanwhile, or none can be started: in a callback it would be lost
             ended.put(_failed(error))
 
     def end(future):
