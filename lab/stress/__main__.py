@@ -106,6 +106,8 @@ def _wrong_ends(outcome, fault):
     # A worker that loses another ends with 1. Where the first is gone, or one fell silent on a machine with other work, JAX
     # itself may end the others.
     by_others = {1, -signal.SIGABRT} if len(outcome.statuses) > 1 else set()
+    # A job of several listens to JAX alone for SIGTERM, which is gone when Python ends behind the run.
+    by_others |= {-signal.SIGTERM} & {-fault.number} if 0 in outcome.statuses else set()
     fine = {0, 75} | before_training | by_others
     return [f"exit statuses {outcome.statuses}"] if {*outcome.statuses} - fine else []
 

@@ -61,6 +61,7 @@ import test_runtime_networks as n
 import test_runtime_sums as t
 import test_runtime_thresholds as h
 import test_runtime_winograd as w
+from runtime_networks import SIGN
 for seed in range(6):
     for coding in ("binary", "ternary"):
         t.test_sums_of_signs_are_exact(coding, seed)
@@ -71,7 +72,7 @@ for seed in range(6):
     t.test_float_inputs_are_convolved_in_float(seed)
     h.test_a_threshold_agrees_with_float32_to_the_last_bit(seed)
 t.test_levels_round_ties_to_even()
-n.test_a_network(n.SIGN, "binary", 1, 0)
+n.test_a_network(SIGN, "binary", 1, 0)
 n.test_a_network(n.g.Levels(2), "levels", 2, 1)
 n.test_a_network(n.g.Levels(8), "levels", 8, -1)
 t.test_the_largest_bytes_do_not_saturate(1.0, -255)
