@@ -46,3 +46,9 @@ def test_a_start_that_fails_before_the_signal_is_a_failure_and_ends_its_round(tm
 def test_a_fault_is_an_end_of_those_that_lost_another(statuses, is_fine):
     outcome = job.Outcome(statuses, 1.0, True, [])
     assert (not stress._wrong_ends(outcome, job.Fault(signal.SIGKILL, 0, True, 1.0))) == is_fine
+
+
+@pytest.mark.parametrize(("statuses", "is_fine"), [([-15, 0], True), ([-15, 75], False), ([-15], False)])
+def test_sigterm_behind_the_run_of_a_job_of_several_is_fine(statuses, is_fine):
+    outcome = job.Outcome(statuses, 1.0, True, [])
+    assert (not stress._wrong_ends(outcome, job.Fault(signal.SIGTERM, 0, True, 1.0))) == is_fine
