@@ -86,6 +86,11 @@ class Method:
         return all(operand.bits[0] is not None for operand in self.bits.values())
 
     @property
+    def needs_no_flag(self) -> bool:
+        """Whether its name alone says how a network is quantized."""
+        return self.has_bits_of_its_own and not self.wrapper
+
+    @property
     def is_low_bit(self) -> bool:
         """Whether its convolutions have quantizers of tfq."""
         return any(operand.quantizer is not None for operand in self.bits.values())

@@ -12,8 +12,8 @@ import socket
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+from lab.benchmark import needs
 from models.methods import METHODS
 from tfq.arguments import integer, output_file
 from tfq.backend.keras import backend
@@ -22,7 +22,7 @@ from tfq.training import hardware
 
 # What two processes must reach of the images a second of one.
 TARGET = 0.9
-_METHODS = [name for name, method in METHODS.items() if method.has_bits_of_its_own and not method.wrapper]
+_METHODS = [name for name, method in METHODS.items() if method.needs_no_flag]
 
 
 def main(arguments):
@@ -35,8 +35,7 @@ def main(arguments):
     parser.add_argument("--batch_size", type=integer(2), default=128, help="images a step, of all processes (default 128)")
     parser.add_argument("--depth", type=integer(8), default=20, help="layers of the network (default 20)")
     options = parser.parse_args(arguments)
-    if not Path("models").is_dir():
-        parser.exit(2, "python -m lab.benchmark distribute: needs the networks in models/: run it in a checkout of tfq\n")
+    needs.checkout(parser)
     if backend != "jax" or len(cores()) < 2:
         got = f"{backend} and {len(cores())}"
         parser.exit(2, f"python -m lab.benchmark distribute: is for KERAS_BACKEND=jax and two cores; got {got}\n")

@@ -8,10 +8,10 @@ import contextlib
 import json
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 
+from lab.benchmark import needs
 from models.methods import METHODS
 from tfq import callbacks, data
 from tfq.arguments import integer, output_file
@@ -19,8 +19,7 @@ from tfq.backend.devices import accelerators
 from tfq.backend.keras import backend, keras
 
 WAYS = ("host", "device")
-# Those that need no further flag.
-_METHODS = [name for name, method in METHODS.items() if method.has_bits_of_its_own and not method.wrapper]
+_METHODS = [name for name, method in METHODS.items() if method.needs_no_flag]
 
 
 def main(arguments):
@@ -35,8 +34,7 @@ def main(arguments):
     parser.add_argument("--bfloat16", action="store_true", help="train as train.py --bfloat16 does")
     parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS), help="these ways alone")
     options = parser.parse_args(arguments)
-    if not Path("models").is_dir():
-        parser.exit(2, "python -m lab.benchmark feed: needs the networks in models/: run it in a checkout of tfq\n")
+    needs.checkout(parser)
     if backend != "jax":
         parser.exit(2, f"python -m lab.benchmark feed: is for KERAS_BACKEND=jax; got {backend}\n")
     rates = _measure(options)

@@ -28,8 +28,7 @@ KEYS = ("engine", "model", "method", "threads", "batch", "p50_ms", "p95_ms", "im
 def main(arguments):
     """Measure, print tables, and write the rows where `--json` says."""
     options, parser = _options(arguments)
-    if not Path("models").is_dir():
-        parser.exit(2, "python -m lab.benchmark infer: needs the networks in models/: run it in a checkout of tfq\n")
+    needs.checkout(parser)
     needs.tensorflow(parser)
     import models
     from lab.benchmark import artifacts

@@ -1,9 +1,20 @@
 """What a benchmark needs of its environment, said before any work."""
 
 import importlib.util
+from pathlib import Path
 
 from tfq import optional
 from tfq.terminal import one_line
+
+
+def checkout(parser):
+    """End the command with a line outside of a checkout, which has the networks in models/.
+
+    Args:
+        parser: that of the command, whose name the line begins with.
+    """
+    if not Path("models").is_dir():
+        parser.exit(2, f"{parser.prog}: needs the networks in models/: run it in a checkout of tfq\n")
 
 
 def installed_tensorflow(parser):

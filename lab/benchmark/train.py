@@ -8,7 +8,6 @@ float32 but those of `bfloat16`, which train as `train.py --bfloat16` does.
 import argparse
 import json
 import statistics
-from pathlib import Path
 
 from lab.benchmark import needs
 from tfq.arguments import integer, output_file
@@ -50,8 +49,7 @@ def main(arguments):
     parser.add_argument("--batch_size", type=integer(), default=128, help="images a step (default 128)")
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="these networks alone")
     options = parser.parse_args(arguments)
-    if not Path("models").is_dir():
-        parser.exit(2, "python -m lab.benchmark train: needs the networks in models/: run it in a checkout of tfq\n")
+    needs.checkout(parser)
     needs.installed_tensorflow(parser)
     medians = _measure(options)
     rows = [{"name": name, "samples_per_s": rate, "ratio": rate / medians[options.only[0]]} for name, rate in medians.items()]

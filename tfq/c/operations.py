@@ -1,6 +1,5 @@
 """The C of all operations but convolutions and products."""
 
-from tfq.c.arena import Buffer
 from tfq.c.constants import NULL
 from tfq.c.registry import register_c
 from tfq.c.source import NO_CLAMP, NO_QUANTIZER, Source, Structure, quantizer_code
@@ -141,6 +140,4 @@ def _pool(source, node, windows, is_mean):
         source.call(node.name, "tfq_pool", how, is_mean, source.tensor(name), to)
         return
     source.need("pool_integers")
-    finish, ctype = source.deferred[name]
-    sums = Buffer(name, ctype, source.size(name) * (1 if ctype == "uint8_t" else 2))
-    source.call(node.name, "tfq_pool_integers", how, is_mean, finish, sums, to)
+    source.call(node.name, "tfq_pool_integers", how, is_mean, *source.deferred[name], to)

@@ -55,10 +55,10 @@ def _on_integers(source, fused, emit):
         emit(source, node, _thresholds(source, fused, scale, bound), places(source, packed=source.packed(fused.packed)), None)
     elif bound <= _MOST_OF_16_BITS and _is_pooled_alone(source, fused):
         offset, step = _as_bytes(source, node)
-        results, ctype = _numbers(source, fused, scale, offset, step), "uint8_t" if step else "int16_t"
-        source.deferred[fused.result] = results, ctype
+        results, size = _numbers(source, fused, scale, offset, step), source.size(node.name)
+        sums = Buffer(fused.result, "uint8_t", size) if step else Buffer(fused.result, "int16_t", 2 * size)
+        source.deferred[fused.result] = results, sums
         source.need("kept")
-        sums = Buffer(fused.result, ctype, (1 if step else 2) * source.size(node.name))
         emit(source, node, results, places(source, sums=sums), None)
     else:
         _emit_numbers(source, fused, scale, emit)

@@ -78,7 +78,7 @@ class Source:
         functions: C text of further functions, by name.
         macs: multiply-accumulates by what is multiplied.
         products_of_floats: names of the convolutions and products with float inputs or float weights, by their arithmetic.
-        deferred: `tfq_results` of the tensors that are kept as integer sums, and the C type of these, by name.
+        deferred: `tfq_results` of the tensors that are kept as integer sums, and the buffers of these, by name.
         packed_in_passing: tensors that need no call of their own to be packed.
     """
 
@@ -90,7 +90,7 @@ class Source:
         self.functions: dict[str, str] = {}
         self.macs: dict[str, int] = {}
         self.products_of_floats: dict[str, list[str]] = {"float": [], "int8": []}
-        self.deferred: dict[str, tuple[Text, str]] = {}
+        self.deferred: dict[str, tuple[Text, Buffer]] = {}
         self.packed_in_passing: set[PackedTensor] = set()
         self._nodes = {node.name: node for node in plan.nodes}
         self._output = plan.nodes[-1].name

@@ -127,9 +127,10 @@ def pooled(node: Any, shape: tuple, pool_size: tuple) -> tuple:
     """Shape of the pool of windows of `pool_size`, by `node.strides` and `node.padding`."""
     size, channels = moved(node, shape, pool_size), shape[-1]
     inside = math.prod(map(min, pool_size, shape))
-    if math.prod(size) * inside * max(channels, 16) > MAX_READS:
+    reads = math.prod(size) * inside * max(channels, 16)
+    if reads > MAX_READS:
         windows = f"{math.prod(size):,} windows of {inside:,} places"
-        raise GraphError(f"{node.name!r} pools {windows}, which is too many to be a network")
+        raise GraphError(f"{node.name!r} pools {windows}, which reads {reads:,} values an image: more than {MAX_READS:,}")
     return (*size, channels)
 
 
