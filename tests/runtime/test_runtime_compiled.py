@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import runtime_oracle as oracle
 from conftest import ROOT
 from runtime_networks import one
 
@@ -14,7 +15,7 @@ from tfq.runtime.arrays import Array
 from tfq.runtime.compiled import dot, tile, vector
 from tfq.runtime.engine import Engine
 from tfq.runtime.jit import callable_njit, instructions, intrinsic, types
-from tfq.runtime.program import steps
+from tfq.runtime.program import routines, steps
 
 # Nothing here depends on Keras: once is enough.
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
@@ -25,7 +26,7 @@ def test_code_on_disk_is_as_old_as_any_of_its_sources():
     compiled = {
         file
         for file in files
-        if re.search(r"^@(outermost|njit|inlined|woven|intrinsic|overload)", file.read_text(), re.MULTILINE)
+        if re.search(r"^ *@(outermost|njit|inlined|intrinsic|overload)", file.read_text(), re.MULTILINE)
     }
     assert {"run.py", "tile.py", "share.py"} <= {file.name for file in compiled}
     assert compiled <= set(machine_code.sources())
@@ -49,19 +50,60 @@ def test_a_row_that_is_no_step_is_refused():
         engine._execute(Array(rows), engine._memory(), np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32))
 
 
+@pytest.fixture
+def convolution():
+    """An engine of a convolution on bits whose input is packed before, with the row of that step; and what runs other rows."""
+    kernel = oracle.pack(oracle.random_values(np.random.default_rng(0), (1, 1, 32, 32), "binary"), "binary")
+    engine = Engine(one(g.Conv2D("conv", ("input",), kernel, quantizer=g.Sign()), (4, 4, 32)))
+    images = np.ones((1, 512), np.float32)
+
+    def run(rows):
+        engine._execute(Array(rows), engine._memory(), images, np.zeros((1, 512), np.float32))
+
+    run(engine._program.rows)
+    return engine, run
+
+
+@pytest.mark.parametrize("kind", [-1, len(routines.OF_SUMS.names), 1 << 40])
+def test_sums_of_an_unknown_kind_are_refused(kind, convolution):
+    engine, run = convolution
+    rows = engine._program.rows.copy()
+    rows[rows[:, 0] == steps.code(steps.Convolve), steps.Convolve.dtype().names.index("kind")] = kind
+    with pytest.raises(ValueError, match="a step or a tile that is none of the runtime's"):
+        run(rows)
+
+
+def test_a_routine_that_is_not_there_is_not_called(convolution):
+    engine, run = convolution
+    assert engine._program.routines == ("Pack", "SumsXor", "ResultsValues")
+    table = engine._kernels._routines
+    for name in engine._program.routines:
+        number = routines.NAMES.index(name)
+        address, table[number] = table[number], 0
+        try:
+            with pytest.raises(ValueError, match="a step or a tile that is none of the runtime's"):
+                run(engine._program.rows)
+        finally:
+            table[number] = address
+    run(engine._program.rows)
+
+
 def test_every_choice_of_a_tile_has_a_number_of_its_own():
-    choices = list(itertools.product(range(8), range(1, 65), range(1, 9)))
+    choices = list(itertools.product(range(1, 65), range(1, 9)))
     assert len({tile.key(*choice) for choice in choices}) == len(choices)
 
 
-@pytest.mark.parametrize("choice", [(steps.XOR, 12, 2), (steps.XOR, 8, 3), (steps.TWO_BITS, 8, 2), (max(steps.SUMS) + 1, 8, 2)])
+@pytest.mark.parametrize("choice", [(steps.XOR, 12, 2), (steps.XOR, 8, 3), (steps.TWO_BITS, 8, 2)])
 def test_a_tile_that_is_not_there_is_refused(choice):
+    kind, *size = choice
+    accumulate = tile.accumulator(kind)
+
     @callable_njit
-    def sums(kind, positions, vectors, ints, floats):
-        tile.accumulate(kind, positions, vectors, ints, floats, ints, floats, 0, 0, 0, 1, 8, 0, 0, 1, 0, 0, 0, 0)
+    def sums(positions, vectors, ints, floats):
+        accumulate(positions, vectors, ints, floats, ints, floats, 0, 0, 0, 1, 8, 0, 0, 1, 0, 0, 0, 0)
 
     with pytest.raises(ValueError, match="a tile that is none of the runtime's"):
-        sums(*choice, np.zeros(4096, np.int32), np.zeros(4096, np.float32))
+        sums(*size, np.zeros(4096, np.int32), np.zeros(4096, np.float32))
 
 
 WAYS_OF_BYTES = [

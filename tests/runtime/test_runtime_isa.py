@@ -11,6 +11,7 @@ from runtime_networks import run_python
 
 from tfq.runtime import isa, machine_code
 from tfq.runtime.machine_code import MachineCode
+from tfq.runtime.program import routines
 
 # Nothing here depends on Keras: once is enough.
 pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
@@ -80,9 +81,15 @@ w.test_other_sums_are_as_near_as_direct_ones(0)
 w.test_levels_of_16_bits()
 w.test_signs_behind_bytes_are_thresholds()
 from tfq.runtime import kernels
-from tfq.runtime.compiled import run
+from tfq.runtime.compiled.call import SUMS
+from tfq.runtime.compiled.convolve import convolution
+from tfq.runtime.jit import object_file
+from tfq.runtime.program import steps
 assert kernels.were_compiled()
-(assembly,) = run.run.inspect_asm().values()
+functions = [convolution(kind) for kind in (steps.XOR, steps.BYTES)]
+for function in functions:
+    object_file(function, *SUMS)
+assembly = "".join(text for function in functions for text in function.inspect_asm().values())
 print(*[name for name in ("vpopcntd", "vpdpbusd", "zmm", "ymm", "pmaddwd") if name in assembly])
 """
 USED = {
@@ -103,8 +110,10 @@ def test_every_set_computes_the_same(name, tmp_path, monkeypatch):
     assert run_python(EXACT, TFQ_ISA=name, NUMBA_CACHE_DIR=str(tmp_path)).strip() == USED[name]
     # Its code is not taken for that of all instructions, which this process has.
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    assert len(list(tmp_path.iterdir())) == 1
-    assert machine_code.read() is None
+    kept = [path.stem.split("-") for path in tmp_path.iterdir()]
+    assert len({key for key, _ in kept}) == 1
+    assert {routines.LOOP, "SumsXor", "SumsBytes", "SumsFloat", "SumsDepthwise"} <= {routine for _, routine in kept}
+    assert [machine_code.read(routine) for _, routine in kept] == [None] * len(kept)
 
 
 CODE = MachineCode("name", (8, 2), bytes(range(256)) * 4)
@@ -114,8 +123,8 @@ CODE = MachineCode("name", (8, 2), bytes(range(256)) * 4)
 def kept(tmp_path, monkeypatch):
     """The file of a code that was kept."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "code"))
-    machine_code.write(CODE)
-    assert machine_code.read() == CODE
+    machine_code.write(routines.LOOP, CODE)
+    assert machine_code.read(routines.LOOP) == CODE
     (path,) = (tmp_path / "code").iterdir()
     return path
 
@@ -125,22 +134,27 @@ def test_damaged_code_is_not_loaded(kept):
     head = content.index(b"\n")
     for place in (0, 10, head - 3, head, head + 1, len(content) - 1):
         kept.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        assert machine_code.read() is None
+        assert machine_code.read(routines.LOOP) is None
     for size in (0, 1, head, head + 1, len(content) - 1):
         kept.write_bytes(content[:size])
-        assert machine_code.read() is None
+        assert machine_code.read(routines.LOOP) is None
     for text in ("[]", "{}", "3", '{"name": 1, "tile": 2, "digest": 3}'):
         kept.write_text(text + "\n")
-        assert machine_code.read() is None
-    machine_code.write(CODE)
-    assert machine_code.read() == CODE
+        assert machine_code.read(routines.LOOP) is None
+    machine_code.write(routines.LOOP, CODE)
+    assert machine_code.read(routines.LOOP) == CODE
+
+
+def test_code_of_another_routine_is_not_loaded(kept):
+    kept.with_name(machine_code._file("Pool")).write_bytes(kept.read_bytes())
+    assert machine_code.read("Pool") is None
 
 
 def test_code_of_something_else_is_not_loaded(kept, monkeypatch):
     content = kept.read_bytes()
     monkeypatch.setattr(machine_code, "key", lambda: "0" * 64)
-    kept.with_name(machine_code._file()).write_bytes(content)
-    assert machine_code.read() is None
+    kept.with_name(machine_code._file(routines.LOOP)).write_bytes(content)
+    assert machine_code.read(routines.LOOP) is None
 
 
 @pytest.mark.parametrize("variable", ["OPT", "CPU_NAME", "CPU_FEATURES"])
@@ -162,8 +176,8 @@ def test_the_forced_set_is_part_of_the_key(monkeypatch):
 def test_a_folder_that_cannot_be_written_is_left(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "code"))
-    machine_code.write(CODE)
-    assert machine_code.read() is None
+    machine_code.write(routines.LOOP, CODE)
+    assert machine_code.read(routines.LOOP) is None
 
 
 def test_the_user_s_folder_stands_in_for_one_beside_the_source(tmp_path, monkeypatch):
@@ -171,8 +185,8 @@ def test_the_user_s_folder_stands_in_for_one_beside_the_source(tmp_path, monkeyp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "runtime").write_text("")
     monkeypatch.setattr(machine_code, "_RUNTIME", tmp_path / "runtime")
-    machine_code.write(CODE)
-    assert machine_code.read() == CODE
+    machine_code.write(routines.LOOP, CODE)
+    assert machine_code.read(routines.LOOP) == CODE
 
 
 def test_old_code_is_removed(kept):
@@ -180,9 +194,9 @@ def test_old_code_is_removed(kept):
         path = kept.with_name(f"{number}{machine_code._ENDING}")
         path.write_text("")
         os.utime(path, (number, number))
-    machine_code.write(CODE)
+    machine_code.write(routines.LOOP, CODE)
     assert len(list(kept.parent.iterdir())) == machine_code._MOST_FILES
-    assert machine_code.read() == CODE
+    assert machine_code.read(routines.LOOP) == CODE
 
 
 def test_code_that_is_read_counts_as_new(kept, monkeypatch):
@@ -191,11 +205,11 @@ def test_code_that_is_read_counts_as_new(kept, monkeypatch):
         path = kept.with_name(f"{number}{machine_code._ENDING}")
         path.write_text("")
         os.utime(path, (1 + number, 1 + number))
-    assert machine_code.read() == CODE
+    assert machine_code.read(routines.LOOP) == CODE
     with monkeypatch.context() as of_another_version:
         of_another_version.setattr(machine_code, "key", lambda: "0" * 64)
-        machine_code.write(CODE)
-    assert machine_code.read() == CODE
+        machine_code.write(routines.LOOP, CODE)
+    assert machine_code.read(routines.LOOP) == CODE
 
 
 def test_code_is_written_once_though_another_process_removes_old_code_at_once(tmp_path, monkeypatch):
@@ -204,8 +218,8 @@ def test_code_is_written_once_though_another_process_removes_old_code_at_once(tm
     folders[0].mkdir()
     (folders[0] / f"gone{machine_code._ENDING}").symlink_to("nothing")
     monkeypatch.setattr(machine_code, "_folders", lambda: folders)
-    machine_code.write(CODE)
-    assert machine_code.read() == CODE
+    machine_code.write(routines.LOOP, CODE)
+    assert machine_code.read(routines.LOOP) == CODE
     assert not folders[1].exists()
 
 
@@ -226,6 +240,16 @@ def test_a_later_start_needs_no_numba():
     assert run_python(PREDICT).strip() == f"{[[1.0, 0.0]] * 5} False"
 
 
+def test_only_what_is_missing_is_compiled(tmp_path):
+    run_python(PREDICT, NUMBA_CACHE_DIR=str(tmp_path))
+    before = {path.name: path.stat().st_ino for path in tmp_path.iterdir()}
+    (lost,) = tmp_path.glob("*-Map.*")
+    lost.rename(tmp_path / "elsewhere")
+    assert run_python(PREDICT, NUMBA_CACHE_DIR=str(tmp_path)).strip() == f"{[[1.0, 0.0]] * 5} True"
+    now = {path.name: path.stat().st_ino for path in tmp_path.iterdir()}
+    assert [name for name in before if now[name] != before[name]] == [lost.name]
+
+
 @pytest.mark.slow
 def test_two_processes_that_compile_at_once(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
@@ -234,6 +258,6 @@ def test_two_processes_that_compile_at_once(tmp_path):
     for process in (first, second):
         assert process.communicate()[0].startswith(json.dumps([[1.0, 0.0]] * 5))
         assert process.returncode == 0
-    assert len(list(tmp_path.iterdir())) == 1
+    assert {path.stem.split("-")[1] for path in tmp_path.iterdir()} == {routines.LOOP, "Map"}
     third = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert third.stdout.strip().endswith("False")

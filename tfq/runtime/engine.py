@@ -28,7 +28,8 @@ _NO_PIXELS = np.zeros((0, 256), np.float32)
 class Engine:
     """A network, ready to run: it works on one image at a time, whose tensors stay in the processor's cache.
 
-    Compiled code is shared by all networks, and kept on disk: the first engine on a machine takes seconds to start.
+    Compiled code is shared by all networks, and kept on disk: the first engine on a machine takes seconds to start, and one that
+    has other kinds of steps some tenths of a second.
 
     Args:
         graph: `tfq.graph.nodes.Graph`.
@@ -45,6 +46,7 @@ class Engine:
         self.threads = checked_threads(threads)
         self._kernels = kernels()
         self._program = build(graph, self.threads, self._kernels.tile)
+        self._kernels.prepare(self._program.routines)
         self._pixels = Array(_NO_PIXELS if graph.pixel_mean is None else _decoder(graph))
         self._rows = Array(self._program.rows)
         self._values, self._results = math.prod(graph.input_shape), math.prod(graph.output_shape)
@@ -84,7 +86,7 @@ class Engine:
         return list(self._program.paths)
 
     def warm_up(self) -> float:
-        """Seconds that the code took this process to compile, or to load from disk: the first engine did so."""
+        """Seconds that the code of all engines so far took this process to compile, or to load from disk."""
         return self._kernels.seconds
 
     def profile(self, images: np.ndarray, repeats: int = 20) -> list[tuple[str, str, float]]:

@@ -32,7 +32,6 @@ __all__ = [
     "register_model",
     "types",
     "wide",
-    "woven",
 ]
 
 # No `fastmath`: products and sums that meet a sign must be rounded one by one, as float32 arithmetic does it.
@@ -48,8 +47,6 @@ outermost = numba.njit(**{**_WITHIN, "no_rewrites": False})
 njit = numba.njit(**_WITHIN)
 # For what stands in a loop over vectors: a call that LLVM leaves in would spill them all.
 inlined = numba.njit(forceinline=True, **_WITHIN)
-# For what calls the tiles: as a function of its own it would be optimized with all of them, and its caller again.
-woven = numba.njit(inline="always", **_WITHIN)
 
 
 def wide() -> bool:

@@ -18,14 +18,14 @@ from tfq.runtime.isa import llvm
 
 _RUNTIME = Path(__file__).parent
 _ENDING = ".tfq-code"
-_MOST_FILES = 16  # in a folder: one for each version, set of instructions and setting of numba
+_MOST_FILES = 400  # in a folder: up to 25 for each version, set of instructions and setting of numba
 # Settings of numba that its code depends on.
 _SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO", "ENABLE_AVX", "CPU_NAME", "CPU_FEATURES")
 
 
 @dataclass(frozen=True)
 class MachineCode:
-    """One function as an object file of this platform, in memory.
+    """One routine as an object file of this platform, in memory.
 
     Attributes:
         name: its symbol.
@@ -39,13 +39,17 @@ class MachineCode:
 
     def address(self) -> int:
         """Load the code, for as long as the process lives; returns where the function is."""
+        # Each is alone: names within it are those of the process that compiled it, and may mean something else in the next one.
         engine = _engine()
+        _loaded.append(engine)
         engine.add_object_file(llvm.ObjectFileRef.from_data(self.content))
         engine.finalize_object()
         return engine.get_function_address(self.name)
 
 
-@functools.cache
+_loaded: list[llvm.ExecutionEngine] = []
+
+
 def _engine():
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
@@ -86,30 +90,30 @@ def _version(package):
         return None
 
 
-def read() -> MachineCode | None:
-    """The code that was kept; None where there is none, or it is damaged or of something else."""
+def read(routine: str) -> MachineCode | None:
+    """The code of a routine that was kept; None where there is none, or it is damaged or of something else."""
     for folder in _folders():
-        path = folder / _file()
+        path = folder / _file(routine)
         try:
             head, _, content = path.read_bytes().partition(b"\n")
             fields = json.loads(head)
             name, tile, expected = fields["name"], tuple(fields["tile"]), fields["digest"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if expected == _checksum(name, tile, content):
+        if expected == _checksum(routine, name, tile, content):
             with contextlib.suppress(OSError):  # a folder of others
                 os.utime(path)  # what is forgotten first is what was not used for longest
             return MachineCode(name, tile, content)
     return None
 
 
-def write(code: MachineCode) -> None:
-    """Keep the code, in the first folder that can be written; where none can, later processes compile it again."""
-    head = {"name": code.name, "tile": code.tile, "digest": _checksum(code.name, code.tile, code.content)}
+def write(routine: str, code: MachineCode) -> None:
+    """Keep the code of a routine, in the first folder that can be written; where none can, later processes compile it again."""
+    head = {"name": code.name, "tile": code.tile, "digest": _checksum(routine, code.name, code.tile, code.content)}
     for folder in _folders():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with files.replacing(folder / _file()) as temporary:
+            with files.replacing(folder / _file(routine)) as temporary:
                 temporary.write_bytes(json.dumps(head).encode() + b"\n" + code.content)
         except OSError:
             continue
@@ -117,12 +121,12 @@ def write(code: MachineCode) -> None:
         return
 
 
-def _checksum(name, tile, content):
-    return hashlib.sha256(json.dumps([key(), name, list(tile), hashlib.sha256(content).hexdigest()]).encode()).hexdigest()
+def _checksum(routine, name, tile, content):
+    return hashlib.sha256(json.dumps([key(), routine, name, list(tile), hashlib.sha256(content).hexdigest()]).encode()).hexdigest()
 
 
-def _file():
-    return key()[:32] + _ENDING
+def _file(routine):
+    return f"{key()[:32]}-{routine}{_ENDING}"
 
 
 def _folders() -> Iterator[Path]:

@@ -6,7 +6,9 @@ lie side by side. What has no second one (a row of odd width), or filters that d
 
 import numpy as np
 
+from tfq.runtime.compiled.convolve import as_convolve
 from tfq.runtime.compiled.quantize import HALVES_OF_BITS, HALVES_OF_BYTES, level_bits, valid_lanes
+from tfq.runtime.compiled.results import finish, threshold
 from tfq.runtime.compiled.vector import (
     fill_floats,
     fill_ints,
@@ -24,9 +26,9 @@ from tfq.runtime.compiled.vector import (
     two_at_least,
     two_ints_at_least,
 )
-from tfq.runtime.jit import inlined, njit, woven
+from tfq.runtime.jit import inlined, outermost
 from tfq.runtime.lanes import LANES
-from tfq.runtime.program.steps import NO_PLANES, SIGN
+from tfq.runtime.program.routines import BYTES, PLANES, SIGNS, THRESHOLDS
 
 
 @inlined
@@ -84,29 +86,6 @@ def _threshold(step, ci, mi, top, bottom, vector, sums, pair):
             position += 1 + to_window
 
 
-@njit
-def _threshold_vectors(step, ci, mi, top, bottom, vector, sums):
-    _threshold(step, ci, mi, top, bottom, vector, sums, True)
-
-
-@njit
-def _threshold_windows(step, ci, mi, top, bottom, vector, sums):
-    _threshold(step, ci, mi, top, bottom, vector, sums, False)
-
-
-@woven
-def threshold_two(step, ci, mi, top, bottom, vector, count, sums):
-    """See `results.threshold`."""
-    if count == 2:
-        _threshold_vectors(step, ci, mi, top, bottom, vector, sums)
-    else:
-        _threshold_windows(step, ci, mi, top, bottom, vector, sums)
-
-
-# Ways to write two vectors.
-_NOTHING, _SIGNS, _PLANES, _BYTES = range(4)
-
-
 @inlined
 def _put_signs(mi, half, to_half, plane, x, z, quantizer, is_last):
     zero = fill_floats(np.float32(0.0))
@@ -134,11 +113,11 @@ def _put_bytes(mi, half, to_half, plane, x, z, quantizer, is_last):
 
 @inlined
 def _put(mi, half, to_half, plane, x, z, quantizer, is_last, way):
-    if way == _SIGNS:
+    if way == SIGNS:
         _put_signs(mi, half, to_half, plane, x, z, quantizer, is_last)
-    elif way == _BYTES:
+    elif way == BYTES:
         _put_bytes(mi, half, to_half, plane, x, z, quantizer, is_last)
-    elif way == _PLANES:
+    elif way == PLANES:
         _put_planes(mi, half, to_half, plane, x, z, quantizer, is_last)
 
 
@@ -148,7 +127,7 @@ def _put(mi, half, to_half, plane, x, z, quantizer, is_last, way):
 def _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, way, pair):
     """`finish_two` for one way to write 16 values; for a pair of vectors, or of windows."""
     to_channel, to_window = (LANES, 0) if pair else (0, 1)
-    halves = HALVES_OF_BYTES if way == _BYTES else HALVES_OF_BITS
+    halves = HALVES_OF_BYTES if way == BYTES else HALVES_OF_BITS
     width, vectors, channels, base, position = step.width, step.vectors, step.channels, step.base, top * step.width
     kinds, column_kinds, residual, target = step.kinds, step.column_kinds, step.residual, step.target
     window_sums, input_scale, clamp = step.window_sums, step.input_scale, step.clamp
@@ -215,49 +194,36 @@ def _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, way, pair):
             position += 1 + to_window
 
 
-@njit
-def _finish_without_packing(step, ci, cf, mi, mf, top, bottom, vector, sums):
-    _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, _NOTHING, True)
+def results_of(way):
+    """The routine of one of the ways in which sums become results."""
+    return _thresholds() if way == THRESHOLDS else _values(way)
 
 
-@njit
-def _finish_as_signs(step, ci, cf, mi, mf, top, bottom, vector, sums):
-    _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, _SIGNS, True)
+def _thresholds():
+    @outermost
+    def thresholds(row, ci, cf, mi, mf, top, bottom, vector, count, sums):
+        step = as_convolve(row)
+        if not takes(step, vector, count):
+            for i in range(count):
+                threshold(step, ci, mi, top, bottom, vector + i, sums + i * LANES, count * LANES)
+        elif count == 2:
+            _threshold(step, ci, mi, top, bottom, vector, sums, True)
+        else:
+            _threshold(step, ci, mi, top, bottom, vector, sums, False)
+
+    return thresholds
 
 
-@njit
-def _finish_as_planes(step, ci, cf, mi, mf, top, bottom, vector, sums):
-    _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, _PLANES, True)
+def _values(way):
+    @outermost
+    def values(row, ci, cf, mi, mf, top, bottom, vector, count, sums):
+        step = as_convolve(row)
+        if not takes(step, vector, count):
+            for i in range(count):
+                finish(step, ci, cf, mi, mf, top, bottom, vector + i, sums + i * LANES, count * LANES)
+        elif count == 2:
+            _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, way, True)
+        else:
+            _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, way, False)
 
-
-@njit
-def _finish_as_bytes(step, ci, cf, mi, mf, top, bottom, vector, sums):
-    _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, _BYTES, True)
-
-
-@njit
-def _finish_windows(step, ci, cf, mi, mf, top, bottom, vector, sums):
-    # Two windows are the rarer case: a function for each way to write would cost time to compile.
-    way = _PLANES
-    if step.packed < 0:
-        way = _NOTHING
-    elif step.quantizer == SIGN:
-        way = _SIGNS
-    elif step.packed_plane == NO_PLANES:
-        way = _BYTES
-    _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, way, False)
-
-
-@woven
-def finish_two(step, ci, cf, mi, mf, top, bottom, vector, count, sums):
-    """See `results.finish`."""
-    if count == 1:
-        _finish_windows(step, ci, cf, mi, mf, top, bottom, vector, sums)
-    elif step.packed < 0:
-        _finish_without_packing(step, ci, cf, mi, mf, top, bottom, vector, sums)
-    elif step.quantizer == SIGN:
-        _finish_as_signs(step, ci, cf, mi, mf, top, bottom, vector, sums)
-    elif step.packed_plane == NO_PLANES:
-        _finish_as_bytes(step, ci, cf, mi, mf, top, bottom, vector, sums)
-    else:
-        _finish_as_planes(step, ci, cf, mi, mf, top, bottom, vector, sums)
+    return values

@@ -13,15 +13,14 @@ from tfq.runtime.program.steps import (
     MASKED,
     POSITIONS,
     POSITIONS_OF_TWO_BITS,
-    SUMS,
     TWO_BITS,
     VECTORS,
     Tile,
 )
 
 _ON_FLOATS = (FLOAT, DEPTHWISE)
-# Where the kind and the positions begin in the number that a tile is chosen by.
-_KEY_BITS = (32, 16)
+# Where the positions begin in the number that a tile is chosen by.
+_KEY_BITS = 16
 # What the three counts of TWO_BITS stand for.
 _WEIGHTS_OF_COUNTS = (5, 3, 1)
 
@@ -35,20 +34,15 @@ def largest_tile() -> Tile:
     return Tile(8, 2) if wide() else Tile(4, 1)
 
 
-@intrinsic
-def accumulate(
-    typingctx, kind, positions, vectors, ci, cf, mi, mf, start, step_y, step_x, height, width, offsets, ends, segments,
-    weights, masks, words, out
-):  # fmt: skip
-    """Sums of height x width windows with `vectors` times 16 filters, to memory at `out`, channels innermost.
+def accumulator(kind):
+    """A function of compiled code that computes sums of a kind, one of `SUMS`.
 
+    They are those of height x width windows with `vectors` times 16 filters, and go to memory at `out`, channels innermost.
     A tile is `positions` windows of a row. The last tile of a row may overlap the one before: it computes the same sums again.
 
         sum over segments s of 2^(segments - 1 - s)  sum over k in the segment of  term(input[start + offset[k]], weight[k])
 
-    Args:
-        typingctx: numba's.
-        kind: one of `SUMS`.
+    Its arguments:
         positions: windows of a tile, one of `POSITIONS`; at most `width`.
         vectors: vectors of filters, one of `VECTORS`.
         ci: constants as int32: offsets, ends of segments, words of kernels.
@@ -68,38 +62,29 @@ def accumulate(
         words: words, or numbers, of a window.
         out: where the sums go: (height, width, vectors, 16).
     """
-    return _signature(ci, cf, mi, mf), _chooser(SUMS)
+
+    @intrinsic
+    def accumulate(
+        typingctx, positions, vectors, ci, cf, mi, mf, start, step_y, step_x, height, width, offsets, ends, segments,
+        weights, masks, words, out
+    ):  # fmt: skip
+        signature = types.void(*[types.intp] * 2, ci, cf, mi, mf, *[types.intp] * 12)
+        return signature, lambda context, builder, signature, args: _choose(kind, context, builder, signature, args)
+
+    return accumulate
 
 
-@intrinsic
-def accumulate_tiles(
-    typingctx, kind, positions, vectors, ci, cf, mi, mf, start, step_y, step_x, height, width, offsets, ends, segments,
-    weights, masks, words, out
-):  # fmt: skip
-    """`accumulate` where `kind` is FLOAT or BYTES: a place that has all kinds is compiled for long."""
-    return _signature(ci, cf, mi, mf), _chooser((FLOAT, BYTES))
-
-
-def _signature(*arrays):
-    return types.void(*[types.intp] * 3, *arrays, *[types.intp] * 12)
-
-
-def _chooser(kinds):
-    """Code that goes to the tile of its arguments, one of these kinds."""
-    return lambda context, builder, signature, args: _choose(kinds, context, builder, signature, args)
-
-
-def _choose(kinds, context, builder, signature, args):
-    kind, positions, vectors, *_ = args
-    wide = [builder.shl(value, _index(bits)) for value, bits in zip((kind, positions), _KEY_BITS, strict=True)]
-    chosen = builder.or_(builder.or_(*wide), vectors)
+def _choose(kind, context, builder, signature, args):
+    """Code that goes to the tile of its arguments."""
+    positions, vectors, *_ = args
+    chosen = builder.or_(builder.shl(positions, _index(_KEY_BITS)), vectors)
     end, unknown = builder.append_basic_block("end"), builder.append_basic_block("unknown")
     tiles = builder.switch(chosen, unknown)
-    for choice in _tiles(kinds):
+    for choice in _tiles(kind):
         block = builder.append_basic_block("tile")
         tiles.add_case(_index(key(*choice)), block)
         builder.position_at_end(block)
-        _emit(*choice, context, builder, signature, args)
+        _emit(kind, *choice, context, builder, signature, args)
         builder.branch(end)
     builder.position_at_end(unknown)
     context.call_conv.return_user_exc(builder, ValueError, ("a tile that is none of the runtime's",))
@@ -107,18 +92,17 @@ def _choose(kinds, context, builder, signature, args):
     return context.get_dummy_value()
 
 
-def _tiles(kinds):
-    """The tiles there are of these kinds. Those of TWO_BITS need the registers of a wide processor."""
-    for kind in kinds:
-        positions = POSITIONS_OF_TWO_BITS if kind == TWO_BITS else POSITIONS
-        for choice in product((kind,), positions, VECTORS):
-            if kind != TWO_BITS or (wide() and choice[1:] != (max(positions), max(VECTORS))):
-                yield choice
+def _tiles(kind):
+    """(positions, vectors) of the tiles there are of a kind. Those of TWO_BITS need the registers of a wide processor."""
+    if kind != TWO_BITS:
+        return list(product(POSITIONS, VECTORS))
+    largest = max(POSITIONS_OF_TWO_BITS), max(VECTORS)
+    return [tile for tile in product(POSITIONS_OF_TWO_BITS, VECTORS) if wide() and tile != largest]
 
 
-def key(kind, positions, vectors):
+def key(positions, vectors):
     """One number for each choice of a tile, of numbers of 16 bits."""
-    return kind << _KEY_BITS[0] | positions << _KEY_BITS[1] | vectors
+    return positions << _KEY_BITS | vectors
 
 
 def _hidden(builder, vector):
@@ -133,7 +117,7 @@ def _index(value):
 def _emit(kind, positions, vectors, context, builder, signature, args):
     *_, ci, cf, mi, mf, start, step_y, step_x, height, width = args[:-7]
     offsets, ends, segments, weights_at, masks_at, words, out = args[-7:]
-    ci_type, cf_type, mi_type, mf_type = signature.args[3:7]
+    ci_type, cf_type, mi_type, mf_type = signature.args[2:6]
     table, table_type = ci, ci_type
     (inputs, inputs_type), (weights, weights_type) = (
         ((mf, mf_type), (cf, cf_type)) if kind in _ON_FLOATS else ((mi, mi_type), (ci, ci_type))

@@ -13,53 +13,13 @@ Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015,
 
 import numpy as np
 
-from tfq.runtime.compiled.results import finish, threshold
-from tfq.runtime.compiled.tile import accumulate_tiles
+from tfq.runtime.compiled.call import call_results
+from tfq.runtime.compiled.convolve import as_convolve, results
+from tfq.runtime.compiled.tile import accumulator
 from tfq.runtime.compiled.vector import INTS, fill_ints, ints, load_floats, load_ints, store_floats, store_ints
-from tfq.runtime.jit import inlined, intrinsic, ir, njit
+from tfq.runtime.jit import inlined, intrinsic, ir, njit, outermost
 from tfq.runtime.lanes import LANES
 from tfq.runtime.program.steps import BYTES, FLOAT, NUMBERS_OF_A_TILE, WINOGRAD
-
-
-@njit
-def convolve_tiles(step, ci, cf, mi, mf, part, worker):
-    """One of the parts of a `Convolve` on tiles; helpers, from 1 on, have memory of their own."""
-    width, strip, words, columns = step.width, step.strip, step.words, step.columns
-    of_a_strip = -(-step.vectors // step.strip_vectors)
-    first, top = part % of_a_strip * step.strip_vectors, part // of_a_strip * strip
-    bottom, end = min(top + strip, step.height), min(first + step.strip_vectors, step.vectors)
-    # The last strip computes with as many tiles as the others: what is not there is not read.
-    tiles, pitch, thread = strip // 2 * columns, -(-words // LANES) * LANES, max(worker, 0)
-    # A vector more between two of the 16 numbers: at a power of 2 they would all fall into the same places of the cache.
-    apart = tiles * pitch + LANES
-    transformed = step.transformed + thread * NUMBERS_OF_A_TILE * apart
-    most = NUMBERS_OF_A_TILE * (tiles * step.tile_vectors + 1) * LANES
-    sums = step.sums + thread * (most + strip * width * step.tile_vectors * LANES)
-    start, rows = step.start + top * step.step_y, (bottom - top + 1) // 2
-    on_floats = step.kind == WINOGRAD
-    if on_floats:
-        _transform_floats(step, mf, start, rows, transformed, apart)
-    else:
-        _transform_levels(step, mi, start, rows, transformed, apart)
-    for v in range(first, end, step.tile_vectors):
-        count = min(step.tile_vectors, end - v)
-        of_a_number = (tiles * count + 1) * LANES
-        for number in range(NUMBERS_OF_A_TILE):
-            weights = step.weights + (number * step.vectors + v) * words * LANES
-            accumulate_tiles(
-                FLOAT if on_floats else BYTES, step.positions, count, ci, cf, mi, mf, transformed + number * apart, 0, pitch, 1,
-                tiles, step.offsets, step.ends, step.segments, weights, weights, words, sums + number * of_a_number,
-            )  # fmt: skip
-        results, rows = sums + most, bottom - top
-        if on_floats:
-            _floats_back(mf, sums, of_a_number, columns, count, rows, width, results, ci, 0)
-        else:
-            _levels_back(mi, sums, of_a_number, columns, count, rows, width, results, ci, step.surplus + 4 * v * LANES)
-        for i in range(count):
-            if step.thresholds >= 0:
-                threshold(step, ci, mi, top, bottom, v + i, results + i * LANES, count * LANES)
-            else:
-                finish(step, ci, cf, mi, mf, top, bottom, v + i, results + i * LANES, count * LANES)
 
 
 @inlined
@@ -187,3 +147,56 @@ def _back(load_four, store, finished):
 
 _floats_back = _back(_load_floats, store_floats, _as_it_is)
 _levels_back = _back(_load_ints, store_ints, _without_surplus)
+
+
+@inlined
+def _floats_of(mi, mf):
+    return mf
+
+
+@inlined
+def _ints_of(mi, mf):
+    return mi
+
+
+_ON_FLOATS = _floats_of, _transform_floats, _floats_back
+_ON_LEVELS = _ints_of, _transform_levels, _levels_back
+
+
+def convolution_on_tiles(kind):
+    """The routine of WINOGRAD or WINOGRAD_BYTES."""
+    on_floats = kind == WINOGRAD
+    accumulate = accumulator(FLOAT if on_floats else BYTES)
+    memory_of, transform, back = _ON_FLOATS if on_floats else _ON_LEVELS
+
+    @outermost
+    def convolve_tiles(row, ci, cf, mi, mf, table, part, worker):
+        """One of the parts of a `Convolve` on tiles; helpers, from 1 on, have memory of their own."""
+        step = as_convolve(row)
+        width, strip, words, columns = step.width, step.strip, step.words, step.columns
+        of_a_strip = -(-step.vectors // step.strip_vectors)
+        first, top = part % of_a_strip * step.strip_vectors, part // of_a_strip * strip
+        bottom, end = min(top + strip, step.height), min(first + step.strip_vectors, step.vectors)
+        # The last strip computes with as many tiles as the others: what is not there is not read.
+        tiles, pitch, thread = strip // 2 * columns, -(-words // LANES) * LANES, max(worker, 0)
+        # A vector more between two of the 16 numbers: at a power of 2 they would all fall into the same places of the cache.
+        apart = tiles * pitch + LANES
+        transformed = step.transformed + thread * NUMBERS_OF_A_TILE * apart
+        most = NUMBERS_OF_A_TILE * (tiles * step.tile_vectors + 1) * LANES
+        sums = step.sums + thread * (most + strip * width * step.tile_vectors * LANES)
+        memory = memory_of(mi, mf)
+        transform(step, memory, step.start + top * step.step_y, (bottom - top + 1) // 2, transformed, apart)
+        for v in range(first, end, step.tile_vectors):
+            count = min(step.tile_vectors, end - v)
+            of_a_number = (tiles * count + 1) * LANES
+            for number in range(NUMBERS_OF_A_TILE):
+                weights = step.weights + (number * step.vectors + v) * words * LANES
+                accumulate(
+                    step.positions, count, ci, cf, mi, mf, transformed + number * apart, 0, pitch, 1, tiles, step.offsets,
+                    step.ends, step.segments, weights, weights, words, sums + number * of_a_number,
+                )  # fmt: skip
+            results_at, surplus = sums + most, step.surplus + 4 * v * LANES
+            back(memory, sums, of_a_number, columns, count, bottom - top, width, results_at, ci, surplus)
+            call_results(table, results(step), (row, ci, cf, mi, mf, top, bottom, v, count, results_at))
+
+    return convolve_tiles

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from tfq.runtime.program import routines
 from tfq.runtime.program.steps import Convolve, Step, code
 
 
@@ -35,6 +36,15 @@ class Program:
         names = kind.dtype().names or ()
         rows = self.rows[self.rows[:, 0] == code(kind), : len(names)]
         return np.ascontiguousarray(rows).view(kind.dtype()).reshape(-1)
+
+    @cached_property
+    def routines(self) -> tuple[str, ...]:
+        """Names of the `routines` that its steps call."""
+        codes = set(self.rows[:, 0].tolist()) - {code(Convolve)}
+        convolutions = self.steps(Convolve).view(np.recarray)
+        kinds, results = set(convolutions["kind"].tolist()), set(map(routines.results, convolutions))
+        chosen = (routines.OF_STEPS, codes), (routines.OF_SUMS, kinds), (routines.OF_RESULTS, results)
+        return tuple(group.names[number] for group, numbers in chosen for number in sorted(numbers))
 
     @cached_property
     def work(self) -> int:

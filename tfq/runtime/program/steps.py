@@ -40,6 +40,7 @@ SUMS = (XOR, MASKED, FLOAT, BYTES, DEPTHWISE, TWO_BITS)
 # Of 3 x 3 taps, for four windows at once: see `compiled.winograd`. The inner loops are those of FLOAT and of BYTES.
 WINOGRAD = 6
 WINOGRAD_BYTES = 7
+ON_TILES = (WINOGRAD, WINOGRAD_BYTES)
 NUMBERS_OF_A_TILE = 16
 
 # Numbers of positions and of vectors of filters that there are tiles of. A tile of TWO_BITS has three sums for one.
@@ -355,7 +356,8 @@ class CopyRows(Step):
     target_block: int
 
 
-STEPS = (FillMargin, Pack, PackWindows, SumWindows, Convolve, CopyToFrame, Map, AddTensors, InputScale, Pool, CopyRows)
+# `Convolve` is the last: see `routines`.
+STEPS = (FillMargin, Pack, PackWindows, SumWindows, CopyToFrame, Map, AddTensors, InputScale, Pool, CopyRows, Convolve)
 NUMBERS = max(len(kind.dtype().names) for kind in STEPS)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,104 @@
+"""The routines as functions, by their names, and how they are compiled: see `program.routines`."""
+
+from tfq.runtime.compiled import call
+from tfq.runtime.compiled.convolve import convolution
+from tfq.runtime.compiled.elementwise import add_tensors, copy_rows, map_elements
+from tfq.runtime.compiled.input_scale import input_scale
+from tfq.runtime.compiled.pack import copy_to_frame, fill_margin, pack
+from tfq.runtime.compiled.pairs import results_of
+from tfq.runtime.compiled.pool import pool
+from tfq.runtime.compiled.record import record
+from tfq.runtime.compiled.run import ARGUMENTS, run
+from tfq.runtime.compiled.tile import largest_tile
+from tfq.runtime.compiled.windows import pack_windows, sum_windows
+from tfq.runtime.compiled.winograd import convolution_on_tiles
+from tfq.runtime.jit import object_file, outermost
+from tfq.runtime.machine_code import MachineCode
+from tfq.runtime.program import routines, steps
+from tfq.runtime.program.steps import NOWHERE
+
+_as_fill_margin, _as_pack = record(steps.FillMargin), record(steps.Pack)
+_as_pack_windows, _as_sum_windows = record(steps.PackWindows), record(steps.SumWindows)
+_as_copy_to_frame, _as_map, _as_add_tensors = record(steps.CopyToFrame), record(steps.Map), record(steps.AddTensors)
+_as_input_scale, _as_pool, _as_copy_rows = record(steps.InputScale), record(steps.Pool), record(steps.CopyRows)
+
+
+@outermost
+def _fill_margin(row, ci, cf, mi, mf, image):
+    fill_margin(_as_fill_margin(row), mi)
+
+
+@outermost
+def _pack(row, ci, cf, mi, mf, image):
+    packing = _as_pack(row)
+    if packing.source == NOWHERE:
+        floats, at = image, 0
+    else:
+        floats, at = mf, packing.source
+    pack(packing, cf, mi, floats, at)
+
+
+@outermost
+def _pack_windows(row, ci, cf, mi, mf, image):
+    pack_windows(_as_pack_windows(row), mi)
+
+
+@outermost
+def _sum_windows(row, ci, cf, mi, mf, image):
+    sum_windows(_as_sum_windows(row), ci, mi)
+
+
+@outermost
+def _copy_to_frame(row, ci, cf, mi, mf, image):
+    copy_to_frame(_as_copy_to_frame(row), mf)
+
+
+@outermost
+def _map(row, ci, cf, mi, mf, image):
+    map_elements(_as_map(row), cf, mf)
+
+
+@outermost
+def _add_tensors(row, ci, cf, mi, mf, image):
+    add_tensors(_as_add_tensors(row), mf)
+
+
+@outermost
+def _input_scale(row, ci, cf, mi, mf, image):
+    input_scale(_as_input_scale(row), mf)
+
+
+@outermost
+def _pool(row, ci, cf, mi, mf, image):
+    pool(_as_pool(row), mf)
+
+
+@outermost
+def _copy_rows(row, ci, cf, mi, mf, image):
+    copy_rows(_as_copy_rows(row), mf)
+
+
+_OF_STEPS = {
+    steps.FillMargin: _fill_margin, steps.Pack: _pack, steps.PackWindows: _pack_windows, steps.SumWindows: _sum_windows,
+    steps.CopyToFrame: _copy_to_frame, steps.Map: _map, steps.AddTensors: _add_tensors, steps.InputScale: _input_scale,
+    steps.Pool: _pool, steps.CopyRows: _copy_rows,
+}  # fmt: skip
+
+
+def _function(name):
+    """A routine, or the loop, and the types of its arguments."""
+    if name == routines.LOOP:
+        return run, ARGUMENTS
+    if name in routines.OF_SUMS.names:
+        kind = routines.OF_SUMS.names.index(name)
+        return (convolution_on_tiles if kind in steps.ON_TILES else convolution)(kind), call.SUMS
+    if name in routines.OF_RESULTS.names:
+        return results_of(routines.OF_RESULTS.names.index(name)), call.RESULTS
+    return _OF_STEPS[steps.STEPS[routines.OF_STEPS.names.index(name)]], call.STEP
+
+
+def machine_code(name: str) -> MachineCode:
+    """Compile a routine, or the loop."""
+    function, arguments = _function(name)
+    symbol, content = object_file(function, *arguments)
+    return MachineCode(symbol, tuple(largest_tile()), content)
