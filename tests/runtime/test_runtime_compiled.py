@@ -24,9 +24,7 @@ pytestmark = [pytest.mark.keras3_only, pytest.mark.tensorflow_only]
 def test_code_on_disk_is_as_old_as_any_of_its_sources():
     files = (ROOT / "tfq" / "runtime").rglob("*.py")
     compiled = {
-        file
-        for file in files
-        if re.search(r"^ *@(outermost|njit|inlined|intrinsic|overload)", file.read_text(), re.MULTILINE)
+        file for file in files if re.search(r"^ *@(outermost|njit|inlined|intrinsic|overload)", file.read_text(), re.MULTILINE)
     }
     assert {"run.py", "tile.py", "share.py"} <= {file.name for file in compiled}
     assert compiled <= set(machine_code.sources())
@@ -62,6 +60,11 @@ def convolution():
 
     run(engine._program.rows)
     return engine, run
+
+
+def test_every_kind_of_sums_has_a_routine():
+    assert len(routines.OF_SUMS.names) == len({*steps.SUMS, *steps.ON_TILES})
+    assert max(*steps.SUMS, *steps.ON_TILES) == len(routines.OF_SUMS.names) - 1
 
 
 @pytest.mark.parametrize("kind", [-1, len(routines.OF_SUMS.names), 1 << 40])

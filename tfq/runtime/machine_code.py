@@ -122,7 +122,8 @@ def write(routine: str, code: MachineCode) -> None:
 
 
 def _checksum(routine, name, tile, content):
-    return hashlib.sha256(json.dumps([key(), routine, name, list(tile), hashlib.sha256(content).hexdigest()]).encode()).hexdigest()
+    parts = [key(), routine, name, list(tile), hashlib.sha256(content).hexdigest()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _file(routine):

@@ -6,6 +6,8 @@ compiled nor read.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from tfq.runtime.program.steps import NO_PLANES, SIGN, STEPS, Convolve
 
 
@@ -40,8 +42,8 @@ OF_RESULTS = Group(
 NAMES = (*OF_STEPS.names, *OF_SUMS.names, *OF_RESULTS.names)
 
 
-def results(step: Convolve) -> int:
-    """What becomes of the sums of a step. Compiled code asks it too."""
+def results(step: np.record) -> int:
+    """What becomes of the sums of a `Convolve`, by its row. Compiled code asks it too."""
     if step.thresholds >= 0:
         return THRESHOLDS
     if step.packed < 0:
