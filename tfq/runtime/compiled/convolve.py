@@ -1,6 +1,6 @@
 """A convolution or product of matrices: the sums of one part, and then what is folded into it."""
 
-from tfq.runtime.compiled.call import call_results
+from tfq.runtime.compiled.call import arrays, call_results
 from tfq.runtime.compiled.record import record
 from tfq.runtime.compiled.tile import accumulator
 from tfq.runtime.jit import njit, outermost
@@ -23,9 +23,9 @@ def convolution(kind):
     accumulate = accumulator(kind)
 
     @outermost
-    def convolve(row, ci, cf, mi, mf, table, part, worker):
+    def convolve(row, data, table, part, worker):
         """One of the `parts` of a `Convolve`; helpers, from 1 on, have sums of their own."""
-        step = as_convolve(row)
+        step, (ci, cf, mi, mf) = as_convolve(row), arrays(data)
         height, width, strip, strip_vectors = step.height, step.width, step.strip, step.strip_vectors
         # All filters of some windows come one after another, so that what they read and write beside each other is near.
         of_a_strip = -(-step.vectors // strip_vectors)
@@ -39,6 +39,6 @@ def convolution(kind):
             step.positions, count, ci, cf, mi, mf, start, step.step_y, step.step_x, bottom - top, width,
             step.offsets, step.ends, step.segments, step.weights + first, step.masks + first, step.words, sums,
         )  # fmt: skip
-        call_results(table, results(step), (row, ci, cf, mi, mf, top, bottom, v, count, sums))
+        call_results(table, results(step), (row, data, top, bottom, v, count, sums))
 
     return convolve

@@ -6,6 +6,7 @@ lie side by side. What has no second one (a row of odd width), or filters that d
 
 import numpy as np
 
+from tfq.runtime.compiled.call import arrays
 from tfq.runtime.compiled.convolve import as_convolve
 from tfq.runtime.compiled.quantize import HALVES_OF_BITS, HALVES_OF_BYTES, level_bits, valid_lanes
 from tfq.runtime.compiled.results import finish, threshold
@@ -201,8 +202,8 @@ def results_of(way):
 
 def _thresholds():
     @outermost
-    def thresholds(row, ci, cf, mi, mf, top, bottom, vector, count, sums):
-        step = as_convolve(row)
+    def thresholds(row, data, top, bottom, vector, count, sums):
+        step, (ci, _, mi, _) = as_convolve(row), arrays(data)
         if not takes(step, vector, count):
             for i in range(count):
                 threshold(step, ci, mi, top, bottom, vector + i, sums + i * LANES, count * LANES)
@@ -216,8 +217,8 @@ def _thresholds():
 
 def _values(way):
     @outermost
-    def values(row, ci, cf, mi, mf, top, bottom, vector, count, sums):
-        step = as_convolve(row)
+    def values(row, data, top, bottom, vector, count, sums):
+        step, (ci, cf, mi, mf) = as_convolve(row), arrays(data)
         if not takes(step, vector, count):
             for i in range(count):
                 finish(step, ci, cf, mi, mf, top, bottom, vector + i, sums + i * LANES, count * LANES)

@@ -1,6 +1,8 @@
 """The routines as functions, by their names, and how they are compiled: see `program.routines`."""
 
 from tfq.runtime.compiled import call
+from tfq.runtime.compiled.array import array
+from tfq.runtime.compiled.call import arrays
 from tfq.runtime.compiled.convolve import convolution
 from tfq.runtime.compiled.elementwise import add_tensors, copy_rows, map_elements
 from tfq.runtime.compiled.input_scale import input_scale
@@ -24,57 +26,67 @@ _as_input_scale, _as_pool, _as_copy_rows = record(steps.InputScale), record(step
 
 
 @outermost
-def _fill_margin(row, ci, cf, mi, mf, image):
+def _fill_margin(row, data, image, size):
+    _, _, mi, _ = arrays(data)
     fill_margin(_as_fill_margin(row), mi)
 
 
 @outermost
-def _pack(row, ci, cf, mi, mf, image):
+def _pack(row, data, image, size):
+    _, cf, mi, mf = arrays(data)
     packing = _as_pack(row)
     if packing.source == NOWHERE:
-        floats, at = image, 0
+        floats, at = array(image, (size,)), 0
     else:
         floats, at = mf, packing.source
     pack(packing, cf, mi, floats, at)
 
 
 @outermost
-def _pack_windows(row, ci, cf, mi, mf, image):
+def _pack_windows(row, data, image, size):
+    _, _, mi, _ = arrays(data)
     pack_windows(_as_pack_windows(row), mi)
 
 
 @outermost
-def _sum_windows(row, ci, cf, mi, mf, image):
+def _sum_windows(row, data, image, size):
+    ci, _, mi, _ = arrays(data)
     sum_windows(_as_sum_windows(row), ci, mi)
 
 
 @outermost
-def _copy_to_frame(row, ci, cf, mi, mf, image):
+def _copy_to_frame(row, data, image, size):
+    _, _, _, mf = arrays(data)
     copy_to_frame(_as_copy_to_frame(row), mf)
 
 
 @outermost
-def _map(row, ci, cf, mi, mf, image):
+def _map(row, data, image, size):
+    _, cf, _, mf = arrays(data)
     map_elements(_as_map(row), cf, mf)
 
 
 @outermost
-def _add_tensors(row, ci, cf, mi, mf, image):
+def _add_tensors(row, data, image, size):
+    _, _, _, mf = arrays(data)
     add_tensors(_as_add_tensors(row), mf)
 
 
 @outermost
-def _input_scale(row, ci, cf, mi, mf, image):
+def _input_scale(row, data, image, size):
+    _, _, _, mf = arrays(data)
     input_scale(_as_input_scale(row), mf)
 
 
 @outermost
-def _pool(row, ci, cf, mi, mf, image):
+def _pool(row, data, image, size):
+    _, _, _, mf = arrays(data)
     pool(_as_pool(row), mf)
 
 
 @outermost
-def _copy_rows(row, ci, cf, mi, mf, image):
+def _copy_rows(row, data, image, size):
+    _, _, _, mf = arrays(data)
     copy_rows(_as_copy_rows(row), mf)
 
 

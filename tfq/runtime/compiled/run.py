@@ -7,42 +7,40 @@ import numpy as np
 
 from tfq.runtime.compiled import share
 from tfq.runtime.compiled.array import array
-from tfq.runtime.compiled.call import call_step, call_sums
+from tfq.runtime.compiled.call import ahead, call_step, call_sums
 from tfq.runtime.compiled.convolve import as_convolve, parts
 from tfq.runtime.compiled.elementwise import copy_floats
 from tfq.runtime.compiled.pixels import decode
 from tfq.runtime.jit import njit, outermost, types
 from tfq.runtime.program import steps
-from tfq.runtime.program.routines import NAMES
 from tfq.runtime.program.steps import NOWHERE
 from tfq.runtime.tickets import LEADER
 
 _CONVOLVE = steps.code(steps.Convolve)
-_ROUTINES = len(NAMES)
 
 
 @njit
-def _help(program, ci, cf, mi, mf, routines, state, worker):
+def _help(rows, row_size, data, routines, state, worker):
     """Compute parts of whatever step the leader has come to, until no image has come for a while."""
     looks, last = 0, np.int64(-1)
     while share.is_waited_for(state, looks):
         looks += 1
         step = share.look(state)
         if step >= 0:
-            row = program[step]
+            row = ahead(rows, step * row_size)
             convolution = as_convolve(row)
             count = parts(convolution)
             begin, end = share.take(state, step, count, worker, step == last)
             if begin < end:
                 looks, last = 0, step
                 for part in range(begin, end):
-                    call_sums(routines, convolution.kind, (row, ci, cf, mi, mf, routines, part, worker))
+                    call_sums(routines, convolution.kind, (row, data, routines, part, worker))
                 share.done(state, end - begin)
     share.leave(state, worker)
 
 
 @njit
-def _convolve(row, ci, cf, mi, mf, routines, state, step, worker, helped):
+def _convolve(row, data, routines, state, step, worker, helped):
     """Compute all parts of a convolution, alone or with whoever helps; the parts that helpers have done, from `helped` on."""
     convolution = as_convolve(row)
     count = parts(convolution)
@@ -52,7 +50,7 @@ def _convolve(row, ci, cf, mi, mf, routines, state, step, worker, helped):
         begin, end = share.publish(state, step, count)
     while begin < end:
         for part in range(begin, end):
-            call_sums(routines, convolution.kind, (row, ci, cf, mi, mf, routines, part, worker))
+            call_sums(routines, convolution.kind, (row, data, routines, part, worker))
         own += end - begin
         begin = end
         if is_shared:
@@ -83,26 +81,26 @@ def run(
     `routines` is the table of addresses that `call` reads.
     `worker` is ALONE, or there is a `share` state: LEADER, or the number of one that helps him and sees no images.
     """
-    program, state = array(rows, (row_count, row_size)), array(state, (state_size,))
-    routines = array(routines, (_ROUTINES,))
-    ci, cf, mi, mf = array(ci, (constants,)), array(cf, (constants,)), array(mi, (memory,)), array(mf, (memory,))
+    state, data = array(state, (state_size,)), (ci, cf, constants, mi, mf, memory)
     if worker > LEADER:
-        _help(program, ci, cf, mi, mf, routines, state, worker)
+        _help(rows, row_size, data, routines, state, worker)
         return
-    images, pixels, outputs = array(images, (count, size)), array(pixels, (count, size)), array(outputs, (count, results))
+    mf, pixels, outputs = array(mf, (memory,)), array(pixels, (count, size)), array(outputs, (count, results))
     table = array(table, (channels, 256))
     helped = share.all_done(state) if worker == LEADER else 0
     for n in range(count):
+        image = ahead(images, n * size)
         if channels > 0:
             decode(pixels[n], table, mf, source)
         elif source != NOWHERE:
-            copy_floats(images[n], 0, mf, source, size)
-        for step in range(program.shape[0]):
-            row = program[step]
-            if row[0] == _CONVOLVE:
-                helped = _convolve(row, ci, cf, mi, mf, routines, state, step, worker, helped)
+            copy_floats(array(image, (size,)), 0, mf, source, size)
+        for step in range(row_count):
+            row = ahead(rows, step * row_size)
+            code = as_convolve(row).code
+            if code == _CONVOLVE:
+                helped = _convolve(row, data, routines, state, step, worker, helped)
             else:
-                call_step(routines, row[0], (row, ci, cf, mi, mf, images[n]))
+                call_step(routines, code, (row, data, image, size))
         copy_floats(mf, target, outputs[n], 0, results)
     if worker == LEADER:
         share.finish(state)

@@ -13,7 +13,7 @@ Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015,
 
 import numpy as np
 
-from tfq.runtime.compiled.call import call_results
+from tfq.runtime.compiled.call import arrays, call_results
 from tfq.runtime.compiled.convolve import as_convolve, results
 from tfq.runtime.compiled.tile import accumulator
 from tfq.runtime.compiled.vector import INTS, fill_ints, ints, load_floats, load_ints, store_floats, store_ints
@@ -170,9 +170,9 @@ def convolution_on_tiles(kind):
     memory_of, transform, back = _ON_FLOATS if on_floats else _ON_LEVELS
 
     @outermost
-    def convolve_tiles(row, ci, cf, mi, mf, table, part, worker):
+    def convolve_tiles(row, data, table, part, worker):
         """One of the parts of a `Convolve` on tiles; helpers, from 1 on, have memory of their own."""
-        step = as_convolve(row)
+        step, (ci, cf, mi, mf) = as_convolve(row), arrays(data)
         width, strip, words, columns = step.width, step.strip, step.words, step.columns
         of_a_strip = -(-step.vectors // step.strip_vectors)
         first, top = part % of_a_strip * step.strip_vectors, part // of_a_strip * strip
@@ -197,6 +197,6 @@ def convolution_on_tiles(kind):
                 )  # fmt: skip
             results_at, surplus = sums + most, step.surplus + 4 * v * LANES
             back(memory, sums, of_a_number, columns, count, bottom - top, width, results_at, ci, surplus)
-            call_results(table, results(step), (row, ci, cf, mi, mf, top, bottom, v, count, results_at))
+            call_results(table, results(step), (row, data, top, bottom, v, count, results_at))
 
     return convolve_tiles
