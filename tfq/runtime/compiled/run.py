@@ -95,12 +95,13 @@ def machine_code() -> MachineCode:
 @outermost
 def run(
     rows, row_count, row_size, ci, cf, constants, mi, mf, memory, images, pixels, count, size, table, channels, source,
-    outputs, results, target, state, state_size, worker,
+    outputs, results, target, target_field, state, state_size, worker,
 ):  # fmt: skip
     """Run the program on each of `count` images of `size` numbers, read to memory at `source`, or from where they are.
 
-    Its results, at `target`, go to `outputs`. Images are float32, or uint8 where there are `channels` of them, which `table`
-    (channels, 256) makes float32.
+    Its results, at `target` in memory, are copied to `outputs`. With a `target_field`, that number of the last row, the last step
+    writes them there itself, and `target` is the position of the outputs, far from memory.
+    Images are float32, or uint8 where there are `channels` of them, which `table` (channels, 256) makes float32.
     `worker` is ALONE, or there is a `share` state: LEADER, or the number of one that helps him and sees no images.
     """
     program, state = array(rows, (row_count, row_size)), array(state, (state_size,))
@@ -116,6 +117,8 @@ def run(
             decode(pixels[n], table, mf, source)
         elif source != NOWHERE:
             copy_floats(images[n], 0, mf, source, size)
+        if target_field >= 0:
+            program[row_count - 1, target_field] = target + n * results
         for step in range(program.shape[0]):
             # Here and not in a function of their own, which would be compiled twice: by itself, and in this one.
             row = program[step]
@@ -149,6 +152,7 @@ def run(
                 pool(_as_pool(row), mf)
             else:
                 raise ValueError("a step that is none of the runtime's")
-        copy_floats(mf, target, outputs[n], 0, results)
+        if target_field < 0:
+            copy_floats(mf, target, outputs[n], 0, results)
     if worker == LEADER:
         share.finish(state)
