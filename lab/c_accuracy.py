@@ -1,7 +1,9 @@
-"""`python -m lab.c_accuracy`: what int8 edges cost networks of the zoo in C, on the test images of CIFAR-10, and what they save.
+"""`python -m lab.c_accuracy`: what int8 edges and residual sums in int16 cost networks of the zoo in C, and what they save.
 
-Both ways take all images, as pixels, batch by batch in turns. The time of an image is the least of the batches. Beside them the
-float way takes images that are moved by up to 0.1 %: what a network makes of that is no fault of int8.
+Each way that makes other C of a network is compiled with vectors. All take the test images, as pixels, batch by batch in turns. A
+row has top-1 accuracy, images whose class is that of the float way, the median and the largest difference of logits over the
+largest of an image, bytes of constants, code and arena, and the least time of a batch, an image. "moved" is the float way on
+images that are moved by up to 0.1 %: what a network makes of that is no fault of fixed point.
 """
 
 import argparse
@@ -13,65 +15,101 @@ from pathlib import Path
 
 import numpy as np
 
-from tfq import c, files, zoo
+from tfq import c, data, files, zoo
+from tfq.arguments import integer, output_file
 from tfq.c.compiled import Compiled
-from tfq.c.edges import EDGES
-from tfq.data import cifar10
+from tfq.c.edges import INT8
+from tfq.c.residuals import INT16
 from tfq.graph import file, reference
+from tfq.terminal import one_line, table
 from tfq.training import hardware
 
-_NETWORKS = ("resnet20_xnor_cifar10", "nin_xnor_cifar10")
+_NETWORKS = (
+    "resnet20_xnor_cifar10", "nin_xnor_cifar10", "resnet20_272k_xnor_cifar10", "resnet20_dorefa_a1w1_cifar10",
+    "resnet20_dorefa_a2w2_cifar10", "resnet20_272k_dorefa_a1w1_cifar10", "resnet20_272k_dorefa_a2w2_cifar10",
+    "resnet20_ternary_a1_cifar10",
+)  # fmt: skip
+FLOAT, MOVED = "float", "moved"
+# Options of `tfq.c.write` by the name of each way; the float one is what the others are compared with.
+WAYS: dict[str, dict] = {
+    FLOAT: {},
+    "int8 edges": {"edges": INT8},
+    "int16 residual": {"residual": INT16},
+    "both": {"edges": INT8, "residual": INT16},
+}
 _FLAGS = ("-std=c99", "-O3", "-march=native")
 _BATCH = 250
 _MOVED_BY = 1e-3
+_HEADINGS = ("network", "way", "top-1", "same class", "median", "farthest", "constants", "code", "arena", "ms")
 
 
 def main(arguments=None):
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m lab.c_accuracy", description=__doc__.split(": ", 1)[1].splitlines()[0])
-    parser.add_argument("--networks", default=",".join(_NETWORKS), help="of the zoo, with commas between (default %(default)s)")
-    parser.add_argument("--images", type=int, default=10_000, help="test images (default %(default)s)")
-    parser.add_argument("--data_dir", help="where CIFAR-10 is (default: the cache)")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser = argparse.ArgumentParser(prog="python -m lab.c_accuracy", description=__doc__.split(": ", 1)[1])
+    parser.add_argument("networks", nargs="*", default=_NETWORKS, help="of the zoo (default: eight of them)")
+    parser.add_argument("--images", type=integer(), default=10000, help="test images (default 10000)")
+    parser.add_argument("--dataset", default="cifar10", help="default: %(default)s")
+    parser.add_argument("--data_dir", help="where the data set is, if it is not to be found in the cache or fetched")
+    parser.add_argument("--json", metavar="PATH", type=output_file, help="write the rows here")
     options = parser.parse_args(arguments)
-    dataset = cifar10.load(options.data_dir)
-    images, targets = dataset.x_test[: options.images], dataset.y_test[: options.images]
-    made = {"hardware": hardware.describe(()), "flags": list(_FLAGS), "images": len(images), "networks": {}}
-    for name in options.networks.split(","):
-        made["networks"][name] = compared(file.read(zoo.path(name)), np.asarray(images), np.asarray(targets))
-        print(f"{name}: {json.dumps(made['networks'][name], indent=1)}", flush=True)
+    try:
+        dataset = data.load(options.dataset, options.data_dir, log=lambda line: None)
+        images, labels = (np.asarray(part[: options.images]) for part in (dataset.x_test, dataset.y_test))
+        rows = [row for name in options.networks for row in compare(name, images, labels)]
+    except (data.DataError, file.FileError, c.NoC, ImportError, OSError, ValueError) as error:
+        print(f"python -m lab.c_accuracy: error: {one_line(error)}", file=sys.stderr)
+        return 1
     if options.json:
+        made = {"hardware": hardware.describe(()), "flags": list(_FLAGS), "rows": rows}
         files.write_text(options.json, json.dumps(made, indent=1) + "\n")
+    print(table(_HEADINGS, map(_cells, rows), align="llrrrrrrrr"))
     return 0
 
 
-def compared(graph, images: np.ndarray, targets: np.ndarray) -> dict:
-    """Figures of a network by the name of its edges, and the shares of images with the same top-1 class: in int8, and moved.
+def compare(name, images, labels):
+    """A row for each way of one network of the zoo, and for moved images.
 
     Args:
-        graph: the network.
+        name: of the network.
         images: uint8.
-        targets: the right class of each.
+        labels: the right class of each.
     """
+    graph = file.read(zoo.path(name))
     with tempfile.TemporaryDirectory() as folder:
-        written = {name: c.write(graph, Path(folder) / name, "net", edges=edges) for name, edges in EDGES.items()}
-        programs = {name: Compiled(each.paths[0], _FLAGS) for name, each in written.items()}
+        written = _written(graph, images, Path(folder))
+        programs = {way: Compiled(each.paths[0], _FLAGS) for way, each in written.items()}
     logits, seconds = _in_turns(programs, images)
-    classes = {name: found.argmax(axis=1) for name, found in logits.items()}
-    figures: dict = {
-        name: {
-            "top1": round(float(np.mean(classes[name] == targets)), 4),
-            "constants": each.manifest["flash"]["constants"],
-            "code": each.manifest["flash"]["code_estimate"],
-            "arena": each.manifest["ram"]["arena"],
-            "milliseconds": round(1e3 * seconds[name], 4),
-        }
-        for name, each in written.items()
+    logits[MOVED] = _of_moved(programs[FLOAT], graph, images)
+    rows = {way: {"network": name, "way": way, **_agreement(found, logits[FLOAT], labels)} for way, found in logits.items()}
+    for way, each in written.items():
+        flash, ram = each.manifest["flash"], each.manifest["ram"]
+        sizes = {"constants": flash["constants"], "code": flash["code_estimate"], "arena": ram["arena"]}
+        rows[way] |= {**sizes, "milliseconds": round(1e3 * seconds[way], 4)}
+    return list(rows.values())
+
+
+def _written(graph, images, folder):
+    """The C of each way; ways that change nothing are left out."""
+    written, seen = {}, set()
+    for number, (way, options) in enumerate(WAYS.items()):
+        each = c.write(graph, folder / str(number), "net", inputs=images[:1], **options)
+        text = each.paths[0].read_bytes()
+        if text not in seen:
+            written[way] = each
+        seen.add(text)
+    return written
+
+
+def _agreement(logits, of_float, labels):
+    classes = logits.argmax(axis=1)
+    apart = np.abs(logits - of_float).max(axis=1) / np.abs(of_float).max(axis=1)
+    return {
+        "images": len(labels),
+        "top1": float(np.mean(classes == labels)),
+        "same_class": int(np.sum(classes == of_float.argmax(axis=1))),
+        "median": float(np.median(apart)),
+        "farthest": float(apart.max()),
     }
-    first, second = classes.values()
-    moved = _of_moved(programs["float"], graph, images).argmax(axis=1)
-    same = {"same_top1": first == second, "same_top1_of_moved_images": first == moved}
-    return {**figures, **{name: round(float(np.mean(which)), 4) for name, which in same.items()}}
 
 
 def _of_moved(program, graph, images):
@@ -94,6 +132,13 @@ def _in_turns(programs, images):
             logits[name].append(program.predict(batch))
             seconds[name] = min(seconds[name], (time.perf_counter() - begin) / len(batch))
     return {name: np.concatenate(parts) for name, parts in logits.items()}, seconds
+
+
+def _cells(row):
+    sizes = [f"{row[name]:,}" if name in row else "" for name in ("constants", "code", "arena")]
+    agreement = f"{row['same_class']:,} of {row['images']:,}", f"{row['median']:.1e}", f"{row['farthest']:.1e}"
+    milliseconds = f"{row['milliseconds']:.3f}" if "milliseconds" in row else ""
+    return (row["network"], row["way"], f"{row['top1']:.2%}", *agreement, *sizes, milliseconds)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ SHORT = {
     ".venv/bin/python -m lab.equality --run_dir=results/sweep/short/resnet20_xnor_seed0.json": (
         "--images=16 --layer_images=2 --tflite_images=0 --lce_images=0"
     ),
-    "python -m lab.c_residual --json=results/c_residual.json": (
+    "python -m lab.c_accuracy --json=results/c_accuracy.json": (
         "resnet20_272k_xnor_cifar10 --images=16 --dataset=npz --data_dir=tests/data/cifar10_slice.npz"
     ),
     "python -m lab.c_equality": (
@@ -202,7 +202,6 @@ CANNOT_RUN = {
     "make test-nightly": f"{_SET_UP}; the same tests",
     "make lock": "resolves against the package index",
     "python -m lab.c_sizes": "writes into the checkout; test_c_benchmark.py measures",
-    "python -m lab.c_accuracy --json=results/benchmark_c_edges.json": "needs CIFAR-10; test_c_accuracy.py compares on noise",
     "python -m lab.benchmark c --python=PYTHON --old=d7a8a53 --json=results/benchmark_c.json": (
         "PYTHON is of an environment that has BakeNN; test_c_benchmark.py runs ours"
     ),

@@ -53,7 +53,8 @@ def test_a_helper_computes_parts_of_a_step():
     graph = one(g.Conv2D("conv", ("input",), kernel, quantizer=g.Levels(8)), (64, 64, 64))
     images = normal(rng, 1, 64, 64, 64)
     wanted, engine = Engine(graph).predict(images).reshape(1, -1), Engine(graph, 2)
-    rows, memory, outputs = engine._rows, engine._memory(), np.empty_like(wanted)
+    memory, outputs = engine._memory(), np.empty_like(wanted)
+    rows = memory.rows
     (convolve,) = engine._program.steps(steps.Convolve)
     # Sums of the helper have a place of their own, behind those of the leader.
     size = convolve["width"] * convolve["strip"] * convolve["strip_vectors"] * 16

@@ -11,7 +11,7 @@ import numpy as np
 from tfq.graph import nodes as g
 from tfq.runtime import tickets
 from tfq.runtime.arrays import Array, Memory
-from tfq.runtime.inputs import checked_images, checked_threads
+from tfq.runtime.inputs import checked_images, checked_output, checked_threads
 from tfq.runtime.kernels import kernels
 from tfq.runtime.program.build import build
 from tfq.runtime.program.memory import aligned
@@ -48,29 +48,38 @@ class Engine:
         self._program = build(graph, self.threads, self._kernels.tile)
         self._kernels.prepare(self._program.routines)
         self._pixels = Array(_NO_PIXELS if graph.pixel_mean is None else _decoder(graph))
-        self._rows = Array(self._program.rows)
         self._values, self._results = math.prod(graph.input_shape), math.prod(graph.output_shape)
         self._idle = deque()
         self._teams = {}
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Results for a batch of images.
 
         Args:
             images: (n, height, width, channels) or (n, features) as the network takes them, any n; float32, or uint8 pixels
                 where the network holds the mean and deviation of its training images.
+            out: float32 (n, ...), contiguous, for the results; without it each call makes an array of its own.
 
         Returns:
-            float32 (n, ...). NaN in an image may vanish on the way: quantizers, ReLU and hard_tanh make numbers of it.
+            float32 (n, ...), which is `out` where it is given. NaN in an image may vanish on the way: quantizers, ReLU and
+            hard_tanh make numbers of it.
 
         Raises:
-            ValueError: the shape or the type is another.
+            ValueError: the shape or the type is another, or `out` is not as it must be.
         """
         images = self._checked(images)
-        outputs = np.empty((len(images), self._results), np.float32)
+        shape = (len(images), *self.graph.output_shape)
+        if out is None:
+            out = np.empty(shape, np.float32)
+        elif np.may_share_memory(checked_output(shape, out), images):
+            images = images.copy()
+        self._predict(images, out.reshape(len(images), self._results))
+        return out
+
+    def _predict(self, images, outputs):
         if self.threads == 1 or not len(images):
             self._run(images, outputs)
-            return outputs.reshape(len(images), *self.graph.output_shape)
+            return
         team = self._team()
         if len(images) < self.threads and self._program.work >= SHARED_WORK and team.together.acquire(blocking=False):
             try:
@@ -79,7 +88,6 @@ class Engine:
                 team.together.release()
         else:
             self._run_apart(team, images, outputs)
-        return outputs.reshape(len(images), *self.graph.output_shape)
 
     def layers(self) -> list[tuple[str, str]]:
         """(name, path) of each convolution and product: on which numbers, and by which means, it is computed."""
@@ -91,15 +99,18 @@ class Engine:
 
     def profile(self, images: np.ndarray, repeats: int = 20) -> list[tuple[str, str, float]]:
         """Time of each step: (name of the operation, path, seconds an image), the best of `repeats` rounds over the images."""
-        images, rows = self._checked(images), self._program.rows
+        images = self._checked(images)
         outputs = np.empty((1, self._results), np.float32)
         memory = self._memory()
+        rows = memory.rows.array
+        # Afterwards the last step alone, which is told of no outputs, writes to these again.
+        self._execute(memory.rows, memory, images[:1], outputs[: len(images)])
         nothing = np.inf
         best = np.full(len(rows), np.inf)
         for _ in range(repeats):
             total = np.zeros(len(rows))
             for image in images:
-                self._execute(Array(rows[:0]), memory, image[None], outputs)
+                self._execute(Array(rows[:0]), memory, image[None], outputs[:, :0])
                 # Without an image to copy, a step finds in memory what the one before left there.
                 given = image[None] if self._program.source == NOWHERE else outputs[:1, :0]
                 total += [self._time(Array(rows[i : i + 1]), memory, given, outputs[:, :0]) for i in range(len(rows))]
@@ -131,32 +142,35 @@ class Engine:
 
     def _run_together(self, team, images, outputs):
         """All threads on one image after another. Nobody is waited for: who comes too late finds nothing to do."""
-        rows = self._rows
         if team.memory is None:
             team.memory = self._memory()
+        rows = team.memory.rows
         nothing = np.empty((0, self._values), np.float32), np.empty((0, self._results), np.float32)
         team.call(self._execute, rows, team.memory, *nothing)
         self._execute(rows, team.memory, images, outputs, team.shared, LEADER)
 
     def _run(self, images, outputs):
         memory = self._memory()
-        self._execute(self._rows, memory, images, outputs)
+        self._execute(memory.rows, memory, images, outputs)
         self._idle.append(memory)
 
     def _execute(self, rows, memory, images, outputs, state=_NOBODY, worker=ALONE):
         self._kernels.run(self._program, rows, memory, images, self._pixels, outputs, state, worker)
 
     def _memory(self):
-        """Constants and working memory; of the latter there are as many as calls at a time."""
+        """Of the working memory, and of rows, there are as many as calls at a time."""
         try:
             return self._idle.pop()
         except IndexError:
-            return Memory(self._program.constants, aligned(self._program.memory))
+            program = self._program
+            return Memory(program.constants, aligned(program.memory), Array(program.rows.copy()))
 
     def _checked(self, images):
         images = checked_images(self.graph, images)
-        # Code is compiled for arrays that may be written: one for those that may not would be compiled anew.
-        return np.require(images, requirements=["C", "A", "W"]).reshape(len(images), self._values)
+        if not images.flags.carray:
+            # `address` takes what is contiguous and may be written.
+            images = np.require(images, requirements=["C", "A", "W"])
+        return images.reshape(len(images), self._values)
 
 
 def _decoder(graph):

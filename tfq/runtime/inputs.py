@@ -26,3 +26,13 @@ def checked_images(graph: g.Graph, images: np.ndarray) -> np.ndarray:
         wanted = "uint8 or float32" if takes_pixels else "float32"
         raise ValueError(f"expected {wanted} images; got {images.dtype}")
     return images
+
+
+def checked_output(shape: tuple[int, ...], out: np.ndarray) -> np.ndarray:
+    """Memory for results; raise ValueError unless it is float32 of that shape, contiguous and writeable."""
+    if isinstance(out, np.ndarray) and out.dtype == np.float32 and out.shape == shape and out.flags.carray:
+        return out
+    got = type(out).__name__
+    if isinstance(out, np.ndarray):
+        got = f"{out.dtype} {out.shape}" + ("" if out.flags.carray else ", which is not contiguous or may not be written")
+    raise ValueError(f"expected out to be float32 {shape}, contiguous and writeable; got {got}")

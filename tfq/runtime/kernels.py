@@ -11,11 +11,11 @@ from tfq.runtime import machine_code
 from tfq.runtime.arrays import Array, Memory, address
 from tfq.runtime.program import routines
 from tfq.runtime.program.program import Program
-from tfq.runtime.program.steps import Tile
+from tfq.runtime.program.steps import NOWHERE, Tile
 
 _P, _N = ctypes.c_void_p, ctypes.c_ssize_t
 # Two places for what the function gives back, and the arguments of `compiled.run.run`.
-_ARGUMENTS = [_P, _P, _P, _N, _N, _P, _P, _N, _P, _P, _N, _P, _P, _N, _N, _P, _N, _N, _P, _N, _N, _P, _N, _N, _P]
+_ARGUMENTS = [_P, _P, _P, _N, _N, _P, _P, _N, _P, _P, _N, _P, _P, _N, _N, _P, _N, _N, _P, _N, _N, _N, _P, _N, _N, _P]
 # What a function without a result returns when it ends well.
 _ENDED_WELL = (0, -2)
 
@@ -72,14 +72,20 @@ class Kernels:
     ) -> None:  # fmt: skip
         """See `compiled.run.run`; all arrays are contiguous. `table` is read where images are uint8.
 
+        Where outputs have no columns, the last step writes them where it last did.
+
         Raises:
             ValueError: rows hold a step, or the number of a tile, that is none of the runtime's.
         """
         at, (count, size) = address(images), images.shape
+        to, results = address(outputs), outputs.shape[1]
+        target, target_field = program.target, program.target_field if results else NOWHERE
+        if target_field != NOWHERE:
+            target = memory.position(to)
         floats, pixels, channels = (None, at, len(table.array)) if images.dtype == np.uint8 else (at, None, 0)
         status = self._run(
             *self._returned, *rows.arguments, *memory.arguments, floats, pixels, count, size, table.arguments[0], channels,
-            program.source, address(outputs), outputs.shape[1], program.target, *state.arguments, worker, self._table,
+            program.source, to, results, target, target_field, *state.arguments, worker, self._table,
         )  # fmt: skip
         if status not in _ENDED_WELL:
             raise ValueError("a step or a tile that is none of the runtime's")

@@ -6,7 +6,7 @@ import numpy as np
 
 from tfq.graph import nodes as g
 from tfq.graph import reference
-from tfq.runtime.inputs import checked_images, checked_threads
+from tfq.runtime.inputs import checked_images, checked_output, checked_threads
 
 _PATH = "NumPy"
 # Images at a time: in NumPy each tensor of them is in memory at once.
@@ -33,10 +33,13 @@ class PlainEngine:
         self.graph = graph
         self.threads = checked_threads(threads)
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Results for a batch of images, float32; see `Engine.predict`."""
         images = checked_images(self.graph, images)
-        results = np.empty((len(images), *self.graph.output_shape), np.float32)
+        shape = (len(images), *self.graph.output_shape)
+        results = np.empty(shape, np.float32) if out is None else checked_output(shape, out)
+        if np.may_share_memory(images, results):
+            images = images.copy()
         for first in range(0, len(images), _BATCH):
             part = slice(first, first + _BATCH)
             results[part] = reference.run(self.graph, images[part])

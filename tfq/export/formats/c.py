@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NAME = "network"
 # A binary network amplifies small changes: images moved by 0.1 % change the class of 7 % of them, int8 edges that of 9 %, and the
 # logits by 0.1 of the largest in the median (XNOR resnet20; lab/c_accuracy.py has the classes). Residuals in 16 bits change the
-# class of 3 to 8 %, and the logits by 0.10 to 0.16 (results/c_residual.json). Of the logits twice what was seen is allowed.
+# class of 3 to 8 %, and the logits by 0.10 to 0.16 (results/c_accuracy.json). Of the logits twice what was seen is allowed.
 _INT8_EDGES = Lossy(least_top1=0.85, most_difference=0.2)
 _INT16_RESIDUAL = Lossy(least_top1=0.85, most_difference=0.3)
 

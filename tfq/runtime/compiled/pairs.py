@@ -30,6 +30,7 @@ from tfq.runtime.compiled.vector import (
 from tfq.runtime.jit import inlined, outermost
 from tfq.runtime.lanes import LANES
 from tfq.runtime.program.routines import BYTES, PLANES, SIGNS, THRESHOLDS
+from tfq.runtime.program.steps import NOWHERE
 
 
 @inlined
@@ -185,7 +186,7 @@ def _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, way, pair):
             if residual >= 0:
                 a = a + load_floats(mf, residual + output)
                 b = b + load_floats(mf, residual + output + to_output)
-            if target >= 0:
+            if target != NOWHERE:
                 store_floats(mf, target + output, a)
                 store_floats(mf, target + output + to_output, b)
             _put(mi, half, to_half, plane, a * scale_3 + shift_3, b * next_scale_3 + next_shift_3, quantizer, is_last, way)

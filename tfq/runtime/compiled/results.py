@@ -32,7 +32,7 @@ from tfq.runtime.compiled.vector import (
 )
 from tfq.runtime.jit import inlined, njit
 from tfq.runtime.lanes import LANES
-from tfq.runtime.program.steps import NO_PLANES, SIGN
+from tfq.runtime.program.steps import NO_PLANES, NOWHERE, SIGN
 
 
 @inlined
@@ -109,7 +109,7 @@ def finish(step, ci, cf, mi, mf, top, bottom, vector, sums, apart):
             value = smaller(high, larger(low, (value + bias) * scale_2 + shift_2))
             if residual >= 0:
                 value = value + load_floats(mf, residual + output)
-            if target >= 0:
+            if target != NOWHERE:
                 if whole:
                     store_floats(mf, target + output, value)
                 else:

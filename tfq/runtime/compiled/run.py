@@ -72,12 +72,13 @@ _ADDRESSES = {
 @outermost
 def run(
     rows, row_count, row_size, ci, cf, constants, mi, mf, memory, images, pixels, count, size, table, channels, source,
-    outputs, results, target, state, state_size, worker, routines,
+    outputs, results, target, target_field, state, state_size, worker, routines,
 ):  # fmt: skip
     """Run the program on each of `count` images of `size` numbers, read to memory at `source`, or from where they are.
 
-    Its results, at `target`, go to `outputs`. Images are float32, or uint8 where there are `channels` of them, which `table`
-    (channels, 256) makes float32.
+    Its results, at `target` in memory, are copied to `outputs`. With a `target_field`, that number of the last row, the last step
+    writes them there itself, and `target` is the position of the outputs, far from memory.
+    Images are float32, or uint8 where there are `channels` of them, which `table` (channels, 256) makes float32.
     `routines` is the table of addresses that `call` reads.
     `worker` is ALONE, or there is a `share` state: LEADER, or the number of one that helps him and sees no images.
     """
@@ -86,7 +87,7 @@ def run(
         _help(rows, row_size, data, routines, state, worker)
         return
     mf, pixels, outputs = array(mf, (memory,)), array(pixels, (count, size)), array(outputs, (count, results))
-    table = array(table, (channels, 256))
+    program, table = array(rows, (row_count, row_size)), array(table, (channels, 256))
     helped = share.all_done(state) if worker == LEADER else 0
     for n in range(count):
         image = ahead(images, n * size)
@@ -94,6 +95,8 @@ def run(
             decode(pixels[n], table, mf, source)
         elif source != NOWHERE:
             copy_floats(array(image, (size,)), 0, mf, source, size)
+        if target_field >= 0:
+            program[row_count - 1, target_field] = target + n * results
         for step in range(row_count):
             row = ahead(rows, step * row_size)
             code = as_convolve(row).code
@@ -101,7 +104,8 @@ def run(
                 helped = _convolve(row, data, routines, state, step, worker, helped)
             else:
                 call_step(routines, code, (row, data, image, size))
-        copy_floats(mf, target, outputs[n], 0, results)
+        if target_field < 0:
+            copy_floats(mf, target, outputs[n], 0, results)
     if worker == LEADER:
         share.finish(state)
 

@@ -14,7 +14,7 @@ from tfq.runtime.program.operations import add_operation
 from tfq.runtime.program.packed import pack_tensor
 from tfq.runtime.program.products import add_product
 from tfq.runtime.program.program import Program
-from tfq.runtime.program.steps import NOWHERE, NUMBERS, Pack, Tile
+from tfq.runtime.program.steps import NOWHERE, NUMBERS, At, Pack, Tile
 
 # Fits the registers of any processor with vectors.
 SMALL_TILE = Tile(4, 1)
@@ -52,7 +52,10 @@ def _placed(builder, takes_pixels):
     stays = not takes_pixels and source != target and all(_reads_in_place(step, source) for step in steps)
     if stays:
         steps = [replace(step, source=NOWHERE) if _uses(step, source) else step for step in steps]
-    places, size = place(steps, None if stays else source, target)
+    goes = source != target and _writes_in_place(steps, target)
+    if goes:
+        steps = [*steps[:-1], replace(steps[-1], target=NOWHERE)]
+    places, size = place(steps, None if stays else source, None if goes else target)
     rows = np.zeros((len(steps), NUMBERS), np.int64)
     for row, step in zip(rows, steps, strict=True):
         numbers = step.numbers(places)
@@ -64,7 +67,7 @@ def _placed(builder, takes_pixels):
         constants=builder.constants.array(),
         memory=size,
         source=NOWHERE if stays else places[source.name],
-        target=places[target.name],
+        target=NOWHERE if goes else places[target.name],
     )
 
 
@@ -73,5 +76,11 @@ def _reads_in_place(step, source):
     return not _uses(step, source) or (isinstance(step, Pack) and step.channels % LANES == 0)
 
 
-def _uses(step, source):
-    return any(buffer.name == source.name for buffer, _ in step.uses())
+def _writes_in_place(steps, target):
+    """Whether the last step, and nothing else, makes the output, and may write it to memory of the caller, all of it at once."""
+    users = [step for step in steps if _uses(step, target)]
+    return users == steps[-1:] and users[0].writes_exactly() and users[0].target == At(target)
+
+
+def _uses(step, buffer):
+    return any(used.name == buffer.name for used, _ in step.uses())

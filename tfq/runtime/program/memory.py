@@ -47,13 +47,13 @@ class _Life:
         return self.first <= other.last and other.first <= self.last
 
 
-def place(steps: list[Step], source: Buffer | None, target: Buffer) -> tuple[dict[object, int], int]:
+def place(steps: list[Step], source: Buffer | None, target: Buffer | None) -> tuple[dict[object, int], int]:
     """Give each buffer a place; those that never live at once may share one.
 
     Args:
         steps: in their order.
         source: it is there before the first step, if it has a place at all.
-        target: it is read after the last one.
+        target: it is read after the last one, if it has a place.
 
     Returns:
         The position of each buffer by its name, and the size of it all.
@@ -82,7 +82,8 @@ def _lives(steps, source, target):
             use(buffer, index, size)
     if source is not None:
         use(source, -1, source.size)
-    use(target, len(steps), target.size)
+    if target is not None:
+        use(target, len(steps), target.size)
     return lives
 
 

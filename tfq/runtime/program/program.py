@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from tfq.runtime.program import routines
-from tfq.runtime.program.steps import Convolve, Step, code
+from tfq.runtime.program.steps import NOWHERE, STEPS, Convolve, Step, code
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Program:
         constants: int32.
         memory: elements that one image needs.
         source: where the input goes; NOWHERE if steps read it where the caller has it.
-        target: where the output is.
+        target: where the output is; NOWHERE if the last step writes it where the caller wants it (see `target_field`).
     """
 
     rows: np.ndarray
@@ -45,6 +45,14 @@ class Program:
         kinds, results = set(convolutions["kind"].tolist()), set(map(routines.results, convolutions))
         chosen = (routines.OF_STEPS, codes), (routines.OF_SUMS, kinds), (routines.OF_RESULTS, results)
         return tuple(group.names[number] for group, numbers in chosen for number in sorted(numbers))
+
+    @cached_property
+    def target_field(self) -> int:
+        """Which number of the last row is where results go, another for each image; NOWHERE if they are copied from `target`."""
+        if self.target != NOWHERE:
+            return NOWHERE
+        names = STEPS[self.rows[-1, 0]].dtype().names or ()
+        return names.index("target")
 
     @cached_property
     def work(self) -> int:

@@ -87,6 +87,10 @@ class Step:
         """Two fields, one that is read and one that is written element by element, so that both may be one place; or none."""
         return ()
 
+    def writes_exactly(self) -> bool:
+        """Whether the step writes its whole `target` and nothing past the end, so that it may be memory of the caller."""
+        return False
+
     def uses(self) -> Iterator[tuple[Buffer, int]]:
         """Each buffer that the step reads or writes, with the elements that it needs there."""
         past = self.past_the_end()
@@ -257,6 +261,10 @@ class Convolve(Step):
         """A sum may take the place of what is added."""
         return "residual", "target"
 
+    def writes_exactly(self) -> bool:
+        """Lanes that are no filters are left out. (What groups make are several steps.)"""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class CopyToFrame(Step):
@@ -288,6 +296,10 @@ class Map(Step):
     clamp: Constant
     quantizer: int
 
+    def writes_exactly(self) -> bool:
+        """Whole vectors."""
+        return self.channels % LANES == 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class AddTensors(Step):
@@ -297,6 +309,10 @@ class AddTensors(Step):
     b: Memory
     target: Memory
     size: int
+
+    def writes_exactly(self) -> bool:
+        """Whole vectors."""
+        return self.size % LANES == 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -339,6 +355,10 @@ class Pool(Step):
     stride_x: int
     top: int
     left: int
+
+    def writes_exactly(self) -> bool:
+        """Whole vectors."""
+        return self.channels % LANES == 0
 
 
 @dataclass(frozen=True, kw_only=True)
