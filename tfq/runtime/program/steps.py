@@ -41,6 +41,9 @@ SUMS = (XOR, MASKED, FLOAT, BYTES, DEPTHWISE, TWO_BITS)
 WINOGRAD = 6
 WINOGRAD_BYTES = 7
 NUMBERS_OF_A_TILE = 16
+# Of 5 x any taps, for four windows below each other: see `compiled.along_columns`.
+NUMBERS_OF_A_COLUMN = 8
+WINDOWS_OF_A_COLUMN = 4
 
 # Numbers of positions and of vectors of filters that there are tiles of. A tile of TWO_BITS has three sums for one.
 POSITIONS = (8, 4, 1)
@@ -251,6 +254,14 @@ class Convolve(Step):
     transformed: Memory  # the inputs of a part, for each thread
     highest: int  # the highest level, in each byte of a word
     surplus: Constant  # what four times the sums of a tile have too much, (vectors, 4, 16)
+    # Of a FLOAT that is computed along columns where its inputs allow: see `compiled.along_columns`.
+    block: int  # windows of a row that are computed together; 0 for all else
+    combined: Memory  # rows of a part, for each thread
+    line: int  # elements of such a row
+    line_words: int  # numbers of a window in it
+    line_ends: Constant
+    line_weights: Constant
+    factors: Constant  # the largest number that a row may have; B^T
 
     def in_place(self) -> tuple[str, ...]:
         """A sum may take the place of what is added."""
