@@ -1,6 +1,7 @@
 """The routines as functions, by their names, and how they are compiled: see `program.routines`."""
 
 from tfq.runtime.compiled import call
+from tfq.runtime.compiled.along_columns import convolve_along_columns
 from tfq.runtime.compiled.array import array
 from tfq.runtime.compiled.call import arrays
 from tfq.runtime.compiled.convolve import convolution
@@ -102,11 +103,16 @@ def _function(name):
     if name == routines.LOOP:
         return run, ARGUMENTS
     if name in routines.OF_SUMS.names:
-        kind = routines.OF_SUMS.names.index(name)
-        return (convolution_on_tiles if kind in steps.ON_TILES else convolution)(kind), call.SUMS
+        return _sums(routines.OF_SUMS.names.index(name)), call.SUMS
     if name in routines.OF_RESULTS.names:
         return results_of(routines.OF_RESULTS.names.index(name)), call.RESULTS
     return _OF_STEPS[steps.STEPS[routines.OF_STEPS.names.index(name)]], call.STEP
+
+
+def _sums(kind):
+    if kind == steps.ALONG_COLUMNS:
+        return convolve_along_columns
+    return convolution_on_tiles(kind) if kind in steps.ON_TILES else convolution(kind)
 
 
 def machine_code(name: str) -> MachineCode:

@@ -68,6 +68,12 @@ def multiply_add(builder, a, b, c):
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fmuladd.v16f32"), [a, b, c])
 
 
+@intrinsic
+def add_product(typingctx, a, b, c):
+    """a b + c of float32, as `multiply_add` rounds it."""
+    return floats(floats, floats, floats), lambda context, builder, signature, args: multiply_add(builder, *args)
+
+
 def _loader(result, vector):
     @intrinsic
     def load(typingctx, array, index):

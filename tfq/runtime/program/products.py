@@ -10,6 +10,7 @@ from tfq.runtime.plan.plan import Fused
 from tfq.runtime.plan.windows import windows
 from tfq.runtime.program import packing
 from tfq.runtime.program.accumulator import accumulator, kernel_scale
+from tfq.runtime.program.along_columns import column_numbers, extra_rows, is_along_columns
 from tfq.runtime.program.builder import Builder
 from tfq.runtime.program.frames import framed_input, geometry_of
 from tfq.runtime.program.geometry import Geometry
@@ -136,19 +137,23 @@ def _in_float(builder, fused):
     node = fused.node
     if on_tiles(node) and has_enough_tiles(builder, node):
         return _on_tiles(builder, fused)
-    frame = framed_input(builder, node)
-    geometry = geometry_of(node, builder.plan.shapes[node.inputs[0]], frame)
+    shape = builder.plan.shapes[node.inputs[0]]
+    out = tuple(window.out for window in windows(node, shape)[0])
+    along_columns = is_along_columns(node, out)
+    frame = framed_input(builder, node, below=extra_rows(out[0]) if along_columns else 0)
+    geometry = geometry_of(node, shape, frame)
     values, scale = packing.real(node.kernel)
     if node.quantizer is not None:
         scale = scale / np.float32(node.quantizer.highest)
     k = input_scale(builder, node)
-    path = "float32, depthwise" if is_depthwise(node) else "float32"
+    path = "float32, depthwise" if is_depthwise(node) else "float32, Winograd" if along_columns else "float32"
     for part, sums in _float_parts(node, values, geometry):
         inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=sums)
         numbers = {
             **no_accumulator(),
             "input_scale": k,
             **_convolution(builder, geometry, inputs),
+            **(column_numbers(builder, node, geometry) if along_columns else {}),
             **float_results(builder, fused, scale, part),
             **packing_numbers(builder, fused.packed),
         }
@@ -230,4 +235,6 @@ def _convolution(builder: Builder, geometry: Geometry, inputs: _Inputs) -> dict[
         "transformed": NOWHERE,
         "highest": 0,
         "surplus": NOWHERE,
+        "block": 0,
+        **dict.fromkeys(("combined", "line", "line_words", "line_ends", "line_weights", "factors"), NOWHERE),
     }

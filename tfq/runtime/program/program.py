@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from tfq.runtime.program import routines
-from tfq.runtime.program.steps import NOWHERE, STEPS, Convolve, Step, code
+from tfq.runtime.program.steps import NOWHERE, NUMBERS_OF_A_COLUMN, STEPS, WINDOWS_OF_A_COLUMN, Convolve, Step, code
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Program:
     def work(self) -> int:
         """Operations on vectors of 16 that the convolutions and products of one image take: windows times words times vectors."""
         steps = self.steps(Convolve)
-        # On tiles four windows take 16 of them a word.
+        # On tiles four windows take 16 of them a word, and along columns as many as there are combined rows.
         operations = np.where(steps["columns"] > 0, 4, 1) * steps["words"]
+        along_columns = NUMBERS_OF_A_COLUMN // WINDOWS_OF_A_COLUMN * steps["line_words"]
+        operations = np.where(steps["block"] > 0, along_columns, operations)
         return int(np.sum(steps["height"] * steps["width"] * steps["vectors"] * operations))

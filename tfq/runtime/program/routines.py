@@ -31,8 +31,18 @@ OF_STEPS = Group(0, tuple(kind.__name__ for kind in STEPS if kind is not Convolv
 # By `Convolve.kind`: the sums of a part.
 OF_SUMS = Group(
     len(OF_STEPS.names),
-    ("SumsXor", "SumsMasked", "SumsFloat", "SumsBytes", "SumsDepthwise", "SumsTwoBits", "SumsWinograd", "SumsWinogradBytes"),
-)
+    (
+        "SumsXor",
+        "SumsMasked",
+        "SumsFloat",
+        "SumsBytes",
+        "SumsDepthwise",
+        "SumsTwoBits",
+        "SumsWinograd",
+        "SumsWinogradBytes",
+        "SumsAlongColumns",
+    ),
+)  # fmt: skip
 # What becomes of these.
 THRESHOLDS, VALUES, SIGNS, PLANES, BYTES = range(5)
 OF_RESULTS = Group(

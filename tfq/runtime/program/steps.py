@@ -42,6 +42,10 @@ WINOGRAD = 6
 WINOGRAD_BYTES = 7
 ON_TILES = (WINOGRAD, WINOGRAD_BYTES)
 NUMBERS_OF_A_TILE = 16
+# Of 5 x any taps, for four windows below each other: see `compiled.along_columns`. The inner loop is that of FLOAT.
+ALONG_COLUMNS = 8
+NUMBERS_OF_A_COLUMN = 8
+WINDOWS_OF_A_COLUMN = 4
 
 # Numbers of positions and of vectors of filters that there are tiles of. A tile of TWO_BITS has three sums for one.
 POSITIONS = (8, 4, 1)
@@ -256,6 +260,14 @@ class Convolve(Step):
     transformed: Memory  # the inputs of a part, for each thread
     highest: int  # the highest level, in each byte of a word
     surplus: Constant  # what four times the sums of a tile have too much, (vectors, 4, 16)
+    # Of ALONG_COLUMNS: see `compiled.along_columns`.
+    block: int  # windows of a row that are computed together; 0 for all else
+    combined: Memory  # rows of a part, for each thread
+    line: int  # elements of such a row
+    line_words: int  # numbers of a window in it
+    line_ends: Constant
+    line_weights: Constant
+    factors: Constant  # the largest number that a row may have; B^T
 
     def in_place(self) -> tuple[str, ...]:
         """A sum may take the place of what is added."""
