@@ -41,6 +41,9 @@ SUMS = (XOR, MASKED, FLOAT, BYTES, DEPTHWISE, TWO_BITS)
 WINOGRAD = 6
 WINOGRAD_BYTES = 7
 NUMBERS_OF_A_TILE = 16
+# Likewise for four windows one below the other: see `compiled.winograd_four`. Each number has the taps of a row.
+WINOGRAD_FOUR = 8
+ROWS_OF_FOUR, NUMBERS_OF_FOUR, TAPS_BESIDE = 4, 6, 3
 
 # Numbers of positions and of vectors of filters that there are tiles of. A tile of TWO_BITS has three sums for one.
 POSITIONS = (8, 4, 1)
@@ -250,7 +253,7 @@ class Convolve(Step):
     tile_vectors: int  # vectors of filters in registers
     transformed: Memory  # the inputs of a part, for each thread
     highest: int  # the highest level, in each byte of a word
-    surplus: Constant  # what four times the sums of a tile have too much, (vectors, 4, 16)
+    surplus: Constant  # what four times the sums of a tile have too much, (vectors, 4, 16); of WINOGRAD_FOUR see there
 
     def in_place(self) -> tuple[str, ...]:
         """A sum may take the place of what is added."""
