@@ -5,9 +5,10 @@ from tfq.runtime.compiled.results import finish, threshold
 from tfq.runtime.compiled.tile import accumulate
 from tfq.runtime.compiled.winograd import convolve_tiles
 from tfq.runtime.compiled.winograd_four import four_memory, four_sums, transform_rows
+from tfq.runtime.compiled.winograd_square import square_sums, transform_squares
 from tfq.runtime.jit import njit, woven
 from tfq.runtime.lanes import LANES
-from tfq.runtime.program.steps import DEPTHWISE, WINOGRAD_FOUR
+from tfq.runtime.program.steps import DEPTHWISE, WINOGRAD_FOUR, WINOGRAD_SQUARE
 
 
 @njit
@@ -32,11 +33,15 @@ def convolve(step, ci, cf, mi, mf, part, worker):
     if step.kind == WINOGRAD_FOUR:
         transformed, pitch = four_memory(step, worker)
         transform_rows(step, mi, top, bottom, transformed, pitch)
+    elif step.kind == WINOGRAD_SQUARE:
+        transform_squares(step, mi, top, bottom, worker)
     for v in range(begin, end, step.tile_vectors):
         count = min(step.tile_vectors, end - v)
         if step.kind == WINOGRAD_FOUR:
             for i in range(count):
                 four_sums(step, ci, mi, transformed, pitch, bottom - top, v + i, count * LANES, sums + i * LANES)
+        elif step.kind == WINOGRAD_SQUARE:
+            square_sums(step, ci, mi, bottom - top, v, count, sums, worker)
         else:
             first, start = v * step.words * LANES, step.start + top * step.step_y
             if step.kind == DEPTHWISE:  # the channels of this part

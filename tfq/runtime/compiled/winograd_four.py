@@ -5,9 +5,9 @@
 The 6 rows d that four rows of windows see become 6 rows of numbers, by additions alone and whatever the channels are. Of each
 the products are those of a convolution of one row. The 6 sums of four windows stay in registers until they are four.
 
-All of it is exact. Of levels up to n numbers are at most 8 n below zero and 5 n above, and a byte has so much added that they are
-not negative. The sums begin with what that comes to. G has factors that make its numbers whole, so that four windows are 24, 12, 6
-and 6 times too large: a product with the inverse of 3 in 32 bits and a shift divide them.
+All of it is exact. Of levels up to n numbers are at most 8 n below zero and 5 n above, and a byte has so much added that they
+are not negative. The sums begin with what that comes to. G has factors that make its numbers whole, so that four windows are 24,
+12, 6 and 6 times too large: a product with the inverse of 3 in 32 bits and a shift divide them.
 
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015, section 4.3.
 """
@@ -24,7 +24,7 @@ _WINDOWS = 4
 # 3 times this is 1 in 32 bits.
 _THIRD = 0xAAAAAAAB
 # Shifts that divide the four results by 8, 4, 2 and 2.
-_SHIFTS = (3, 2, 1, 1)
+SHIFTS = (3, 2, 1, 1)
 
 
 @njit
@@ -82,24 +82,9 @@ def _numbers(typingctx, mi, source, step_y, target, pitch, third, fifth, eighth)
             index = builder.add(begin, builder.mul(step, _index(number)))
             return pointer(context, builder, kind, memory, index, _BYTES)
 
-        def twice(x):
-            return builder.add(x, x)
-
         d = [builder.load(at(source, step_y, number), align=4) for number in range(NUMBERS_OF_FOUR)]
-        evens, odds = builder.sub(d[4], d[2]), builder.sub(d[3], d[1])
-        two_odds = twice(odds)
-        of_evens = builder.sub(d[4], twice(twice(d[2])))
-        of_odds = builder.sub(d[3], twice(twice(d[1])))
-        first = builder.add(twice(twice(builder.sub(d[0], d[2]))), evens)
-        last = builder.sub(builder.sub(d[5], d[3]), twice(two_odds))
-        numbers = [
-            builder.add(first, fifth),
-            builder.add(builder.add(of_evens, of_odds), eighth),
-            builder.add(builder.sub(of_evens, of_odds), fifth),
-            builder.add(builder.add(evens, two_odds), third),
-            builder.add(builder.sub(evens, two_odds), third),
-            builder.add(last, fifth),
-        ]
+        added = fifth, eighth, fifth, third, third, fifth
+        numbers = [builder.add(*pair) for pair in zip(six_numbers(builder, d), added, strict=True)]
         for number, values in enumerate(numbers):
             builder.store(values, at(target, pitch, number), align=4)
         return context.get_dummy_value()
@@ -165,28 +150,48 @@ def _emit_four_rows(context, builder, signature, args):
     for x in range(_WINDOWS):
         m = [builder.load(windows[x]) for windows in sums]
         to = builder.add(out, builder.mul(beside, _index(x)))
-        for value in _four(builder, m):
-            builder.store(value, pointer(context, builder, mi_type, mi, to, INTS), align=4)
+        for value, shift in zip(four_results(builder, m), SHIFTS, strict=True):
+            builder.store(divided(builder, value, _THIRD, shift), pointer(context, builder, mi_type, mi, to, INTS), align=4)
             to = builder.add(to, below)
     return context.get_dummy_value()
 
 
-def _four(builder, m):
-    """A^T times six vectors, where the first and the last are 6 times too large."""
+def six_numbers(builder, d):
+    """B^T times six vectors of integers of any size."""
+
+    def twice(x):
+        return builder.add(x, x)
+
+    evens, odds = builder.sub(d[4], d[2]), builder.sub(d[3], d[1])
+    two_odds = twice(odds)
+    of_evens, of_odds = builder.sub(d[4], twice(twice(d[2]))), builder.sub(d[3], twice(twice(d[1])))
+    return [
+        builder.add(twice(twice(builder.sub(d[0], d[2]))), evens),
+        builder.add(of_evens, of_odds),
+        builder.sub(of_evens, of_odds),
+        builder.add(evens, two_odds),
+        builder.sub(evens, two_odds),
+        builder.sub(builder.sub(d[5], d[3]), twice(two_odds)),
+    ]
+
+
+def four_results(builder, m):
+    """A^T times six vectors, the first and the last of which are 6 times too large: 24, 12, 6 and 6 times the results."""
     both, differ = builder.add(m[1], m[2]), builder.sub(m[1], m[2])
     both_2, differ_2 = builder.add(m[3], m[4]), builder.sub(m[3], m[4])
 
     def times(vector, count):
         return builder.shl(vector, ir.Constant(INTS, [count] * LANES))
 
-    whole = (
+    return (
         builder.add(builder.sub(m[0], times(both, 2)), both_2),
         builder.sub(differ_2, times(differ, 1)),
         builder.sub(both_2, both),
         builder.add(builder.sub(times(differ_2, 1), differ), m[5]),
     )
-    third = ir.Constant(INTS, [_THIRD] * LANES)
-    return [
-        builder.ashr(builder.mul(value, third), ir.Constant(INTS, [shift] * LANES))
-        for value, shift in zip(whole, _SHIFTS, strict=True)
-    ]
+
+
+def divided(builder, value, inverse, shift):
+    """value / (divisor 2^shift), exact, where `inverse` is that of the odd divisor in 32 bits."""
+    product = builder.mul(value, ir.Constant(INTS, [inverse] * LANES))
+    return builder.ashr(product, ir.Constant(INTS, [shift] * LANES))

@@ -23,6 +23,7 @@ from tfq.runtime.program.steps import (
     VECTORS,
     WINOGRAD_BYTES,
     WINOGRAD_FOUR,
+    WINOGRAD_SQUARE,
     At,
     Buffer,
     Convolve,
@@ -41,9 +42,10 @@ from tfq.runtime.program.sums import (
 from tfq.runtime.program.window_steps import input_scale, pack_windows, sum_windows
 from tfq.runtime.program.winograd import has_enough_tiles, tile_numbers, winograd_byte_sums, winograd_sums
 from tfq.runtime.program.winograd_four import four_numbers, four_sums
+from tfq.runtime.program.winograd_square import square_numbers, square_sums
 
 _STRIP = 64  # windows whose sums, 8 KiB of them, are finished together
-_WINOGRAD = {WINOGRAD_BYTES: tile_numbers, WINOGRAD_FOUR: four_numbers}
+_WINOGRAD = {WINOGRAD_BYTES: tile_numbers, WINOGRAD_FOUR: four_numbers, WINOGRAD_SQUARE: square_numbers}
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def _on_bytes(builder, fused):
     frame = packed_frame(builder, builder.plan.packed[node.name])
     geometry = geometry_of(node, builder.plan.shapes[node.inputs[0]], frame)
     path = f"{node.quantizer.bits}x{kernel_planes(node.kernel)} bits, int8"
-    by_winograd = four_sums(builder, node) or winograd_byte_sums(builder, node)
+    by_winograd = four_sums(builder, node) or winograd_byte_sums(builder, node) or square_sums(builder, node)
     if by_winograd is not None:
         inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=by_winograd)
         return _on_integers(builder, fused, f"{path}, Winograd", geometry, inputs)

@@ -5,7 +5,10 @@ from functools import cached_property
 
 import numpy as np
 
-from tfq.runtime.program.steps import WINOGRAD_FOUR, Convolve, Step, code
+from tfq.runtime.program.steps import WINOGRAD_FOUR, WINOGRAD_SQUARE, Convolve, Step, code
+
+# Operations of a window a word, of convolutions in fours and in squares.
+_OF_A_WORD = {WINOGRAD_FOUR: 4.5, WINOGRAD_SQUARE: 2.25}
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class Program:
     def work(self) -> int:
         """Operations on vectors of 16 that the convolutions and products of one image take: windows times words times vectors."""
         steps = self.steps(Convolve)
-        # On tiles four windows take 16 of them a word, and in fours 18.
-        operations = np.where(steps["columns"] > 0, 4, np.where(steps["kind"] == WINOGRAD_FOUR, 4.5, 1)) * steps["words"]
+        # On tiles four windows take 16 of them a word, in fours 18, and in squares sixteen windows 36 of words half as large.
+        operations = np.select(
+            [steps["columns"] > 0, *(steps["kind"] == kind for kind in _OF_A_WORD)], [4, *_OF_A_WORD.values()], 1
+        )
+        operations = operations * steps["words"]
         return int(np.sum(steps["height"] * steps["width"] * steps["vectors"] * operations))

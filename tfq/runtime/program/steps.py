@@ -44,6 +44,8 @@ NUMBERS_OF_A_TILE = 16
 # Likewise for four windows one below the other: see `compiled.winograd_four`. Each number has the taps of a row.
 WINOGRAD_FOUR = 8
 ROWS_OF_FOUR, NUMBERS_OF_FOUR, TAPS_BESIDE = 4, 6, 3
+# And for 4 x 4 windows: see `compiled.winograd_square`.
+WINOGRAD_SQUARE = 9
 
 # Numbers of positions and of vectors of filters that there are tiles of. A tile of TWO_BITS has three sums for one.
 POSITIONS = (8, 4, 1)
@@ -169,7 +171,7 @@ class SumWindows(Step):
     """The sum of all bytes of each window: of each pixel by itself, and then of the pixels of a window."""
 
     source: Memory
-    pixels: int
+    pixels: int  # or 0: their sums are there
     words: int
     masks: Constant  # the bytes of a pixel that are channels
     chunks: int  # vectors of a pixel
@@ -186,8 +188,8 @@ class SumWindows(Step):
     target: Memory
 
     def past_the_end(self) -> dict[str, int]:
-        """Vectors reach past the last pixel, and past the end of a row of windows."""
-        return {"source": LANES, "sums": LANES * self.step_x}
+        """Vectors of the last 16 pixels reach past them, and those of windows past the end of a row."""
+        return {"source": LANES * (self.words + 1), "sums": LANES * (self.step_x + 1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +229,7 @@ class Convolve(Step):
     flips: Constant
     # Or its value.
     scale: Constant
-    bias: Constant
+    bias: Constant  # or NOWHERE: 0
     input_scale: Memory  # K
     affine_scale: Constant
     affine_shift: Constant

@@ -16,7 +16,7 @@ _WINDOWS = 128
 # Parts for each thread, so that the last ones end at about the same time.
 _PARTS_A_THREAD = 2
 # Rows of G, each with the factor that makes the sums 24, 12, 6 and 6 times those of the windows.
-_OF_KERNELS = np.array([[6, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 6]])
+OF_KERNELS = np.array([[6, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 6]])
 # How often the highest level is added to B^T d, and the largest that is left, once that often.
 _ADDED = np.array([5, 8, 5, 3, 3, 5])
 _LARGEST = 10
@@ -35,7 +35,7 @@ def four_sums(builder: Builder, node) -> Sums | None:
         return None
     values = packing.integers(node.kernel)
     _, channels, filters = values.shape
-    numbers = np.einsum("ik,kxcf->ixcf", _OF_KERNELS, -values.reshape(3, TAPS_BESIDE, channels, filters))
+    numbers = np.einsum("ik,kxcf->ixcf", OF_KERNELS, -values.reshape(3, TAPS_BESIDE, channels, filters))
     # Eight times the sums fit 32 bits.
     largest = np.abs(values).sum(axis=(0, 1)).max() * highest
     if np.abs(numbers).max() > LARGEST_BYTE or largest >= 2**28:
@@ -53,19 +53,22 @@ def four_sums(builder: Builder, node) -> Sums | None:
 def four_numbers(builder: Builder, geometry: Geometry, sums: Sums, highest: int) -> dict[str, At | int]:
     """The numbers of a `Convolve` that fours of windows need; `highest` is the highest level."""
     height, width = geometry.out
-    vectors = len(sums.weights)
     strip = min(height, ROWS_OF_FOUR * -(-_WINDOWS // (ROWS_OF_FOUR * width)))
-    # All filters of some windows belong together, so that these are transformed once, unless threads would have nothing to do.
-    groups, strips = -(-vectors // builder.tile.vectors), -(-height // strip)
-    shares = min(groups, -(-_PARTS_A_THREAD * builder.threads // strips)) if builder.threads > 1 else 1
     pitch = (width + TAPS_BESIDE - 1) * geometry.pixel
     pitch += -pitch % LANES
     return {
         "strip": strip,
-        "strip_vectors": -(-groups // shares) * builder.tile.vectors,
+        "strip_vectors": shared_vectors(builder, len(sums.weights), -(-height // strip)),
         "sums": At(Buffer("sums", builder.threads * strip * width * builder.tile.vectors * LANES)),
         "words": len(sums.offsets),
         "highest": highest * 0x01010101,
         "surplus": builder.constants.add(sums.surplus),
         "transformed": At(Buffer("transformed", builder.threads * strip // ROWS_OF_FOUR * NUMBERS_OF_FOUR * pitch)),
     }
+
+
+def shared_vectors(builder: Builder, vectors: int, strips: int) -> int:
+    """Vectors of filters of a part: all, so that inputs are transformed once, unless threads would have nothing to do."""
+    groups = -(-vectors // builder.tile.vectors)
+    shares = min(groups, -(-_PARTS_A_THREAD * builder.threads // strips)) if builder.threads > 1 else 1
+    return -(-groups // shares) * builder.tile.vectors
