@@ -30,7 +30,7 @@ def square_memory(step, worker):
     tiles = step.strip * step.width // (ROWS_OF_FOUR * ROWS_OF_FOUR)
     row = (step.width + TAPS_BESIDE) * 2 * step.step_x + LANES
     pitch = tiles * 2 * step.step_x + LANES
-    rows = step.strip // ROWS_OF_FOUR * NUMBERS_OF_FOUR * row
+    rows = NUMBERS_OF_FOUR * row
     numbers = NUMBERS_OF_FOUR * NUMBERS_OF_FOUR * pitch
     sums = NUMBERS_OF_FOUR * tiles * ROWS_OF_FOUR * step.tile_vectors * LANES
     begin = step.transformed + max(worker, 0) * (rows + numbers + sums)
@@ -53,7 +53,6 @@ def transform_squares(step, mi, top, bottom, worker):
                 for i in range(0, pixel, LANES):
                     _columns_of_numbers(mi, at + i, pixel, to + i, NUMBERS_OF_FOUR * pitch)
         tile += step.width // of_windows
-        begin += NUMBERS_OF_FOUR * row
 
 
 @njit

@@ -62,7 +62,7 @@ def four_numbers(builder: Builder, geometry: Geometry, sums: Sums, highest: int)
         "sums": At(Buffer("sums", builder.threads * strip * width * builder.tile.vectors * LANES)),
         "words": len(sums.offsets),
         "highest": highest * 0x01010101,
-        "surplus": builder.constants.add(sums.surplus),
+        "surplus": builder.constants.add(sums.surplus),  # type: ignore[arg-type]
         "transformed": At(Buffer("transformed", builder.threads * strip // ROWS_OF_FOUR * NUMBERS_OF_FOUR * pitch)),
     }
 

@@ -65,7 +65,7 @@ def square_numbers(builder: Builder, geometry: Geometry, sums: Sums, highest: in
     together = _together(height // ROWS_OF_FOUR, width // ROWS_OF_FOUR)
     strip, vectors = together * ROWS_OF_FOUR, builder.tile.vectors
     tiles, pixel = together * width // ROWS_OF_FOUR, 2 * geometry.pixel
-    rows = together * NUMBERS_OF_FOUR * ((width + TAPS_BESIDE) * pixel + LANES)
+    rows = NUMBERS_OF_FOUR * ((width + TAPS_BESIDE) * pixel + LANES)
     numbers = NUMBERS_OF_FOUR**2 * (tiles * pixel + LANES)
     of_columns = NUMBERS_OF_FOUR * tiles * ROWS_OF_FOUR * vectors * LANES
     return {
