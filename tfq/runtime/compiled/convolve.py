@@ -42,3 +42,23 @@ def convolution(kind):
         call_results(table, results(step), (row, data, top, bottom, v, count, sums))
 
     return convolve
+
+
+def convolution_of(transform, sums_of):
+    """The routine of a kind that transforms some rows of its inputs, and then computes sums of these, some filters at a time."""
+
+    @outermost
+    def convolve(row, data, table, part, worker):
+        """One of the `parts` of a `Convolve`; helpers, from 1 on, have memory of their own."""
+        step, (ci, _, mi, _) = as_convolve(row), arrays(data)
+        of_a_strip = -(-step.vectors // step.strip_vectors)
+        begin, top = part % of_a_strip * step.strip_vectors, part // of_a_strip * step.strip
+        bottom, end = min(top + step.strip, step.height), min(begin + step.strip_vectors, step.vectors)
+        sums = step.sums + max(worker, 0) * step.strip * step.width * step.tile_vectors * LANES
+        transform(step, mi, top, bottom, worker)
+        for v in range(begin, end, step.tile_vectors):
+            count = min(step.tile_vectors, end - v)
+            sums_of(step, ci, mi, bottom - top, v, count, sums, worker)
+            call_results(table, results(step), (row, data, top, bottom, v, count, sums))
+
+    return convolve

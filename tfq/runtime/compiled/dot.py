@@ -14,7 +14,10 @@ class _FourProducts:
         self._function, self._lanes = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", lanes
 
     def inputs(self, builder, word):
-        return [splat(builder, word)]
+        return self.vector(builder, splat(builder, word))
+
+    def vector(self, builder, vector):
+        return [vector]
 
     def weights(self, builder, vector):
         return [vector]
@@ -35,6 +38,10 @@ class _TwoProducts:
         mask = ir.Constant(_I32, 0x00FF00FF)
         return [splat(builder, builder.and_(part, mask)) for part in (word, builder.lshr(word, ir.Constant(_I32, 8)))]
 
+    def vector(self, builder, vector):
+        mask, byte = (ir.Constant(INTS, [value] * LANES) for value in (0x00FF00FF, 8))
+        return [builder.and_(part, mask) for part in (vector, builder.lshr(vector, byte))]
+
     def weights(self, builder, vector):
         kind = ir.VectorType(ir.IntType(16), 2 * LANES)
         halves, byte = builder.bitcast(vector, kind), ir.Constant(kind, [8] * (2 * LANES))
@@ -54,6 +61,10 @@ class _OneProduct:
     def inputs(self, builder, word):
         shifted = [builder.lshr(word, ir.Constant(_I32, 8 * i)) for i in range(4)]
         return [splat(builder, builder.and_(byte, ir.Constant(_I32, 255))) for byte in shifted]
+
+    def vector(self, builder, vector):
+        shifted = [builder.lshr(vector, ir.Constant(INTS, [8 * i] * LANES)) for i in range(4)]
+        return [builder.and_(byte, ir.Constant(INTS, [255] * LANES)) for byte in shifted]
 
     def weights(self, builder, vector):
         def bits(count):
@@ -81,11 +92,25 @@ def _in_parts(builder, name, kind, lanes, *vectors):
     return results[0]
 
 
+def add_pairs(builder, total, inputs, weights):
+    """The int32 lanes of `total` plus the products of two signed numbers of 16 bits each, for vectors of AVX-512."""
+    _, features = instructions()
+    if "avx512vnni" in features:
+        part = ir.VectorType(_I32, LANES)
+        return _in_parts(
+            builder, "llvm.x86.avx512.vpdpwssd.512", ir.FunctionType(part, [part] * 3), LANES, total, inputs, weights
+        )
+    name, lanes = ("llvm.x86.avx512.pmaddw.d.512", LANES) if "avx512bw" in features else ("llvm.x86.avx2.pmadd.wd", LANES // 2)
+    kind = ir.FunctionType(ir.VectorType(_I32, lanes), [ir.VectorType(ir.IntType(16), 2 * lanes)] * 2)
+    return builder.add(total, _in_parts(builder, name, kind, lanes, inputs, weights))
+
+
 def products():
     """How sums of products of bytes are computed on this processor.
 
-    An object with `inputs(builder, word)`, four unsigned bytes for all lanes, `weights(builder, vector)`, four signed bytes a
-    lane, and `add(builder, total, inputs, weights)`, the int32 lanes of `total` plus the four products of each, exact.
+    An object with `inputs(builder, word)`, four unsigned bytes for all lanes, `vector(builder, vector)`, four of each lane's own,
+    `weights(builder, vector)`, four signed bytes a lane, and `add(builder, total, inputs, weights)`, the int32 lanes of `total`
+    plus the four products of each, exact.
     """
     triple, features = instructions()
     if "avx512vnni" in features:

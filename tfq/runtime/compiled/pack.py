@@ -12,10 +12,20 @@ from tfq.runtime.compiled.quantize import (
     quantized,
     valid_lanes,
 )
-from tfq.runtime.compiled.vector import fill_floats, load_floats, store_floats, store_word, two_at_least
-from tfq.runtime.jit import njit
+from tfq.runtime.compiled.vector import fill_floats, fill_ints, load_floats, store_floats, store_ints, store_word, two_at_least
+from tfq.runtime.jit import inlined, njit
 from tfq.runtime.lanes import LANES
 from tfq.runtime.program.steps import NO_PLANES, NO_QUANTIZER, SIGN
+
+
+@inlined
+def _fill(mi, begin, end, vector, word):
+    """Write a word, or vectors of it, from `begin` to `end`."""
+    whole = begin + (end - begin) // LANES * LANES
+    for i in range(begin, whole, LANES):
+        store_ints(mi, i, vector)
+    for i in range(whole, end):
+        mi[i] = word
 
 
 @njit
@@ -24,16 +34,20 @@ def fill_margin(step, mi):
     frame, words, right = step.frame, step.words, step.right
     full, last = np.uint32(step.full), np.uint32(step.last)
     inside, total = step.width * words, (step.left + step.width + right) * words
+    vector = fill_ints(np.int32(full))
     # From the end of one row to the beginning of the next: first all that is above, at last all that is below.
     begin = frame
     end = frame + step.top * total + step.left * words
     for y in range(step.height + 1):
         if y == step.height:
             end += step.bottom * total - step.left * words
-        for pixel in range(begin, end, words):
-            for word in range(pixel, pixel + words - 1):
-                mi[word] = full
-            mi[pixel + words - 1] = last
+        if full == last:
+            _fill(mi, begin, end, vector, full)
+        else:
+            for pixel in range(begin, end, words):
+                for word in range(pixel, pixel + words - 1):
+                    mi[word] = full
+                mi[pixel + words - 1] = last
         begin = end + inside
         end += total
 

@@ -139,7 +139,10 @@ def _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, way, pair):
     is_last = not pair and _is_last(step, vector)
     next_channel, output = channel + to_channel, top * width * channels + channel
     scale, next_scale = load_floats(cf, step.scale + channel), load_floats(cf, step.scale + next_channel)
-    bias, next_bias = load_floats(cf, step.bias + channel), load_floats(cf, step.bias + next_channel)
+    bias = next_bias = fill_floats(np.float32(0.0))
+    has_affine = step.bias >= 0 or step.affine_scale >= 0
+    if step.bias >= 0:
+        bias, next_bias = load_floats(cf, step.bias + channel), load_floats(cf, step.bias + next_channel)
     scale_2 = next_scale_2 = scale_3 = next_scale_3 = fill_floats(np.float32(1.0))
     shift_2 = next_shift_2 = shift_3 = next_shift_3 = low = high = fill_floats(np.float32(0.0))
     if step.affine_scale >= 0:
@@ -180,7 +183,8 @@ def _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, way, pair):
             if input_scale >= 0:
                 a = a * fill_floats(mf[np.uint64(input_scale + position)])
                 b = b * fill_floats(mf[np.uint64(input_scale + position + to_window)])
-            a, b = (a + bias) * scale_2 + shift_2, (b + next_bias) * next_scale_2 + next_shift_2
+            if has_affine:
+                a, b = (a + bias) * scale_2 + shift_2, (b + next_bias) * next_scale_2 + next_shift_2
             if clamp >= 0:
                 a, b = smaller(high, larger(low, a)), smaller(high, larger(low, b))
             if residual >= 0:

@@ -79,7 +79,9 @@ def finish(step, ci, cf, mi, mf, top, bottom, vector, sums, apart):
     packed, packed_row, packed_words, plane = step.packed, step.packed_row, step.packed_words, step.packed_plane
     affine, clamp, quantizer, packed_scale = step.affine_scale, step.clamp, step.quantizer, step.packed_scale
     channel, shift = vector * LANES, fill_ints(np.int32(step.shift))
-    scale, bias = load_floats(cf, step.scale + channel), load_floats(cf, step.bias + channel)
+    scale, bias = load_floats(cf, step.scale + channel), fill_floats(np.float32(0.0))
+    if step.bias >= 0:
+        bias = load_floats(cf, step.bias + channel)
     scale_2, shift_2 = fill_floats(np.float32(1.0)), fill_floats(np.float32(0.0))
     low, high = fill_floats(np.float32(-np.inf)), fill_floats(np.float32(np.inf))
     scale_3, shift_3 = fill_floats(np.float32(1.0)), fill_floats(np.float32(0.0))

@@ -4,7 +4,7 @@ from tfq.runtime.compiled import call
 from tfq.runtime.compiled.along_columns import convolve_along_columns
 from tfq.runtime.compiled.array import array
 from tfq.runtime.compiled.call import arrays
-from tfq.runtime.compiled.convolve import convolution
+from tfq.runtime.compiled.convolve import convolution, convolution_of
 from tfq.runtime.compiled.elementwise import add_tensors, copy_rows, map_elements
 from tfq.runtime.compiled.input_scale import input_scale
 from tfq.runtime.compiled.pack import copy_to_frame, fill_margin, pack
@@ -15,6 +15,8 @@ from tfq.runtime.compiled.run import ARGUMENTS, run
 from tfq.runtime.compiled.tile import largest_tile
 from tfq.runtime.compiled.windows import pack_windows, sum_windows
 from tfq.runtime.compiled.winograd import convolution_on_tiles
+from tfq.runtime.compiled.winograd_four import sums_of_fours, transform_fours
+from tfq.runtime.compiled.winograd_square import square_sums, transform_squares
 from tfq.runtime.jit import object_file, outermost
 from tfq.runtime.machine_code import MachineCode
 from tfq.runtime.program import routines, steps
@@ -110,9 +112,17 @@ def _function(name):
 
 
 def _sums(kind):
-    if kind == steps.ALONG_COLUMNS:
-        return convolve_along_columns
-    return convolution_on_tiles(kind) if kind in steps.ON_TILES else convolution(kind)
+    match kind:
+        case steps.WINOGRAD | steps.WINOGRAD_BYTES:
+            return convolution_on_tiles(kind)
+        case steps.WINOGRAD_FOUR:
+            return convolution_of(transform_fours, sums_of_fours)
+        case steps.WINOGRAD_SQUARE:
+            return convolution_of(transform_squares, square_sums)
+        case steps.ALONG_COLUMNS:
+            return convolve_along_columns
+        case _:
+            return convolution(kind)
 
 
 def machine_code(name: str) -> MachineCode:

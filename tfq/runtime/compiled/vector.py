@@ -290,18 +290,6 @@ def total(typingctx, vector):
     return types.float32(floats), codegen
 
 
-@intrinsic
-def total_ints(typingctx, vector):
-    """Sum of the lanes."""
-
-    def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(ir.IntType(32), [INTS])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.vector.reduce.add.v16i32")
-        return builder.call(function, [args[0]])
-
-    return types.int32(ints), codegen
-
-
 def _chooser(comparison):
     @intrinsic
     def choose(typingctx, a, b):

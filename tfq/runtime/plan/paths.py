@@ -68,14 +68,12 @@ def is_one_step(node) -> bool:
 
 def on_tiles(node) -> bool:
     """Whether Winograd's F(2x2, 3x3) may compute a convolution in float32 or on bytes: from 16 channels and filters on."""
-    return (
-        isinstance(node, g.Conv2D)
-        and not on_bits(node)
-        and groups(node) == 1
-        and tuple(node.kernel.shape[:2]) == (3, 3)
-        and {*node.strides, *node.dilations} == {1}
-        and min(node.kernel.shape[2:]) >= LANES
-    )
+    return is_3x3(node) and not on_bits(node) and groups(node) == 1 and min(node.kernel.shape[2:]) >= LANES
+
+
+def is_3x3(node) -> bool:
+    """Whether an operation is a convolution of 3x3 taps beside each other, without strides."""
+    return isinstance(node, g.Conv2D) and tuple(node.kernel.shape[:2]) == (3, 3) and {*node.strides, *node.dilations} == {1}
 
 
 def _on_integers(node):

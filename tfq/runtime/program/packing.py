@@ -46,6 +46,12 @@ def signed_bytes(values):
     return np.ascontiguousarray(values.transpose(2, 0, 1)).reshape(values.shape[2], -1).view("<i4")
 
 
+def signed_halves(values):
+    """Whole numbers (taps, in, out) of 16 bits as int32 words (out, words), two input channels each; of each tap by itself."""
+    values = np.pad(values, [(0, 0), (0, -values.shape[1] % 2), (0, 0)]).astype(np.int16)
+    return np.ascontiguousarray(values.transpose(2, 0, 1)).reshape(values.shape[2], -1).view("<i4")
+
+
 def interleave(rows):
     """(out, words) as (vectors, words, 16), filters innermost; filters that are not there are 0."""
     rows = np.pad(rows, [(0, -rows.shape[0] % LANES), (0, 0)])

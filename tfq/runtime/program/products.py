@@ -23,6 +23,8 @@ from tfq.runtime.program.steps import (
     TWO_BITS,
     VECTORS,
     WINOGRAD_BYTES,
+    WINOGRAD_FOUR,
+    WINOGRAD_SQUARE,
     At,
     Buffer,
     Convolve,
@@ -40,8 +42,11 @@ from tfq.runtime.program.sums import (
 )
 from tfq.runtime.program.window_steps import input_scale, pack_windows, sum_windows
 from tfq.runtime.program.winograd import has_enough_tiles, tile_numbers, winograd_byte_sums, winograd_sums
+from tfq.runtime.program.winograd_four import four_numbers, four_sums
+from tfq.runtime.program.winograd_square import square_numbers, square_sums
 
 _STRIP = 64  # windows whose sums, 8 KiB of them, are finished together
+_WINOGRAD = {WINOGRAD_BYTES: tile_numbers, WINOGRAD_FOUR: four_numbers, WINOGRAD_SQUARE: square_numbers}
 
 
 @dataclass(frozen=True)
@@ -97,9 +102,9 @@ def _on_bytes(builder, fused):
     frame = packed_frame(builder, builder.plan.packed[node.name])
     geometry = geometry_of(node, builder.plan.shapes[node.inputs[0]], frame)
     path = f"{node.quantizer.bits}x{kernel_planes(node.kernel)} bits, int8"
-    on_byte_tiles = winograd_byte_sums(builder, node)
-    if on_byte_tiles is not None:
-        inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=on_byte_tiles)
+    by_winograd = four_sums(builder, node) or winograd_byte_sums(builder, node) or square_sums(builder, node)
+    if by_winograd is not None:
+        inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=by_winograd)
         return _on_integers(builder, fused, f"{path}, Winograd", geometry, inputs)
     words = np.arange(-(-frame.shape[2] // BYTES_OF_A_WORD))
     sums = byte_sums(node, (geometry.taps[:, None] + words).reshape(-1))
@@ -117,8 +122,8 @@ def _on_integers(builder, fused, path, geometry, inputs):
         "kinds": total.base.shape[1],
     }
     scale, tiles = kernel_scale(node), {}
-    if inputs.sums.kind == WINOGRAD_BYTES:
-        tiles = tile_numbers(builder, geometry, inputs.sums, int(node.quantizer.highest))
+    if inputs.sums.kind in _WINOGRAD:
+        tiles = _WINOGRAD[inputs.sums.kind](builder, geometry, inputs.sums, int(node.quantizer.highest))
     if fused.chain is None:
         numbers["base"] = builder.constants.add(total.base)
         numbers["input_scale"] = input_scale(builder, node)

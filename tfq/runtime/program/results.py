@@ -49,7 +49,7 @@ def float_results(builder: Builder, fused: Fused, scale: np.ndarray, part: slice
         "flips": NOWHERE,
         "clamp": builder.clamp(fused.clamp),
         "scale": builder.floats(np.broadcast_to(scale, (channels,))[part], filters),
-        "bias": builder.floats(_bias(fused)[part], filters),
+        "bias": NOWHERE if fused.node.bias is None else builder.floats(_bias(fused)[part], filters),
         "affine_scale": affine_scale,
         "affine_shift": affine_shift,
         "residual": NOWHERE if fused.residual is None else builder.tensor(fused.residual, first),

@@ -40,7 +40,7 @@ OF_SUMS = Group(
         "SumsTwoBits",
         "SumsWinograd",
         "SumsWinogradBytes",
-        "SumsAlongColumns",
+        "SumsWinogradFour", "SumsWinogradSquare", "SumsAlongColumns",
     ),
 )  # fmt: skip
 # What becomes of these.

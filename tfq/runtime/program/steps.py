@@ -42,8 +42,13 @@ WINOGRAD = 6
 WINOGRAD_BYTES = 7
 ON_TILES = (WINOGRAD, WINOGRAD_BYTES)
 NUMBERS_OF_A_TILE = 16
+# Likewise for four windows one below the other: see `compiled.winograd_four`. Each number has the taps of a row.
+WINOGRAD_FOUR = 8
+ROWS_OF_FOUR, NUMBERS_OF_FOUR, TAPS_BESIDE = 4, 6, 3
+# And for 4 x 4 windows: see `compiled.winograd_square`.
+WINOGRAD_SQUARE = 9
 # Of 5 x any taps, for four windows below each other: see `compiled.along_columns`. The inner loop is that of FLOAT.
-ALONG_COLUMNS = 8
+ALONG_COLUMNS = 10
 NUMBERS_OF_A_COLUMN = 8
 WINDOWS_OF_A_COLUMN = 4
 
@@ -175,7 +180,7 @@ class SumWindows(Step):
     """The sum of all bytes of each window: of each pixel by itself, and then of the pixels of a window."""
 
     source: Memory
-    pixels: int
+    pixels: int  # or 0: their sums are there
     words: int
     masks: Constant  # the bytes of a pixel that are channels
     chunks: int  # vectors of a pixel
@@ -192,8 +197,8 @@ class SumWindows(Step):
     target: Memory
 
     def past_the_end(self) -> dict[str, int]:
-        """Vectors reach past the last pixel, and past the end of a row of windows."""
-        return {"source": LANES, "sums": LANES * self.step_x}
+        """Vectors of the last 16 pixels reach past them, and those of windows past the end of a row."""
+        return {"source": LANES * (self.words + 1), "sums": LANES * (self.step_x + 1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +238,7 @@ class Convolve(Step):
     flips: Constant
     # Or its value.
     scale: Constant
-    bias: Constant
+    bias: Constant  # or NOWHERE: 0
     input_scale: Memory  # K
     affine_scale: Constant
     affine_shift: Constant
@@ -259,7 +264,7 @@ class Convolve(Step):
     tile_vectors: int  # vectors of filters in registers
     transformed: Memory  # the inputs of a part, for each thread
     highest: int  # the highest level, in each byte of a word
-    surplus: Constant  # what four times the sums of a tile have too much, (vectors, 4, 16)
+    surplus: Constant  # what four times the sums of a tile have too much, (vectors, 4, 16); of WINOGRAD_FOUR see there
     # Of ALONG_COLUMNS: see `compiled.along_columns`.
     block: int  # windows of a row that are computed together; 0 for all else
     combined: Memory  # rows of a part, for each thread

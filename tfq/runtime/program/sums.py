@@ -10,7 +10,7 @@ from tfq.runtime.program import packing
 from tfq.runtime.program.geometry import Geometry
 from tfq.runtime.program.steps import BYTES, DEPTHWISE, FLOAT, MASKED, TWO_BITS, XOR
 
-_LARGEST_BYTE = 127
+LARGEST_BYTE = 127
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def byte_sums(node, tap_offsets: np.ndarray) -> Sums:
     parts, ends, shift = [values], [0, count], 0
     if needs_window_sums(node.kernel):
         parts, shift = [(values - 1) // 2], 1
-    elif values.max() > _LARGEST_BYTE:
+    elif values.max() > LARGEST_BYTE:
         parts, ends = [values >> 1, values & 1], [0, count, 2 * count]
     weights = packing.interleave(np.concatenate([packing.signed_bytes(part) for part in parts], axis=1))
     offsets = np.tile(tap_offsets, len(parts))

@@ -33,14 +33,16 @@ def pack_windows(builder: Builder, node, frame: Frame, geometry: Geometry, words
 def sum_windows(builder: Builder, node, frame: Frame, geometry: Geometry) -> At:
     """Sum the bytes of each window; gives where, (height, width)."""
     height, width = geometry.out
-    sums = Frame(("pixel sums", node.name), frame.shape, frame.margin, 1)
+    sums = Frame(("pixel sums", frame.name), frame.shape, frame.margin, 1)
+    are_there = any(isinstance(step, SumWindows) and step.sums == sums.begin for step in builder.steps)
     target = At(Buffer(("box", node.name), height * width))
     of_sums = replace(geometry, row=sums.row, pixel=sums.pixel)
     vector = BYTES_OF_A_WORD * LANES
     channels = -(-frame.shape[2] // LANES) * LANES
     used = (np.arange(channels + -channels % vector) < frame.shape[2]) * np.uint8(255)
     step = SumWindows(
-        source=frame.begin, pixels=sums.plane, words=frame.pixel, masks=builder.constants.add(used.view("<i4")),
+        source=frame.begin, pixels=0 if are_there else sums.plane, words=frame.pixel,
+        masks=builder.constants.add(used.view("<i4")),
         chunks=used.size // vector, sums=sums.begin, **of_sums.steps, height=height, width=width, **of_sums.kernel,
         first=sums.first_tap(of_sums), target=target,
     )  # fmt: skip
