@@ -1,8 +1,9 @@
 """`python -m lab.benchmark conv`: a single binary convolution at several shapes, on each engine, one thread, one image.
 
 tfq and larq-compute-engine compute it in bits; TFLite (float32 and int8, XNNPACK) and Keras a float one of the same shape. All
-get floats and give floats: packing the signs counts. "tfq_packed" is the convolution of tfq alone, its inputs packed already, as
-within a network. What the processor can do at all, xor, popcount and add in registers, is measured in the same turns.
+get an array of floats and give a new one: packing the signs counts, and so do the copies that TFLite makes. "tfq_packed" is the
+convolution of tfq alone, its inputs packed already, as within a network. What the processor can do at all, xor, popcount and add
+in registers, is measured in the same turns.
 """
 
 import argparse
