@@ -215,9 +215,11 @@ class TestInBfloat16:
         self.gradients(quantizers.XnorInputs(), 2.0)
         (file,) = tmp_path.glob("graphdef_AutoMixedPrecision*.pb")
         nodes = graph_pb2.GraphDef.FromString(file.read_bytes()).node
-        ops = ("GreaterEqual", "EnsureShape", "LessEqual", "EnsureShape", "Select")  # of the sign and of the window
+        ops = ("GreaterEqual", "EnsureShape", "LessEqual", "Select")  # of the sign and of the window
         types = sorted((node.op, node.attr["T"].type) for node in nodes if node.op in ops)
         assert types == sorted((op, types_pb2.DT_BFLOAT16) for op in ops)
+        of_window = [node for node in nodes if node.op == "Cast" and node.attr["SrcT"].type == types_pb2.DT_BOOL]
+        assert [node.attr["DstT"].type for node in of_window] == [types_pb2.DT_BFLOAT16]
 
     def test_an_end_that_bfloat16_does_not_hold(self):
         ends = [0.0, 1.0, -1.0, 0.5, 1.25, 0.3, 1 / 255, 1e39, 2.0**-130]
