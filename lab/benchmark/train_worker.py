@@ -58,7 +58,7 @@ class Timer(keras.callbacks.Callback):
 def _network(name, models):
     if name == "tfq_dorefa_a2w2":
         return models.build("resnet20", method="dorefa", w_bits=2, a_bits=2)
-    model = models.build("resnet20", method="float" if "float" in name else "xnor")
+    model = models.build("resnet20", method="float" if "_float" in name else "xnor")
     if name == "keras3_float_stock":
         return keras.models.clone_model(model, clone_function=_with_stock_batch_norm)
     if name == "larq_sign":

@@ -7,9 +7,10 @@ import pytest
 from conftest import array, tensor
 
 from tfq import layers, quantizers
-from tfq.backend import signs
+from tfq.backend import rounding, signs, windows
 from tfq.backend.devices import accelerators
 from tfq.backend.keras import keras
+from tfq.backend.rounding import bfloat16_products
 from tfq.quantizers.base import InputQuantizer
 
 pytestmark = pytest.mark.tensorflow_only
@@ -155,3 +156,71 @@ def test_an_operation_of_ones_own_keeps_its_floats():
     upstream = np.ones(array(layer(tensor(inputs))).shape, "float32")
     with layers.keep_bits():
         assert np.isfinite(step(layer, inputs, upstream, graph=True)[1]).all()
+
+
+class TestInBfloat16:
+    """Where TensorFlow rewrites the graph, between products."""
+
+    @pytest.fixture(autouse=True)
+    def rewritten(self):
+        import tensorflow as tf
+
+        with bfloat16_products():
+            seen = []
+            tf.function(lambda: seen.append(rounding.are_rewritten())).get_concrete_function()
+            if seen != [True]:
+                pytest.skip("the processor does not multiply bfloat16")
+            assert not rounding.are_rewritten()  # not in a graph
+            yield
+
+    def gradients(self, quantizer, scale):
+        """Outputs and all gradients of a layer between two convolutions, whose inputs are of bfloat16, then."""
+        import tensorflow as tf
+
+        inputs = np.random.default_rng(0).integers(-64, 65, (4, *SHAPE)).astype("float32") / 64 * scale
+        middle = layers.QuantConv2D(16, 3, padding="same", input_quantizer=quantizer, use_bias=False)
+        first, last = (keras.layers.Conv2D(16, 1, use_bias=False) for _ in range(2))
+        for layer in (first, middle, last):
+            layer.build((None, *SHAPE))
+        first.set_weights([np.eye(16, dtype="float32")[None, None]])  # passes the numbers on, of which some are at an end
+        for seed, layer in enumerate((middle, last)):
+            layer.set_weights([np.random.default_rng(seed).normal(size=layer.get_weights()[0].shape)])
+        kernels = [read(layer) for layer in (first, middle, last)]
+
+        @tf.function(input_signature=[tf.TensorSpec([None, *SHAPE])])
+        def run(inputs):
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                outputs = last(middle(first(inputs), training=True))
+                loss = tf.reduce_sum(outputs**2)
+            return outputs, *tape.gradient(loss, [inputs, *kernels])
+
+        return [array(part) for part in run(tensor(inputs))]
+
+    @pytest.mark.parametrize("quantizer", [quantizers.XnorInputs(), quantizers.SteSign(0.5), quantizers.SteSign(0.3)], ids=str)
+    def test_values_and_gradients_are_those_of_plain_operations(self, quantizer, monkeypatch):
+        end = getattr(quantizer, "clip_value", 1.0)
+        found = self.gradients(quantizer, 2 * end)
+        monkeypatch.setattr(signs, "are_fast", lambda x: False)
+        monkeypatch.setattr(windows, "_has_halves", lambda *_: False)
+        plain = self.gradients(quantizer, 2 * end)
+        assert 0 < np.mean(found[1] == 0) < 1  # some are beyond the window
+        for one, other in zip(found, plain, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    def test_no_cast_lies_between_products(self, tmp_path, monkeypatch):
+        from tensorflow.core.framework import graph_pb2, types_pb2
+
+        monkeypatch.setenv("TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_LOG_PATH", str(tmp_path))
+        self.gradients(quantizers.XnorInputs(), 2.0)
+        (file,) = tmp_path.glob("graphdef_AutoMixedPrecision*.pb")
+        nodes = graph_pb2.GraphDef.FromString(file.read_bytes()).node
+        ops = ("GreaterEqual", "EnsureShape", "LessEqual", "Select")  # of the sign and of the window
+        types = sorted((node.op, node.attr["T"].type) for node in nodes if node.op in ops)
+        assert types == sorted((op, types_pb2.DT_BFLOAT16) for op in ops)
+        of_window = [node for node in nodes if node.op == "Cast" and node.attr["SrcT"].type == types_pb2.DT_BOOL]
+        assert [node.attr["DstT"].type for node in of_window] == [types_pb2.DT_BFLOAT16]
+
+    def test_an_end_that_bfloat16_does_not_hold(self):
+        ends = [0.0, 1.0, -1.0, 0.5, 1.25, 0.3, 1 / 255, 1e39, 2.0**-130]
+        assert [windows._is_bfloat16(end) for end in ends] == [True] * 5 + [False] * 4

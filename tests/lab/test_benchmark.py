@@ -25,6 +25,7 @@ from lab.benchmark import (
     openvino_model,
     popcount,
     start,
+    train_worker,
 )
 from lab.benchmark import layers as layers_benchmark
 from lab.benchmark import train as train_benchmark
@@ -33,6 +34,7 @@ from tfq.backend.keras import keras
 from tfq.export.run import RunError
 from tfq.graph import file
 from tfq.graph import nodes as g
+from tfq.layers import QuantConv2D
 from tfq.speed.worker import Worker
 from tfq.training.run_directory import RunDirectory
 
@@ -391,13 +393,22 @@ def test_conv_measures_each_engine(tmp_path, capsys):
     assert "of xor, popcount and add in registers, one core" in capsys.readouterr().out
 
 
+def test_train_measures_the_network_of_the_name():
+    xnor, float_ = (train_worker._network(name, models) for name in ("tfq_xnor_bfloat16", "tfq_float_bfloat16"))
+    assert any(isinstance(layer, QuantConv2D) for layer in xnor.layers)
+    assert not any(isinstance(layer, QuantConv2D) for layer in float_.layers)
+
+
 @pytest.mark.slow
 def test_train_measures_the_networks_that_are_asked_for(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     networks = ["keras3_float_stock", "tfq_xnor", "tfq_xnor_bfloat16", "larq_xnor"]
     tiny = ["--only", *networks, "--repetitions=1", "--steps=2", "--batch_size=4"]
+    kept = {"name": "tfkeras_float", "samples_per_s": 1.0, "ratio": 1.0}
+    (tmp_path / "rows.json").write_text(json.dumps([{**kept, "name": "tfq_xnor"}, kept]))
     assert train_benchmark.main([*tiny, f"--json={tmp_path / 'rows.json'}"]) == 0
     rows = json.loads((tmp_path / "rows.json").read_text())
+    assert rows.pop(3) == kept
     assert [row["name"] for row in rows] == networks
     assert rows[0]["ratio"] == 1
     for row in rows:

@@ -1,13 +1,15 @@
 """How the factors of products in float32 are rounded, on any backend."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 
+from tfq.backend.devices import accelerators
 from tfq.backend.keras import backend
 from tfq.optional import require
 
-__all__ = ["bfloat16_products", "exact_products"]
+__all__ = ["are_rewritten", "bfloat16_products", "exact_products"]
 
 # How the factors of float32 products are rounded, as `_rounding` gives it, where they may be and where not.
 _ROUNDED: tuple
@@ -45,6 +47,26 @@ def exact_products() -> Iterator[None]:
     """
     with _rounded(_EXACT):
         yield
+
+
+def are_rewritten() -> bool:
+    """Whether TensorFlow will rewrite the graph that is made now: its products, and what lies between them, in bfloat16.
+
+    It does so on processors with AVX512_BF16 or AMX, inside of `bfloat16_products`.
+    """
+    if backend != "tensorflow" or require("tensorflow").executing_eagerly() or accelerators():
+        return False
+    return _rounding() == _ROUNDED and _rewrites()
+
+
+@functools.cache
+def _rewrites():
+    """Whether this processor lets TensorFlow do it: tried, as no function of TensorFlow's tells."""
+    tf = require("tensorflow")
+    operand = 1 + 2.0**-12  # 1 in bfloat16
+    with tf.init_scope(), _rounded(_ROUNDED):
+        product = tf.function(tf.matmul, autograph=False)
+        return float(product(tf.fill((1, 1), operand), tf.ones((1, 1)))[0, 0]) == 1
 
 
 @contextlib.contextmanager

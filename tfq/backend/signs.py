@@ -1,7 +1,6 @@
 """Signs of a training step on TensorFlow: made in one pass, and, where asked for, kept for the backward pass as bits."""
 
 import contextlib
-import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -9,7 +8,9 @@ from typing import Any
 from tfq.backend.devices import accelerators
 from tfq.backend.gradients import custom_gradient
 from tfq.backend.keras import Tensor, backend, keras_3
+from tfq.backend.rounding import are_rewritten
 from tfq.backend.windows import pass_inside
+from tfq.backend.xla import compiles, in_one_loop
 from tfq.optional import require
 
 __all__ = ["are_fast", "are_kept_as_bits", "keep_bits", "product_of_signs", "sign"]
@@ -33,7 +34,7 @@ def are_fast(x: Tensor) -> bool:
     if keras_3.backend.standardize_dtype(x.dtype) != "float32" or not sizes or None in sizes:
         return False
     elements = math.prod(sizes)
-    return elements >= _MANY and elements % _IN_A_BYTE == 0 and _has_xla()
+    return elements >= _MANY and elements % _IN_A_BYTE == 0 and compiles()
 
 
 @contextlib.contextmanager
@@ -70,9 +71,20 @@ def sign(x: Tensor, low: float, high: float) -> Tensor:
 
     @custom_gradient
     def call(x):
-        return _signs(x), lambda upstream: pass_inside(upstream, x, low, high)
+        signs = _signs_in_bfloat16(x) if are_rewritten() else _signs(x)
+        return signs, lambda upstream: pass_inside(upstream, x, low, high)
 
     return call(x)
+
+
+def _signs_in_bfloat16(x):
+    """The same where TensorFlow rewrites the graph in bfloat16, without a cast of `x` or of the signs.
+
+    It cannot rewrite a compiled function, so neither operand of that is a float of 32 bits. The comparison becomes one of bfloat16.
+    So does the result of the cast at the end, whose operand it is: by `ensure_shape`, which it rewrites as the products behind.
+    """
+    tf = require("tensorflow")
+    return tf.ensure_shape(tf.cast(_chosen(x >= 0), x.dtype), x.shape)
 
 
 def product_of_signs(operation: Callable[..., Tensor], x: Tensor, kernels: Sequence[Any], low: float, high: float) -> Tensor:
@@ -108,22 +120,18 @@ def product_of_signs(operation: Callable[..., Tensor], x: Tensor, kernels: Seque
     return call(x, *kernels)
 
 
-def _compiled(function):
-    """The function compiled by XLA, which makes one loop over memory of all its operations; once it is called."""
-
-    @functools.cache
-    def compiled():
-        return require("tensorflow").function(function, jit_compile=True, autograph=False)
-
-    return functools.wraps(function)(lambda *args: compiled()(*args))
-
-
-@_compiled
+@in_one_loop
 def _signs(x):
     return require("tensorflow").where(x >= 0, 1.0, -1.0)
 
 
-@_compiled
+@in_one_loop
+def _chosen(is_positive):
+    tf = require("tensorflow")
+    return tf.where(is_positive, tf.constant(1, "bfloat16"), tf.constant(-1, "bfloat16"))
+
+
+@in_one_loop
 def _pack(x, low, high):
     """Bytes of four elements each, which lie a quarter of all apart, so that XLA takes neighbours at once."""
     tf = require("tensorflow")
@@ -132,13 +140,13 @@ def _pack(x, low, high):
     return first + 4 * second + 16 * third + 64 * fourth
 
 
-@_compiled
+@in_one_loop
 def _unpack(bits, shape):
     tf = require("tensorflow")
     return tf.where(tf.reshape(_codes(bits) & 1, shape) > 0, 1.0, -1.0)
 
 
-@_compiled
+@in_one_loop
 def _pass_packed(upstream, bits):
     tf = require("tensorflow")
     return tf.where(tf.reshape(_codes(bits) & 2, tf.shape(upstream)) > 0, upstream, 0.0)
@@ -147,14 +155,3 @@ def _pass_packed(upstream, bits):
 def _codes(bits):
     tf = require("tensorflow")
     return tf.bitwise.right_shift(bits[None], tf.constant([[0], [2], [4], [6]], "uint8"))
-
-
-@functools.cache
-def _has_xla():
-    """Whether this TensorFlow compiles for the processor."""
-    tf = require("tensorflow")
-    with tf.init_scope():
-        try:
-            return float(tf.function(lambda x: x + 1, jit_compile=True, autograph=False)(tf.zeros(()))) == 1
-        except tf.errors.OpError:
-            return False

@@ -1,20 +1,26 @@
 """The window of a clipped straight-through estimator, in as few passes over memory as a backend can."""
 
+import math
 from typing import Any
 
 from tfq.backend.devices import accelerators
 from tfq.backend.keras import Tensor, backend, keras_3, ops
+from tfq.backend.rounding import are_rewritten
 from tfq.optional import require
 
 __all__ = ["pass_inside"]
 
 # Twice as much would overflow float32.
 _LARGEST = 1e38
+# Beneath, numbers may be flushed to 0.
+_SMALLEST = 1e-37
 _DERIVATIVE = "TfqPassInside"
 
 
 def pass_inside(upstream: Tensor, x: Tensor, low: float, high: float) -> Tensor:
     """`upstream` where low <= x <= high, else 0 (so where x is NaN), whatever `upstream` is there."""
+    if _has_halves(upstream, x, low, high):
+        return _selected_in_bfloat16(upstream, x, low, high)
     if backend == "tensorflow" and _has_one_pass(upstream, x, low, high):
         return _in_place(upstream, x, low, high)
     return _selected(upstream, x, low, high)
@@ -25,10 +31,31 @@ def _selected(upstream, x, low, high):
     return ops.where(ops.logical_and(x >= low, x <= high), upstream, 0.0)
 
 
+def _has_halves(upstream, x, low, high):
+    """Whether TensorFlow rewrites the selection in bfloat16, in which the ends of the window are the same."""
+    return _are_of_floats(upstream, x) and all(map(_is_bfloat16, (low, high))) and are_rewritten()
+
+
+def _selected_in_bfloat16(upstream, x, low, high):
+    """Of operations that TensorFlow rewrites: those of the single pass below would need four casts."""
+    tf = require("tensorflow")
+    inside = abs(x) <= high if low == -high else (x >= low) & (x <= high)
+    # In half the time of tf.where, which broadcasts one 0. The cast has a 0 wherever one is taken, and is no constant that stays.
+    return tf.raw_ops.Select(condition=inside, x=upstream, y=tf.cast(inside, upstream.dtype))
+
+
+def _is_bfloat16(number):
+    """Whether bfloat16 holds it, with 8 significant bits and the exponents of float32, as a normal number or 0."""
+    return number == 0 or (_SMALLEST < abs(number) < _LARGEST and (math.frexp(number)[0] * 2**8).is_integer())
+
+
+def _are_of_floats(*operands):
+    return all(keras_3.backend.standardize_dtype(operand.dtype) == "float32" for operand in operands)
+
+
 def _has_one_pass(upstream, x, low, high):
-    of_floats = all(keras_3.backend.standardize_dtype(operand.dtype) == "float32" for operand in (upstream, x))
     around_0 = low in (0, -high) and 0 < high < _LARGEST
-    return of_floats and around_0 and not require("tensorflow").executing_eagerly() and not accelerators()
+    return _are_of_floats(upstream, x) and around_0 and not require("tensorflow").executing_eagerly() and not accelerators()
 
 
 def _in_place(upstream, x, low, high):
