@@ -5,65 +5,23 @@
 The 8 rows d that four windows see become 8 combined rows. Windows slide along each of them as along a row of the image, so the
 inner loop is that of direct sums, with G g for weights. The 8 sums m of a window become those of the four.
 
-A number that is not finite would reach all four windows. So rows with one, or with one so large that sums could overflow, are left
-to direct sums.
+A number that is not finite would reach all four windows. So rows with one, or with one so large that sums could overflow, are
+left to direct sums. `winograd.convolve_tiles` is the loop around these functions.
 
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015, section 4.
 """
 
 import numpy as np
 
-from tfq.runtime.compiled.pairs import finish_two, takes
-from tfq.runtime.compiled.results import finish
-from tfq.runtime.compiled.tile import accumulate_floats
 from tfq.runtime.compiled.vector import add_product, at_least, fill_floats, load_floats, store_floats
 from tfq.runtime.jit import njit
 from tfq.runtime.lanes import LANES
-from tfq.runtime.program.steps import NUMBERS_OF_A_COLUMN, WINDOWS_OF_A_COLUMN
+from tfq.runtime.program.steps import NUMBERS_OF_A_COLUMN
 
 
 @njit
-def convolve_along_columns(step, ci, cf, mi, mf, part, worker):
-    """One of the parts of a `Convolve` along columns; helpers, from 1 on, have memory of their own."""
-    width, block = step.width, step.block
-    of_a_strip = -(-step.vectors // step.strip_vectors)
-    begin, top = part % of_a_strip * step.strip_vectors, part // of_a_strip * WINDOWS_OF_A_COLUMN
-    bottom, end, thread = min(top + WINDOWS_OF_A_COLUMN, step.height), min(begin + step.strip_vectors, step.vectors), max(worker, 0)
-    # A vector more between the sums of two numbers: at a power of 2 they would all fall into the same places of the cache.
-    apart = (block * step.tile_vectors + 1) * LANES
-    sums = step.sums + thread * (NUMBERS_OF_A_COLUMN * apart + WINDOWS_OF_A_COLUMN * width * step.tile_vectors * LANES)
-    results = sums + NUMBERS_OF_A_COLUMN * apart
-    start, combined = step.start + top * step.step_y, step.combined + thread * NUMBERS_OF_A_COLUMN * step.line
-    numbers, step_y, rows, to = NUMBERS_OF_A_COLUMN, step.line, 1, sums
-    weights, words, ends = step.line_weights, step.line_words, step.line_ends
-    is_small = _combine(step, cf, mf, start, combined)
-    if is_small:
-        start = combined
-    else:
-        numbers, step_y, rows, block, to = 1, step.step_y, bottom - top, width, results
-        weights, words, ends = step.weights, step.words, step.ends
-    for v in range(begin, end, step.tile_vectors):
-        count = min(step.tile_vectors, end - v)
-        for x in range(0, width, block):
-            left = min(x, width - block)  # the last block may overlap the one before
-            for number in range(numbers):
-                kernel, first = weights + (number * step.vectors + v) * words * LANES, start + number * step_y + left * step.step_x
-                accumulate_floats(
-                    step.kind, step.positions, count, ci, cf, mi, mf, first, step_y, step.step_x, rows, block,
-                    step.offsets, ends, step.segments, kernel, kernel, words, to + number * apart,
-                )  # fmt: skip
-            if is_small:
-                _collect(mf, sums, apart, block * count, results + left * count * LANES, width * count * LANES)
-        if takes(step, v, count):
-            finish_two(step, ci, cf, mi, mf, top, bottom, v, count, results)
-        else:
-            for i in range(count):
-                finish(step, ci, cf, mi, mf, top, bottom, v + i, results + i * LANES, count * LANES)
-
-
-@njit
-def _combine(step, cf, mf, start, target):
-    """B^T d of the rows from `start` on, one row behind the other; whether all of them are small enough."""
+def combine(step, cf, mf, start, target):
+    """B^T d of the 8 rows from `start` on, one row behind the other; whether all numbers are small enough."""
     line, step_y = step.line, step.step_y
     highest = fill_floats(cf[step.factors])
     lowest = fill_floats(np.float32(0.0)) - highest
@@ -82,7 +40,7 @@ def _combine(step, cf, mf, start, target):
 
 
 @njit
-def _collect(mf, sums, apart, vectors, target, below):
+def collect(mf, sums, apart, vectors, target, below):
     """A^T m of so many vectors: the points are 0, 1/2, -1/2, 1, -1, 2, -2 and infinity."""
     half, quarter, eighth = fill_floats(np.float32(0.5)), fill_floats(np.float32(0.25)), fill_floats(np.float32(0.125))
     two, four, eight = fill_floats(np.float32(2.0)), fill_floats(np.float32(4.0)), fill_floats(np.float32(8.0))

@@ -1,6 +1,5 @@
 """A convolution or product of matrices: the sums of one part, and then what is folded into it."""
 
-from tfq.runtime.compiled.along_columns import convolve_along_columns
 from tfq.runtime.compiled.pairs import finish_two, takes, threshold_two
 from tfq.runtime.compiled.results import finish, threshold
 from tfq.runtime.compiled.tile import accumulate
@@ -19,11 +18,8 @@ def parts(step):
 @njit
 def convolve(step, ci, cf, mi, mf, part, worker):
     """One of the `parts` of a `Convolve`; helpers, from 1 on, have sums of their own."""
-    if step.columns > 0:
+    if step.columns > 0 or step.block > 0:
         convolve_tiles(step, ci, cf, mi, mf, part, worker)
-        return
-    if step.block > 0:
-        convolve_along_columns(step, ci, cf, mi, mf, part, worker)
         return
     height, width, strip, strip_vectors = step.height, step.width, step.strip, step.strip_vectors
     # All filters of some windows come one after another, so that what they read and write beside each other is near.

@@ -80,31 +80,22 @@ def accumulate_tiles(
     return _signature(ci, cf, mi, mf), _chooser((FLOAT, BYTES))
 
 
-@intrinsic
-def accumulate_floats(
-    typingctx, kind, positions, vectors, ci, cf, mi, mf, start, step_y, step_x, height, width, offsets, ends, segments,
-    weights, masks, words, out
-):  # fmt: skip
-    """`accumulate` where `kind` is FLOAT and `positions` those of the largest tile."""
-    return _signature(ci, cf, mi, mf), _chooser((FLOAT,), (largest_tile().positions,))
-
-
 def _signature(*arrays):
     return types.void(*[types.intp] * 3, *arrays, *[types.intp] * 12)
 
 
-def _chooser(kinds, positions=None):
-    """Code that goes to the tile of its arguments, one of these kinds and of these numbers of positions (all: None)."""
-    return lambda context, builder, signature, args: _choose(kinds, positions, context, builder, signature, args)
+def _chooser(kinds):
+    """Code that goes to the tile of its arguments, one of these kinds."""
+    return lambda context, builder, signature, args: _choose(kinds, context, builder, signature, args)
 
 
-def _choose(kinds, all_positions, context, builder, signature, args):
+def _choose(kinds, context, builder, signature, args):
     kind, positions, vectors, *_ = args
     wide = [builder.shl(value, _index(bits)) for value, bits in zip((kind, positions), _KEY_BITS, strict=True)]
     chosen = builder.or_(builder.or_(*wide), vectors)
     end, unknown = builder.append_basic_block("end"), builder.append_basic_block("unknown")
     tiles = builder.switch(chosen, unknown)
-    for choice in _tiles(kinds, all_positions):
+    for choice in _tiles(kinds):
         block = builder.append_basic_block("tile")
         tiles.add_case(_index(key(*choice)), block)
         builder.position_at_end(block)
@@ -116,10 +107,10 @@ def _choose(kinds, all_positions, context, builder, signature, args):
     return context.get_dummy_value()
 
 
-def _tiles(kinds, all_positions):
+def _tiles(kinds):
     """The tiles there are of these kinds. Those of TWO_BITS need the registers of a wide processor."""
     for kind in kinds:
-        positions = all_positions or (POSITIONS_OF_TWO_BITS if kind == TWO_BITS else POSITIONS)
+        positions = POSITIONS_OF_TWO_BITS if kind == TWO_BITS else POSITIONS
         for choice in product((kind,), positions, VECTORS):
             if kind != TWO_BITS or (wide() and choice[1:] != (max(positions), max(VECTORS))):
                 yield choice

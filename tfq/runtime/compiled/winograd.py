@@ -1,5 +1,7 @@
 """A 3x3 convolution by Winograd's F(2x2, 3x3): 16 products for the 36 of four windows, in float32 or of bytes.
 
+`along_columns` has another form of it, for 5 rows of taps. One loop serves both.
+
     Y = A^T [ sum over channels of (G g G^T) * (B^T d B) ] A
 
 The 4 x 4 inputs d that four windows see become 16 numbers a channel. Each of the 16 is a product of matrices by itself, of tiles
@@ -13,53 +15,75 @@ Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015,
 
 import numpy as np
 
+from tfq.runtime.compiled.along_columns import collect, combine
+from tfq.runtime.compiled.pairs import finish_two, takes
 from tfq.runtime.compiled.results import finish, threshold
 from tfq.runtime.compiled.tile import accumulate_tiles
 from tfq.runtime.compiled.vector import INTS, fill_ints, ints, load_floats, load_ints, store_floats, store_ints
 from tfq.runtime.jit import inlined, intrinsic, ir, njit
 from tfq.runtime.lanes import LANES
-from tfq.runtime.program.steps import BYTES, FLOAT, NUMBERS_OF_A_TILE, WINOGRAD
+from tfq.runtime.program.steps import BYTES, FLOAT, NUMBERS_OF_A_COLUMN, NUMBERS_OF_A_TILE, WINOGRAD_BYTES
 
 
 @njit
 def convolve_tiles(step, ci, cf, mi, mf, part, worker):
-    """One of the parts of a `Convolve` on tiles; helpers, from 1 on, have memory of their own."""
-    width, strip, words, columns = step.width, step.strip, step.words, step.columns
+    """One of the parts of a `Convolve` on tiles, or along columns; helpers, from 1 on, have memory of their own."""
+    width, strip, words, columns, block = step.width, step.strip, step.words, step.columns, step.block
     of_a_strip = -(-step.vectors // step.strip_vectors)
     first, top = part % of_a_strip * step.strip_vectors, part // of_a_strip * strip
     bottom, end = min(top + strip, step.height), min(first + step.strip_vectors, step.vectors)
-    # The last strip computes with as many tiles as the others: what is not there is not read.
-    tiles, pitch, thread = strip // 2 * columns, -(-words // LANES) * LANES, max(worker, 0)
-    # A vector more between two of the 16 numbers: at a power of 2 they would all fall into the same places of the cache.
-    apart = tiles * pitch + LANES
-    transformed = step.transformed + thread * NUMBERS_OF_A_TILE * apart
-    most = NUMBERS_OF_A_TILE * (tiles * step.tile_vectors + 1) * LANES
-    sums = step.sums + thread * (most + strip * width * step.tile_vectors * LANES)
-    start, rows = step.start + top * step.step_y, (bottom - top + 1) // 2
-    on_floats = step.kind == WINOGRAD
-    if on_floats:
-        _transform_floats(step, mf, start, rows, transformed, apart)
+    start, height, thread, is_along_columns = step.start + top * step.step_y, bottom - top, max(worker, 0), block > 0
+    # What the inner loops read: `numbers` matrices that are `apart`, of `across` windows or tiles that are `step_x` apart.
+    weights, ends, step_x, rows = step.weights, step.ends, step.step_x, 1
+    if is_along_columns:
+        numbers, together, across, apart = NUMBERS_OF_A_COLUMN, width, block, step.line
     else:
-        _transform_levels(step, mi, start, rows, transformed, apart)
+        # The last strip computes with as many tiles as the others: what is not there is not read.
+        numbers, together, step_x = NUMBERS_OF_A_TILE, strip // 2 * columns, -(-words // LANES) * LANES
+        # A vector more between two of the 16 numbers: at a power of 2 they would all fall into the same places of the cache.
+        across, apart = together, together * step_x + LANES
+    transformed = step.transformed + thread * numbers * apart
+    most = numbers * (across * step.tile_vectors + 1) * LANES
+    sums = step.sums + thread * (most + strip * width * step.tile_vectors * LANES)
+    results = sums + most
+    on_floats, is_transformed = step.kind != WINOGRAD_BYTES, True
+    kind = FLOAT if on_floats else BYTES
+    if is_along_columns:
+        is_transformed = combine(step, cf, mf, start, transformed)
+    elif on_floats:
+        _transform_floats(step, mf, start, (height + 1) // 2, transformed, apart)
+    else:
+        _transform_levels(step, mi, start, (height + 1) // 2, transformed, apart)
+    if not is_transformed:  # direct sums of these rows
+        transformed, numbers, across, rows = start, 1, width, height
+        weights, words, ends = step.direct_weights, step.direct_words, step.direct_ends
     for v in range(first, end, step.tile_vectors):
         count = min(step.tile_vectors, end - v)
-        of_a_number = (tiles * count + 1) * LANES
-        for number in range(NUMBERS_OF_A_TILE):
-            weights = step.weights + (number * step.vectors + v) * words * LANES
-            accumulate_tiles(
-                FLOAT if on_floats else BYTES, step.positions, count, ci, cf, mi, mf, transformed + number * apart, 0, pitch, 1,
-                tiles, step.offsets, step.ends, step.segments, weights, weights, words, sums + number * of_a_number,
-            )  # fmt: skip
-        results, rows = sums + most, bottom - top
-        if on_floats:
-            _floats_back(mf, sums, of_a_number, columns, count, rows, width, results, ci, 0)
-        else:
-            _levels_back(mi, sums, of_a_number, columns, count, rows, width, results, ci, step.surplus + 4 * v * LANES)
-        for i in range(count):
-            if step.thresholds >= 0:
-                threshold(step, ci, mi, top, bottom, v + i, results + i * LANES, count * LANES)
+        of_a_number = (across * count + 1) * LANES
+        for x in range(0, together, across):
+            left = min(x, together - across)  # the last ones may overlap those before
+            for number in range(numbers):
+                kernel = weights + (number * step.vectors + v) * words * LANES
+                source, target = transformed + number * apart + left * step_x, sums + number * of_a_number
+                accumulate_tiles(
+                    kind, step.positions, count, ci, cf, mi, mf, source, step.step_y, step_x, rows, across,
+                    step.offsets, ends, step.segments, kernel, kernel, words, target if is_transformed else results,
+                )  # fmt: skip
+            if is_along_columns and is_transformed:
+                collect(mf, sums, of_a_number, across * count, results + left * count * LANES, width * count * LANES)
+        if not is_along_columns:
+            if on_floats:
+                _floats_back(mf, sums, of_a_number, columns, count, height, width, results, ci, 0)
             else:
-                finish(step, ci, cf, mi, mf, top, bottom, v + i, results + i * LANES, count * LANES)
+                _levels_back(mi, sums, of_a_number, columns, count, height, width, results, ci, step.surplus + 4 * v * LANES)
+        if step.thresholds < 0 and takes(step, v, count):
+            finish_two(step, ci, cf, mi, mf, top, bottom, v, count, results)
+        else:
+            for i in range(count):
+                if step.thresholds >= 0:
+                    threshold(step, ci, mi, top, bottom, v + i, results + i * LANES, count * LANES)
+                else:
+                    finish(step, ci, cf, mi, mf, top, bottom, v + i, results + i * LANES, count * LANES)
 
 
 @inlined

@@ -12,7 +12,7 @@ from tfq.runtime.plan.paths import groups
 from tfq.runtime.program import packing
 from tfq.runtime.program.builder import Builder
 from tfq.runtime.program.geometry import Geometry
-from tfq.runtime.program.steps import NUMBERS_OF_A_COLUMN, POSITIONS, WINDOWS_OF_A_COLUMN, At, Buffer
+from tfq.runtime.program.steps import ALONG_COLUMNS, NUMBERS_OF_A_COLUMN, POSITIONS, WINDOWS_OF_A_COLUMN, At, Buffer
 
 _HEIGHT = 5  # of a kernel
 # Of those tried these lose the fewest digits. Pairs of c and -c are next to each other, and the smallest sums come first.
@@ -28,14 +28,18 @@ _EXACT = 2**24  # whole numbers up to here are exact in float32
 def is_along_columns(node, out: tuple[int, ...]) -> bool:
     """Whether a convolution in float32, of `out` windows in height and width, is computed along columns.
 
-    Its products are fifteenths and such of those of direct sums. So a kernel whose direct sums may be exact is left to them.
+    Its weights are forty-fifths and such of those of direct sums. So a kernel whose direct sums may be exact is left to them.
     """
     if not isinstance(node, g.Conv2D) or groups(node) != 1 or {*node.strides, *node.dilations} != {1}:
         return False
     height, width, channels, filters = node.kernel.shape
     fits = out[0] >= WINDOWS_OF_A_COLUMN and out[1] >= max(POSITIONS) and (out[1] + width - 1) * channels >= LANES
     return (
-        height == _HEIGHT and fits and filters >= LANES and isinstance(node.kernel, FloatKernel) and not _may_be_exact(node.kernel)
+        height == _HEIGHT
+        and fits
+        and filters >= LANES
+        and isinstance(node.kernel, FloatKernel)
+        and not _may_be_exact(node.kernel)
     )
 
 
@@ -76,8 +80,8 @@ def matrices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return to_results, to_kernels * size, to_rows / size
 
 
-def column_numbers(builder: Builder, node, geometry: Geometry) -> dict[str, At | int]:
-    """The numbers of a `Convolve` that its combined rows need."""
+def column_numbers(builder: Builder, node, geometry: Geometry, direct: dict[str, At | int]) -> dict[str, At | int]:
+    """The numbers of a `Convolve` that its combined rows need; `direct` are those of its direct sums."""
     height, width, channels, filters = node.kernel.shape
     to_results, to_kernels, to_rows = matrices()
     values = np.asarray(node.kernel.values, np.float64).reshape(height, width * channels, filters)
@@ -100,10 +104,12 @@ def column_numbers(builder: Builder, node, geometry: Geometry) -> dict[str, At |
         "strip_vectors": -(-groups // shares) * builder.tile.vectors,
         "sums": At(Buffer("sums", builder.threads * sums * LANES)),
         "block": block,
-        "combined": At(Buffer("combined", builder.threads * NUMBERS_OF_A_COLUMN * line)),
+        "transformed": At(Buffer("transformed", builder.threads * NUMBERS_OF_A_COLUMN * line)),
         "line": line,
-        "line_words": words,
-        "line_ends": builder.constants.add(np.array([0, words], np.int32)),
-        "line_weights": builder.constants.add(weights),
         "factors": builder.constants.add(factors),
+        "kind": ALONG_COLUMNS,
+        "words": words,
+        "ends": builder.constants.add(np.array([0, words], np.int32)),
+        "weights": builder.constants.add(weights),
+        **{f"direct_{name}": direct[name] for name in ("words", "ends", "weights")},
     }

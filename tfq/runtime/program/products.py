@@ -9,8 +9,8 @@ from tfq.runtime.plan.paths import groups, input_bits, is_depthwise, kernel_plan
 from tfq.runtime.plan.plan import Fused
 from tfq.runtime.plan.windows import windows
 from tfq.runtime.program import packing
-from tfq.runtime.program.along_columns import column_numbers, extra_rows, is_along_columns
 from tfq.runtime.program.accumulator import accumulator, kernel_scale
+from tfq.runtime.program.along_columns import column_numbers, extra_rows, is_along_columns
 from tfq.runtime.program.builder import Builder
 from tfq.runtime.program.frames import framed_input, geometry_of
 from tfq.runtime.program.geometry import Geometry
@@ -149,11 +149,12 @@ def _in_float(builder, fused):
     path = "float32, depthwise" if is_depthwise(node) else "float32, Winograd" if along_columns else "float32"
     for part, sums in _float_parts(node, values, geometry):
         inputs = _Inputs(frame.first_tap(geometry), **geometry.steps, sums=sums)
+        direct = _convolution(builder, geometry, inputs)
         numbers = {
             **no_accumulator(),
             "input_scale": k,
-            **_convolution(builder, geometry, inputs),
-            **(column_numbers(builder, node, geometry) if along_columns else {}),
+            **direct,
+            **(column_numbers(builder, node, geometry, direct) if along_columns else {}),
             **float_results(builder, fused, scale, part),
             **packing_numbers(builder, fused.packed),
         }
@@ -236,5 +237,5 @@ def _convolution(builder: Builder, geometry: Geometry, inputs: _Inputs) -> dict[
         "highest": 0,
         "surplus": NOWHERE,
         "block": 0,
-        **dict.fromkeys(("combined", "line", "line_words", "line_ends", "line_weights", "factors"), NOWHERE),
+        **dict.fromkeys(("line", "factors", "direct_words", "direct_ends", "direct_weights"), NOWHERE),
     }

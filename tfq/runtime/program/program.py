@@ -40,8 +40,7 @@ class Program:
     def work(self) -> int:
         """Operations on vectors of 16 that the convolutions and products of one image take: windows times words times vectors."""
         steps = self.steps(Convolve)
-        # On tiles four windows take 16 of them a word, and along columns as many as there are combined rows.
-        operations = np.where(steps["columns"] > 0, 4, 1) * steps["words"]
-        along_columns = NUMBERS_OF_A_COLUMN // WINDOWS_OF_A_COLUMN * steps["line_words"]
-        operations = np.where(steps["block"] > 0, along_columns, operations)
+        # On tiles four windows take 16 of them a word, and along columns 8.
+        of_a_word = np.where(steps["block"] > 0, NUMBERS_OF_A_COLUMN // WINDOWS_OF_A_COLUMN, np.where(steps["columns"] > 0, 4, 1))
+        operations = of_a_word * steps["words"]
         return int(np.sum(steps["height"] * steps["width"] * steps["vectors"] * operations))

@@ -41,7 +41,8 @@ SUMS = (XOR, MASKED, FLOAT, BYTES, DEPTHWISE, TWO_BITS)
 WINOGRAD = 6
 WINOGRAD_BYTES = 7
 NUMBERS_OF_A_TILE = 16
-# Of 5 x any taps, for four windows below each other: see `compiled.along_columns`.
+# Of 5 x any taps, for four windows below each other, in float32: see `compiled.along_columns`. The inner loop is that of FLOAT.
+ALONG_COLUMNS = 8
 NUMBERS_OF_A_COLUMN = 8
 WINDOWS_OF_A_COLUMN = 4
 
@@ -254,14 +255,13 @@ class Convolve(Step):
     transformed: Memory  # the inputs of a part, for each thread
     highest: int  # the highest level, in each byte of a word
     surplus: Constant  # what four times the sums of a tile have too much, (vectors, 4, 16)
-    # Of a FLOAT that is computed along columns where its inputs allow: see `compiled.along_columns`.
+    # Of ALONG_COLUMNS: `transformed` are combined rows.
     block: int  # windows of a row that are computed together; 0 for all else
-    combined: Memory  # rows of a part, for each thread
-    line: int  # elements of such a row
-    line_words: int  # numbers of a window in it
-    line_ends: Constant
-    line_weights: Constant
+    line: int  # elements of a combined row
     factors: Constant  # the largest number that a row may have; B^T
+    direct_words: int  # of direct sums, for rows that may not be combined
+    direct_ends: Constant
+    direct_weights: Constant
 
     def in_place(self) -> tuple[str, ...]:
         """A sum may take the place of what is added."""
