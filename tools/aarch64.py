@@ -19,7 +19,7 @@ _DEBIAN = ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgomp1
 _WHEELS = ("iniconfig", "llvmlite", "numba", "numpy", "packaging", "pluggy", "psutil", "pygments", "pytest", "safetensors")
 _PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
 # Sums and thresholds against their oracles, and networks from end to end.
-TESTS = ("test_runtime_sums.py", "test_runtime_thresholds.py", "test_runtime_winograd.py", "test_runtime_networks.py")
+TESTS = tuple(f"test_runtime_{name}.py" for name in ("sums", "thresholds", "winograd", "along_columns", "networks"))
 
 
 def missing() -> list[str]:

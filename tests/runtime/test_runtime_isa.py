@@ -57,6 +57,7 @@ except ValueError as error:
 
 # What the tests of sums, thresholds and networks want of every processor, and then which instructions the code has.
 EXACT = """
+import test_runtime_along_columns as c
 import test_runtime_depthwise as d
 import test_runtime_networks as n
 import test_runtime_sums as t
@@ -79,6 +80,8 @@ n.test_a_network(n.g.Levels(8), "levels", 8, -1)
 t.test_the_largest_bytes_do_not_saturate(1.0, -255)
 w.test_other_sums_are_as_near_as_direct_ones(0)
 w.test_levels_of_16_bits()
+c.test_sums_are_within_what_their_roundings_may_add_up_to(0)
+c.test_any_number_of_rows("same", 13)
 w.test_signs_behind_bytes_are_thresholds()
 from tfq.runtime import kernels
 from tfq.runtime.compiled.call import SUMS
