@@ -197,7 +197,11 @@ class TestInBfloat16:
 
         return [array(part) for part in run(tensor(inputs))]
 
-    @pytest.mark.parametrize("quantizer", [quantizers.XnorInputs(), quantizers.SteSign(0.5), quantizers.SteSign(0.3)], ids=str)
+    @pytest.mark.parametrize(
+        "quantizer",
+        [quantizers.XnorInputs(), quantizers.SteSign(0.5), quantizers.SteSign(0.3), quantizers.DoReFaInputs(2)],
+        ids=str,
+    )
     def test_values_and_gradients_are_those_of_plain_operations(self, quantizer, monkeypatch):
         end = getattr(quantizer, "clip_value", 1.0)
         found = self.gradients(quantizer, 2 * end)

@@ -80,8 +80,8 @@ def sign(x: Tensor, low: float, high: float) -> Tensor:
 def _signs_in_bfloat16(x):
     """The same where TensorFlow rewrites the graph in bfloat16, without a cast of `x` or of the signs.
 
-    It cannot rewrite a compiled function, so neither operand of that is a float of 32 bits. The comparison becomes one of bfloat16.
-    So does the result of the cast at the end, whose operand it is: by `ensure_shape`, which it rewrites as the products behind.
+    It cannot rewrite a compiled function, so that takes and gives no float32. The comparison is rewritten. So is `ensure_shape`,
+    like the product behind it, and then the cast in front, which is none any more.
     """
     tf = require("tensorflow")
     return tf.ensure_shape(tf.cast(_chosen(x >= 0), x.dtype), x.shape)

@@ -33,7 +33,7 @@ def _selected(upstream, x, low, high):
 
 def _has_halves(upstream, x, low, high):
     """Whether TensorFlow rewrites the selection in bfloat16, in which the ends of the window are the same."""
-    return _are_of_floats(upstream, x) and all(map(_is_bfloat16, (low, high))) and are_rewritten()
+    return are_rewritten() and _are_of_floats(upstream, x) and all(map(_is_bfloat16, (low, high)))
 
 
 def _selected_in_bfloat16(upstream, x, low, high):

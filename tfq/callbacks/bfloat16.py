@@ -17,12 +17,12 @@ class Bfloat16Training(keras.callbacks.Callback):
     Weights, scales, statistics of batch normalization, and the saved model stay float32: the products of convolutions and dense
     layers lose bits, those of their gradients and sums between them too. Signs and ternary levels lose none but a common factor.
 
-    On a processor the backend rounds the factors, and what is rounded to levels stays float32 until then. On an accelerator the
-    layers of the model pass bfloat16 on, which halves the memory that a step moves: while they train they have Keras' policy
-    `mixed_bfloat16`, those of models and layers in it too, but for those that give the output of the model. Which they are is not
-    known of a model that is a class of one's own: a line says that its layers stay float32. Quantizers of inputs then see 8
-    significant bits, and give as many: activations of more bits have those in the test alone. tf_keras, whose layers cannot
-    change their policy, stays as it is there.
+    On a processor TensorFlow rounds the factors, and what batch normalization and sums give between two products: quantizers of
+    inputs see that. Their own multiplications stay float32. On an accelerator the layers of the model pass bfloat16 on, which
+    halves the memory that a step moves: while they train they have Keras' policy `mixed_bfloat16`, those of models and layers in
+    it too, but for those that give the output of the model. Which they are is not known of a model that is a class of one's own:
+    a line says that its layers stay float32. Quantizers of inputs then see 8 significant bits, and give as many: activations of
+    more bits have those in the test alone. tf_keras, whose layers cannot change their policy, stays as it is there.
 
     Args:
         mixed: whether the layers take the policy; None where there is an accelerator.
