@@ -1,4 +1,4 @@
-"""Convolutions of height 5 by Winograd's F(4, 5) along columns: float32 kernels, near direct sums, and direct where it matters."""
+"""Convolutions of height 5 by Winograd's F(4, 5) along columns: near direct sums, and direct where it matters."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def direct(graph, images):
 
 
 def bound(graph, images):
-    """What each result may be off: a part of the sum of the sizes of all that is added on the way, 20 roundings and one a product."""
+    """What each result may be off: 20 roundings and one a product, of the sum of the sizes of all that is added."""
     to_results, to_kernels, to_rows = map(np.abs, matrices())
     kernel = np.abs(graph.nodes[0].kernel.values.astype(np.float64))
     seen = np.abs(padded(graph, images.astype(np.float64)))
