@@ -81,7 +81,7 @@ t.test_the_largest_bytes_do_not_saturate(1.0, -255)
 w.test_other_sums_are_as_near_as_direct_ones(0)
 w.test_levels_of_16_bits()
 c.test_sums_are_within_what_their_roundings_may_add_up_to(0)
-c.test_any_number_of_rows("same", 13)
+c.test_any_number_of_rows(13, "same")
 w.test_signs_behind_bytes_are_thresholds()
 from tfq.runtime import kernels
 from tfq.runtime.compiled.call import SUMS
