@@ -90,6 +90,8 @@ SHORT = {
             ("", "taught400", 400, " --teacher=teacher.keras"),
         )
     },
+    "python -m lab.sweep --recipe=full --holdout=5000 --rows=resnet20_272k/xnor --tag=taught12 -- "
+    "--epochs=12 --teacher=teacher.keras": "--list",
     f"{_SWEEP} --recipe=questions --holdout=5000": (
         f"--holdout=16 --results=results/tiny --tag=tiny --rows=resnet20_272k/dorefa_a1w1 -- {_FEW} --depth=8"
     ),
