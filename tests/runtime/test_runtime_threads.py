@@ -57,7 +57,7 @@ def test_a_helper_computes_parts_of_a_step():
     rows = memory.rows
     (convolve,) = engine._program.steps(steps.Convolve)
     # Sums of the helper have a place of their own, behind those of the leader.
-    size = convolve["width"] * convolve["strip"] * convolve["strip_vectors"] * 16
+    size = convolve["width"] * convolve["strip"] * convolve["tile_vectors"] * 16
     of_helper = memory.memory[convolve["sums"] + size :][:size]
     engine._execute(rows, memory, images.reshape(1, -1), outputs, Array(tickets.state(2)), tickets.LEADER)
     np.testing.assert_array_equal(outputs, wanted)
