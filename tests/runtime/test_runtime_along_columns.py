@@ -18,6 +18,8 @@ EPSILON = 2.0**-24
 
 
 def convolution(kernel, shape, padding="same", pad_value=0, **how):
+    """With a bias unless it is said otherwise, since sums without one are computed one by one."""
+    how = {"bias": np.ones(kernel.shape[-1], np.float32)} | how
     return one(g.Conv2D("conv", ("input",), g.FloatKernel(kernel), padding=padding, pad_value=pad_value, **how), shape)
 
 
@@ -38,9 +40,10 @@ def windows(images, size):
 
 
 def direct(graph, images):
-    """Sums in the type of the images."""
+    """Sums in the type of the images, and the bias."""
     kernel = graph.nodes[0].kernel.values.astype(images.dtype)
-    return np.einsum("nyxijc,ijcf->nyxf", windows(padded(graph, images), kernel.shape[:2]), kernel, optimize=True)
+    sums = np.einsum("nyxijc,ijcf->nyxf", windows(padded(graph, images), kernel.shape[:2]), kernel, optimize=True)
+    return sums + graph.nodes[0].bias.astype(images.dtype)
 
 
 def bound(graph, images):
@@ -54,6 +57,7 @@ def bound(graph, images):
     columns = np.lib.stride_tricks.sliding_window_view(rows, kernel.shape[1], axis=3)
     sums = np.einsum("btnxcj,njcf->btnxf", columns, numbers, optimize=True)
     results = np.einsum("jn,btnxf->btjxf", to_results, sums)
+    results = results + np.abs(graph.nodes[0].bias)
     return (kernel[0, ..., 0].size + 20) * EPSILON * results.reshape(len(images), -1, *results.shape[3:])
 
 
@@ -85,6 +89,7 @@ def test_sums_of_a_first_convolution_lose_two_bits_at_most():
     one_by_one = np.zeros(wanted.shape, np.float32)
     for term in np.ndindex(5, 5, 3):
         one_by_one += windows(padded(graph, images), (5, 5))[:, :, :, *term][..., None] * graph.nodes[0].kernel.values[term]
+    one_by_one += graph.nodes[0].bias
     lost, usual = (np.sqrt(np.mean((sums - wanted) ** 2)) for sums in (Engine(graph).predict(images), one_by_one))
     assert lost < 4 * usual
 
@@ -157,13 +162,51 @@ def test_what_follows_sees_the_sums():
     same(g.Graph(shape, (first, norm, g.Add("add", ("conv", "norm")))), images)
 
 
-def test_a_filter_of_zeros_gives_zeros():
+def test_a_filter_of_zeros_gives_its_bias():
     rng = np.random.default_rng(0)
     kernel = normal(rng, 5, 5, 3, 20)
     kernel[..., 7] = 0
     graph = convolution(kernel, (12, 12, 3))
     assert Engine(graph).layers() == [("conv", PATH)]
-    assert not Engine(graph).predict(normal(rng, 1, 12, 12, 3))[..., 7].any()
+    assert (Engine(graph).predict(normal(rng, 1, 12, 12, 3))[..., 7] == 1).all()
+
+
+def black(rng):
+    """An image with a stroke: windows beside it see zeros alone, and those above and below them do not."""
+    image = np.zeros((1, 28, 28, 1), np.float32)
+    image[0, 7:9, 9:19] = 1 + rng.random((2, 10, 1), np.float32)
+    return image
+
+
+@pytest.mark.parametrize("how", [{"bias": None}, {"bias": np.array([0.5] * 31 + [0], np.float32)}], ids=str)
+def test_zeros_stay_zeros_where_nothing_shifts_them(how):
+    """Else the sign behind them would be that of a rounding error."""
+    rng = np.random.default_rng(0)
+    graph = convolution(normal(rng, 5, 5, 1, 32), (28, 28, 1), **how)
+    assert Engine(graph).layers() == [("conv", "float32")]
+    image = black(rng)
+    sees_zeros = ~windows(padded(graph, image), (5, 5)).any(axis=(3, 4, 5))
+    assert sees_zeros.sum() > 500
+    assert not Engine(graph).predict(image)[sees_zeros][:, -1].any()
+
+
+@pytest.mark.parametrize("is_shifted", [True, False])
+def test_a_batch_normalization_shifts_zeros(is_shifted):
+    rng = np.random.default_rng(0)
+    first = g.Conv2D("conv", ("input",), g.FloatKernel(normal(rng, 5, 5, 3, 20)))
+    norm = g.ScaleShift("norm", ("conv",), normal(rng, 20), normal(rng, 20) if is_shifted else np.zeros(20, np.float32))
+    graph = g.Graph((12, 12, 3), (first, norm))
+    assert Engine(graph).layers() == [("conv", PATH if is_shifted else "float32")]
+    same(graph, normal(rng, 2, 12, 12, 3))
+
+
+@pytest.mark.parametrize("size", [2.0**99, 2.0**101, 3e38])
+def test_weights_that_are_too_large_take_direct_sums(size):
+    kernel = np.random.default_rng(0).uniform(-1, 1, (5, 5, 3, 16)).astype(np.float32)
+    kernel[0, 0, 0, 0] = 1
+    graph = convolution(kernel * np.float32(size), (12, 12, 3))
+    assert Engine(graph).layers() == [("conv", PATH if size < 2.0**100 else "float32")]
+    np.testing.assert_array_equal(Engine(graph).predict(np.zeros((1, 12, 12, 3), np.float32)), 1)
 
 
 def whole(rng, *size):

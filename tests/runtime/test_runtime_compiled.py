@@ -63,7 +63,7 @@ def convolution():
 
 
 def test_every_kind_of_sums_has_a_routine():
-    kinds = {*steps.SUMS, *steps.ON_TILES, steps.WINOGRAD_FOUR, steps.WINOGRAD_SQUARE, steps.ALONG_COLUMNS}
+    kinds = {*steps.SUMS, steps.WINOGRAD, steps.WINOGRAD_BYTES, steps.WINOGRAD_FOUR, steps.WINOGRAD_SQUARE, steps.ALONG_COLUMNS}
     assert sorted(kinds) == list(range(len(routines.OF_SUMS.names)))
 
 

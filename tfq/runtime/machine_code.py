@@ -18,7 +18,7 @@ from tfq.runtime.isa import llvm
 
 _RUNTIME = Path(__file__).parent
 _ENDING = ".tfq-code"
-_MOST_FILES = 400  # in a folder: up to 25 for each version, set of instructions and setting of numba
+_MOST_FILES = 400  # in a folder: up to 27 for each version, set of instructions and setting of numba
 # Settings of numba that its code depends on.
 _SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO", "ENABLE_AVX", "CPU_NAME", "CPU_FEATURES")
 

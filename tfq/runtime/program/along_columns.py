@@ -9,6 +9,7 @@ from tfq.graph import nodes as g
 from tfq.graph.kernels import FloatKernel
 from tfq.runtime.lanes import LANES
 from tfq.runtime.plan.paths import groups
+from tfq.runtime.plan.plan import Fused
 from tfq.runtime.program import packing
 from tfq.runtime.program.builder import Builder
 from tfq.runtime.program.geometry import Geometry
@@ -22,14 +23,18 @@ _PARTS_A_THREAD = 2
 # Windows of a row whose sums are computed together; 8 and 32 were no faster.
 _BLOCK = 16
 _LARGEST = 2.0**126  # half of what float32 holds
+_TOO_LARGE = 2.0**100  # for a weight: combined ones, and a sum of them, must stay far below `_LARGEST`
 _EXACT = 2**24  # whole numbers up to here are exact in float32
 
 
-def is_along_columns(node, out: tuple[int, ...]) -> bool:
+def is_along_columns(fused: Fused, out: tuple[int, ...]) -> bool:
     """Whether a convolution in float32, of `out` windows in height and width, is computed along columns.
 
-    Its products are fifteenths and such of those of direct sums. So a kernel whose direct sums may be exact is left to them.
+    Its products are fifteenths and such of those of direct sums. So a kernel whose direct sums may be exact is left to them. And
+    where a window sees zeros alone, what its neighbours see may not cancel to 0. So what has no shift, before a sign follows, is
+    left to direct sums too.
     """
+    node = fused.node
     if not isinstance(node, g.Conv2D) or groups(node) != 1 or {*node.strides, *node.dilations} != {1}:
         return False
     height, width, channels, filters = node.kernel.shape
@@ -39,14 +44,22 @@ def is_along_columns(node, out: tuple[int, ...]) -> bool:
         and fits
         and filters >= LANES
         and isinstance(node.kernel, FloatKernel)
+        and _is_shifted(node, fused.affine)
         and not _may_be_exact(node.kernel)
     )
 
 
+def _is_shifted(node, affine):
+    """Whether a sum of zeros gives another result than 0, with each filter."""
+    bias = 0 if node.bias is None else node.bias
+    of_zeros = bias if affine is None else bias * affine.scale + affine.shift
+    return bool(np.all(of_zeros))
+
+
 def _may_be_exact(kernel):
-    """Whether sums with some filter are exact at least where the inputs are 0, 1 and -1; or numbers are not finite."""
+    """Whether sums with some filter are exact at least where the inputs are 0, 1 and -1; or numbers are too large for G g."""
     values = np.asarray(kernel.values, np.float32).reshape(-1, kernel.shape[-1]).astype(np.float64)
-    if not np.isfinite(values).all():
+    if not (np.abs(values) < _TOO_LARGE).all():
         return True
     fraction, exponent = np.frexp(values)
     whole = np.rint(fraction * _EXACT).astype(np.int64)

@@ -144,7 +144,7 @@ def _in_float(builder, fused):
         return _on_tiles(builder, fused)
     shape = builder.plan.shapes[node.inputs[0]]
     out = tuple(window.out for window in windows(node, shape)[0])
-    along_columns = is_along_columns(node, out)
+    along_columns = is_along_columns(fused, out)
     frame = framed_input(builder, node, below=extra_rows(out[0]) if along_columns else 0)
     geometry = geometry_of(node, shape, frame)
     values, scale = packing.real(node.kernel)

@@ -32,15 +32,8 @@ OF_STEPS = Group(0, tuple(kind.__name__ for kind in STEPS if kind is not Convolv
 OF_SUMS = Group(
     len(OF_STEPS.names),
     (
-        "SumsXor",
-        "SumsMasked",
-        "SumsFloat",
-        "SumsBytes",
-        "SumsDepthwise",
-        "SumsTwoBits",
-        "SumsWinograd",
-        "SumsWinogradBytes",
-        "SumsWinogradFour", "SumsWinogradSquare", "SumsAlongColumns",
+        "SumsXor", "SumsMasked", "SumsFloat", "SumsBytes", "SumsDepthwise", "SumsTwoBits",
+        "SumsWinograd", "SumsWinogradBytes", "SumsWinogradFour", "SumsWinogradSquare", "SumsAlongColumns",
     ),
 )  # fmt: skip
 # What becomes of these.

@@ -40,7 +40,6 @@ SUMS = (XOR, MASKED, FLOAT, BYTES, DEPTHWISE, TWO_BITS)
 # Of 3 x 3 taps, for four windows at once: see `compiled.winograd`. The inner loops are those of FLOAT and of BYTES.
 WINOGRAD = 6
 WINOGRAD_BYTES = 7
-ON_TILES = (WINOGRAD, WINOGRAD_BYTES)
 NUMBERS_OF_A_TILE = 16
 # Likewise for four windows one below the other: see `compiled.winograd_four`. Each number has the taps of a row.
 WINOGRAD_FOUR = 8
@@ -212,7 +211,7 @@ class Convolve(Step):
     """
 
     # The sums: see `compiled.tile.accumulate`.
-    kind: int  # one of SUMS
+    kind: int  # one of `routines.OF_SUMS`
     positions: int  # of a tile
     height: int  # of the results
     width: int
