@@ -90,8 +90,6 @@ SHORT = {
             ("", "taught400", 400, " --teacher=teacher.keras"),
         )
     },
-    "python -m lab.sweep --recipe=full --holdout=5000 --rows=resnet20_272k/xnor --tag=taught12 -- "
-    "--epochs=12 --teacher=teacher.keras": "--list",
     f"{_SWEEP} --recipe=questions --holdout=5000": (
         f"--holdout=16 --results=results/tiny --tag=tiny --rows=resnet20_272k/dorefa_a1w1 -- {_FEW} --depth=8"
     ),
@@ -109,6 +107,9 @@ SHORT = {
     f"{_SGD}_a4w4_sgd_0.1 --tag=rate1 -- --lr=1": "--list",
     f".venv/bin/python -m lab.experiments.one_bit --scaled_gradient {_ONE_BIT}": f"{_DATA} --depth=8 --run_dir=runs/scaled",
     f".venv/bin/python -m lab.experiments.one_bit --l2=5e-4 {_ONE_BIT}": f"{_DATA} --depth=8 --run_dir=runs/l2",
+    f"{_TRAIN} --flagfile=configs/float_a1.cfg --width=1 --epochs=12 --bfloat16 --holdout=5000 --run_dir=runs/first12": (
+        f"{_FEW} --holdout=16 --depth=8"
+    ),
     f"{_TRAIN} --flagfile=configs/int8.cfg --width=1 --epochs=2 --bfloat16 --holdout=5000": (
         f"{_DATA} --depth=8 --run_dir=runs/int8"
     ),
@@ -171,6 +172,8 @@ SHORT = {
         "full --holdout=5000 --rows=resnet20_272k/xnor --tag=warm12 -- --epochs=12 --bfloat16 "
         "--init_from=runs/sweep/full_holdout5000_control/resnet20_float_seed0",
         "full --holdout=5000 --rows=resnet20_272k/xnor --tag=scratch12 -- --epochs=12 --bfloat16",
+        "full --holdout=5000 --rows=resnet20_272k/xnor --tag=taught12 -- --epochs=12 --teacher=teacher.keras",
+        "full --holdout=5000 --rows=resnet20_272k/xnor --tag=second12 -- --epochs=12 --init_from=runs/first12",
     )
 }
 
