@@ -160,19 +160,26 @@ def takes(graph, kind):
     return (step["kind"] == kind) == wide()
 
 
+def of_levels(rng, coding, weights, inputs, sizes, windows):
+    """A 3x3 convolution of levels with so many channels and filters, and so many windows in height and width."""
+    channels, filters = map(int, sizes)
+    n = (2**weights - 1 if coding == "levels" else 1) * (2**inputs - 1)
+    kernel = oracle.pack(oracle.random_values(rng, (3, 3, channels, filters), coding, weights), coding, weights, n)
+    padding = pick(rng, "same", "valid")
+    pad_value = pick(rng, 0, 1, -1) if padding == "same" else 0
+    node = g.Conv2D("conv", ("input",), kernel, padding=padding, quantizer=g.Levels(inputs), pad_value=pad_value)
+    more = 2 if padding == "valid" else 0
+    return one(node, (*(int(count) + more for count in windows), channels))
+
+
 @pytest.mark.parametrize("seed", range(16))
 def test_sums_of_fours_are_exact_on_any_number_of_threads(seed, monkeypatch):
     monkeypatch.setattr(engine_module, "SHARED_WORK", 0)
     rng = np.random.default_rng(seed)
     coding, weights, inputs = pick(rng, ("levels", 4, 4), ("levels", 3, 3), ("levels", 2, 4), ("levels", 4, 3), ("integer", 5, 4))
-    kernel_shape = (3, 3, *(int(count) for count in rng.integers(1, (140, 70))))
-    n = (2**weights - 1 if coding == "levels" else 1) * (2**inputs - 1)
-    kernel = oracle.pack(oracle.random_values(rng, kernel_shape, coding, weights), coding, weights, n)
-    padding = pick(rng, "same", "valid")
-    pad_value = pick(rng, 0, 1, -1) if padding == "same" else 0
-    node = g.Conv2D("conv", ("input",), kernel, padding=padding, quantizer=g.Levels(inputs), pad_value=pad_value)
-    more = 2 if padding == "valid" else 0
-    graph = one(node, (4 * int(rng.integers(1, 5)) + more, int(rng.integers(4, 19)) + more, kernel_shape[2]))
+    graph = of_levels(
+        rng, coding, weights, inputs, rng.integers(1, (140, 70)), (4 * int(rng.integers(1, 5)), int(rng.integers(4, 19)))
+    )
     images = normal(rng, 2, *graph.input_shape)
     assert takes(graph, WINOGRAD_FOUR)
     assert_whole(graph, images)
@@ -227,14 +234,7 @@ def test_sums_of_squares_are_exact_on_any_number_of_threads(seed, monkeypatch):
     monkeypatch.setattr(engine_module, "SHARED_WORK", 0)
     rng = np.random.default_rng(seed)
     coding, weights, inputs = pick(rng, ("levels", 8, 8), ("levels", 7, 7), ("levels", 3, 8), ("integer", 8, 8))
-    kernel_shape = (3, 3, *(int(count) for count in rng.integers(16, (110, 70))))
-    n = (2**weights - 1 if coding == "levels" else 1) * (2**inputs - 1)
-    kernel = oracle.pack(oracle.random_values(rng, kernel_shape, coding, weights), coding, weights, n)
-    padding = pick(rng, "same", "valid")
-    pad_value = pick(rng, 0, 1, -1) if padding == "same" else 0
-    node = g.Conv2D("conv", ("input",), kernel, padding=padding, quantizer=g.Levels(inputs), pad_value=pad_value)
-    more = 2 if padding == "valid" else 0
-    graph = one(node, (*(4 * int(rng.integers(4, 7)) + more for _ in range(2)), kernel_shape[2]))
+    graph = of_levels(rng, coding, weights, inputs, rng.integers(16, (110, 70)), 4 * rng.integers(4, 7, 2))
     images = normal(rng, 2, *graph.input_shape)
     assert takes(graph, WINOGRAD_SQUARE)
     assert_whole(graph, images)

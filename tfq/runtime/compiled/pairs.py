@@ -202,22 +202,19 @@ def _finish(step, ci, cf, mi, mf, top, bottom, vector, sums, way, pair):
 
 def results_of(way):
     """The routine of one of the ways in which sums become results."""
-    return _thresholds() if way == THRESHOLDS else _values(way)
+    return _thresholds if way == THRESHOLDS else _values(way)
 
 
-def _thresholds():
-    @outermost
-    def thresholds(row, data, top, bottom, vector, count, sums):
-        step, (ci, _, mi, _) = as_convolve(row), arrays(data)
-        if not takes(step, vector, count):
-            for i in range(count):
-                threshold(step, ci, mi, top, bottom, vector + i, sums + i * LANES, count * LANES)
-        elif count == 2:
-            _threshold(step, ci, mi, top, bottom, vector, sums, True)
-        else:
-            _threshold(step, ci, mi, top, bottom, vector, sums, False)
-
-    return thresholds
+@outermost
+def _thresholds(row, data, top, bottom, vector, count, sums):
+    step, (ci, _, mi, _) = as_convolve(row), arrays(data)
+    if not takes(step, vector, count):
+        for i in range(count):
+            threshold(step, ci, mi, top, bottom, vector + i, sums + i * LANES, count * LANES)
+    elif count == 2:
+        _threshold(step, ci, mi, top, bottom, vector, sums, True)
+    else:
+        _threshold(step, ci, mi, top, bottom, vector, sums, False)
 
 
 def _values(way):

@@ -22,16 +22,31 @@ from tfq.runtime.machine_code import MachineCode
 from tfq.runtime.program import routines, steps
 from tfq.runtime.program.steps import NOWHERE
 
-_as_fill_margin, _as_pack = record(steps.FillMargin), record(steps.Pack)
-_as_pack_windows, _as_sum_windows = record(steps.PackWindows), record(steps.SumWindows)
-_as_copy_to_frame, _as_map, _as_add_tensors = record(steps.CopyToFrame), record(steps.Map), record(steps.AddTensors)
-_as_input_scale, _as_pool, _as_copy_rows = record(steps.InputScale), record(steps.Pool), record(steps.CopyRows)
+_as_pack, _as_map, _as_sum_windows = record(steps.Pack), record(steps.Map), record(steps.SumWindows)
 
 
-@outermost
-def _fill_margin(row, data, image, size):
-    _, _, mi, _ = arrays(data)
-    fill_margin(_as_fill_margin(row), mi)
+def _on_words(kind, function):
+    """The routine of a kind of step that works on memory as integers alone."""
+    read = record(kind)
+
+    @outermost
+    def routine(row, data, image, size):
+        _, _, mi, _ = arrays(data)
+        function(read(row), mi)
+
+    return routine
+
+
+def _on_floats(kind, function):
+    """The routine of a kind of step that works on memory as floats alone."""
+    read = record(kind)
+
+    @outermost
+    def routine(row, data, image, size):
+        _, _, _, mf = arrays(data)
+        function(read(row), mf)
+
+    return routine
 
 
 @outermost
@@ -46,21 +61,9 @@ def _pack(row, data, image, size):
 
 
 @outermost
-def _pack_windows(row, data, image, size):
-    _, _, mi, _ = arrays(data)
-    pack_windows(_as_pack_windows(row), mi)
-
-
-@outermost
 def _sum_windows(row, data, image, size):
     ci, _, mi, _ = arrays(data)
     sum_windows(_as_sum_windows(row), ci, mi)
-
-
-@outermost
-def _copy_to_frame(row, data, image, size):
-    _, _, _, mf = arrays(data)
-    copy_to_frame(_as_copy_to_frame(row), mf)
 
 
 @outermost
@@ -69,35 +72,24 @@ def _map(row, data, image, size):
     map_elements(_as_map(row), cf, mf)
 
 
-@outermost
-def _add_tensors(row, data, image, size):
-    _, _, _, mf = arrays(data)
-    add_tensors(_as_add_tensors(row), mf)
-
-
-@outermost
-def _input_scale(row, data, image, size):
-    _, _, _, mf = arrays(data)
-    input_scale(_as_input_scale(row), mf)
-
-
-@outermost
-def _pool(row, data, image, size):
-    _, _, _, mf = arrays(data)
-    pool(_as_pool(row), mf)
-
-
-@outermost
-def _copy_rows(row, data, image, size):
-    _, _, _, mf = arrays(data)
-    copy_rows(_as_copy_rows(row), mf)
-
-
 _OF_STEPS = {
-    steps.FillMargin: _fill_margin, steps.Pack: _pack, steps.PackWindows: _pack_windows, steps.SumWindows: _sum_windows,
-    steps.CopyToFrame: _copy_to_frame, steps.Map: _map, steps.AddTensors: _add_tensors, steps.InputScale: _input_scale,
-    steps.Pool: _pool, steps.CopyRows: _copy_rows,
-}  # fmt: skip
+    steps.Pack: _pack,
+    steps.SumWindows: _sum_windows,
+    steps.Map: _map,
+    **{
+        kind: _on_words(kind, function) for kind, function in ((steps.FillMargin, fill_margin), (steps.PackWindows, pack_windows))
+    },
+    **{
+        kind: _on_floats(kind, function)
+        for kind, function in (
+            (steps.CopyToFrame, copy_to_frame),
+            (steps.AddTensors, add_tensors),
+            (steps.InputScale, input_scale),
+            (steps.Pool, pool),
+            (steps.CopyRows, copy_rows),
+        )
+    },
+}
 
 
 def _function(name):

@@ -6,20 +6,18 @@ from functools import cached_property
 import numpy as np
 
 from tfq.runtime.program import routines
-from tfq.runtime.program.steps import (
-    NOWHERE,
-    NUMBERS_OF_A_COLUMN,
-    STEPS,
-    WINDOWS_OF_A_COLUMN,
-    WINOGRAD_FOUR,
-    WINOGRAD_SQUARE,
-    Convolve,
-    Step,
-    code,
-)
+from tfq.runtime.program import steps as kinds
+from tfq.runtime.program.steps import NOWHERE, STEPS, Convolve, Step, code
 
-# Operations of a window a word, of convolutions in fours and in squares.
-_OF_A_WORD = {WINOGRAD_FOUR: 4.5, WINOGRAD_SQUARE: 2.25}
+# Operations of a window a word. On tiles four windows take 16, in fours 18, along columns 8, and in squares sixteen windows 36 of
+# words half as large.
+_OF_A_WORD = {
+    kinds.WINOGRAD: 4,
+    kinds.WINOGRAD_BYTES: 4,
+    kinds.WINOGRAD_FOUR: 4.5,
+    kinds.WINOGRAD_SQUARE: 2.25,
+    kinds.ALONG_COLUMNS: 2,
+}
 
 
 @dataclass(frozen=True)
@@ -71,12 +69,6 @@ class Program:
     def work(self) -> int:
         """Operations on vectors of 16 that the convolutions and products of one image take: windows times words times vectors."""
         steps = self.steps(Convolve)
-        # On tiles four windows take 16 of them a word, in fours 18, and in squares sixteen windows 36 of words half as large.
-        operations = np.select(
-            [steps["columns"] > 0, *(steps["kind"] == kind for kind in _OF_A_WORD)], [4, *_OF_A_WORD.values()], 1
-        )
-        operations = operations * steps["words"]
-        # Along columns they are as many as there are combined rows.
-        along_columns = NUMBERS_OF_A_COLUMN // WINDOWS_OF_A_COLUMN * steps["line_words"]
-        operations = np.where(steps["block"] > 0, along_columns, operations)
-        return int(np.sum(steps["height"] * steps["width"] * steps["vectors"] * operations))
+        words = np.where(steps["kind"] == kinds.ALONG_COLUMNS, steps["line_words"], steps["words"])
+        operations = [_OF_A_WORD.get(kind, 1) for kind in steps["kind"].tolist()]
+        return int(np.sum(steps["height"] * steps["width"] * steps["vectors"] * words * operations))
