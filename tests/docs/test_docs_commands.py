@@ -118,9 +118,9 @@ SHORT = {
         "--repetitions=1 --threads=1 --images=16"
     ),
     ".venv/bin/python -m lab.benchmark infer --run=results/sweep/short/resnet20_xnor_seed0.json "
-    "--float_run=results/sweep/short/resnet20_float_seed0.json --also results/sweep/full/networks/resnet20_ternary_seed0.tfq": (
-        "--repetitions=1 --threads=1 --images=16"
-    ),
+    "--float_run=results/sweep/short/resnet20_float_seed0.json --threads=1 --repetitions=5 "
+    "--json=results/benchmark_infer_openvino.json --also results/sweep/full/networks/resnet20_dorefa_a4w4_seed0.tfq "
+    "results/sweep/full/networks/resnet20_dorefa_a8w8_seed0.tfq": ("--repetitions=1 --threads=1 --images=16"),
     ".venv/bin/python -m lab.benchmark depthwise": "--turns=2",
     ".venv/bin/python -m lab.benchmark layers --json=results/benchmark_layers.json": "--turns=1 --batch_size=1 --width=1",
     ".venv/bin/python -m lab.benchmark layers --library=larq --json=results/benchmark_layers.json": (
