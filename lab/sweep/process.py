@@ -1,5 +1,8 @@
 """Processes that end in time, and with the one that started them."""
 
+import contextlib
+import os
+import queue
 import signal
 import subprocess
 import threading
@@ -20,13 +23,16 @@ class Limits:
     Args:
         deadline: in seconds of `clock`; None for no limit.
         clock: as `time.monotonic`.
-        shared: whether they run side by side, and must not each take the whole memory of an accelerator.
+        at_once: how many run side by side. They share the processors, and none may take the whole memory of an accelerator.
     """
 
-    def __init__(self, deadline=None, clock=time.monotonic, shared=False):
+    def __init__(self, deadline=None, clock=time.monotonic, at_once=1):
         self.deadline = deadline
         self.clock = clock
-        self.shared = shared
+        self.shared = at_once > 1
+        self.processors = queue.SimpleQueue()  # a share for each that runs
+        for share in shares(at_once):
+            self.processors.put(share)
         self._stopped = threading.Event()
 
     def stop(self):
@@ -43,8 +49,22 @@ class Limits:
         self._stopped.wait(_LOOK)
 
 
+def shares(count):
+    """The processors of this process in `count` parts, as sets of their numbers; None stands for all of them.
+
+    Two trainings on a processor each see more images than one and then the other on both: threads that wait for each other are
+    what it costs to share a step. Where there are too few for that, or the system has no such shares, each gets all.
+    """
+    numbers = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if count == 1 or count > len(numbers):
+        return [None] * count
+    return [set(numbers[part * len(numbers) // count : (part + 1) * len(numbers) // count]) for part in range(count)]
+
+
 def run(command, output, limits, environment):
     """Exit status of a process, which outlives neither its limits nor this process' end by a signal.
+
+    It keeps to one share of the processors while it runs.
 
     Args:
         command: the program and its arguments.
@@ -55,7 +75,24 @@ def run(command, output, limits, environment):
     Raises:
         OutOfTime: it was ended.
     """
-    process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
+    with _share(limits.processors) as processors:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
+        if processors:
+            with contextlib.suppress(OSError):  # it is gone, or the processors are: it runs where it may
+                os.sched_setaffinity(process.pid, processors)  # before it has threads: it has not begun to import
+        return _wait(process, limits)
+
+
+@contextlib.contextmanager
+def _share(processors):
+    share = processors.get()
+    try:
+        yield share
+    finally:
+        processors.put(share)
+
+
+def _wait(process, limits):
     try:
         while process.poll() is None:
             limits.check()

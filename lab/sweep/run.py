@@ -32,7 +32,7 @@ def sweep(jobs, seconds=None, log=print, clock=time.monotonic, at_once=1):
         seconds: the budget; None for no limit.
         log: takes lines.
         clock: seconds, as `time.monotonic`.
-        at_once: runs side by side; one does not fill an accelerator.
+        at_once: runs side by side, which share the processors; one does not fill an accelerator, nor two processors.
 
     Returns:
         `DONE`, `FAILED` where runs are missing, or `TIME_IS_UP`: the exit status.
@@ -40,7 +40,7 @@ def sweep(jobs, seconds=None, log=print, clock=time.monotonic, at_once=1):
     Raises:
         ResultError: there is no place for what a run leaves, or a result is damaged.
     """
-    limits = process.Limits(None if seconds is None else clock() + seconds, clock, shared=at_once > 1)
+    limits = process.Limits(None if seconds is None else clock() + seconds, clock, at_once)
     pool = concurrent.futures.ThreadPoolExecutor(at_once)
     futures = {}
     try:

@@ -376,6 +376,29 @@ def test_a_process_ends_with_its_limits(tmp_path):
 
 
 @once
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not say which processors a process may use")
+def test_processes_side_by_side_share_the_processors(tmp_path):
+    own = os.sched_getaffinity(0)
+    code = "import os; print(*os.sched_getaffinity(0))"
+
+    def processors(limits):
+        """Those of the processes that take the shares of `limits` one after another."""
+        with (tmp_path / "log").open("w") as log:
+            assert process.run([sys.executable, "-c", code], log, limits, {}) == 0
+        return set(map(int, (tmp_path / "log").read_text().split()))
+
+    assert processors(process.Limits(at_once=1)) == own
+    assert processors(process.Limits(at_once=len(own) + 1)) == own  # too few to share
+    for count in range(2, len(own) + 1):
+        limits = process.Limits(at_once=count)
+        taken = [processors(limits) for _ in range(count)]
+        assert set.union(*taken) == own
+        assert sum(map(len, taken)) == len(own)
+        assert min(map(len, taken)) == len(own) // count
+        assert processors(limits) == taken[0]  # each gave its share back
+
+
+@once
 def test_a_child_waits_for_its_parent(settings):
     _, child, *_ = plan.jobs(settings, ["resnet20/*"])
     lines = []
