@@ -96,6 +96,10 @@ SHORT = {
     f"{_SGD}_a4w4_sgd_0.1 --tag=high -- --lr=1 --epochs=7": "--list",
     f".venv/bin/python -m lab.experiments.reset_batch_normalization {_HIGH} runs/reset": "",
     "python -m lab.experiments.reset_batch_normalization RUN_DIR COPY": "",
+    ".venv/bin/python -m lab.experiments.unfold_batch_normalization "
+    "results/sweep/short_batch32/networks/resnet20_float_seed0.tfq runs/float_batch32.keras": (
+        "--dataset=npz --data_dir=tests/data/cifar10_slice.npz"
+    ),
     f"{_SGD}_a4w4_sgd_0.1 --tag=high_then_0_reset -- --lr=0.1 --epochs=3 --init_from=runs/reset/last.keras": "--list",
     f"{_SGD}_a4w4_sgd_0.1 --tag=high_then_0 -- --lr=0.1 --epochs=3 --init_from={_HIGH}/last.keras": "--list",
     f"{_SGD}_a4w4_sgd_0.1 --tag=high_then_3 -- --lr=0.3 --epochs=3 --init_from={_HIGH}/last.keras": "--list",
@@ -108,6 +112,9 @@ SHORT = {
     f".venv/bin/python -m lab.experiments.one_bit --scaled_gradient {_ONE_BIT}": f"{_DATA} --depth=8 --run_dir=runs/scaled",
     f".venv/bin/python -m lab.experiments.one_bit --l2=5e-4 {_ONE_BIT}": f"{_DATA} --depth=8 --run_dir=runs/l2",
     f"{_TRAIN} --flagfile=configs/float_a1.cfg --width=1 --epochs=12 --bfloat16 --holdout=5000 --run_dir=runs/first12": (
+        f"{_FEW} --holdout=16 --depth=8"
+    ),
+    f"{_TRAIN} --method=float --width=1 --epochs=12 --bfloat16 --holdout=5000 --run_dir=runs/float12": (
         f"{_FEW} --holdout=16 --depth=8"
     ),
     f"{_TRAIN} --flagfile=configs/int8.cfg --width=1 --epochs=2 --bfloat16 --holdout=5000": (
@@ -174,6 +181,8 @@ SHORT = {
         "full --holdout=5000 --rows=resnet20_272k/xnor --tag=scratch12 -- --epochs=12 --bfloat16",
         "full --holdout=5000 --rows=resnet20_272k/xnor --tag=taught12 -- --epochs=12 --teacher=teacher.keras",
         "full --holdout=5000 --rows=resnet20_272k/xnor --tag=second12 -- --epochs=12 --init_from=runs/first12",
+        "full --holdout=5000 --rows=resnet20_272k/xnor --tag=from_float12 -- --epochs=12 --init_from=runs/float12",
+        "full --holdout=5000 --rows=resnet20_272k/dorefa_a2w2 --tag=scratch12 -- --epochs=12 --bfloat16",
     )
 }
 

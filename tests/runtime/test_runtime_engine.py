@@ -77,6 +77,16 @@ def test_images_are_packed_where_they_lie(channels, in_place, quantizer):
     assert {path for _, path, _ in engine.profile(images, repeats=1)} > {"pack"}
 
 
+def test_a_profile_of_nothing_is_refused():
+    rng = np.random.default_rng(0)
+    kernel = oracle.pack(oracle.random_values(rng, (1, 1, 16, 16), "binary"), "binary")
+    engine = Engine(one(g.Conv2D("conv", ("input",), kernel, quantizer=g.Sign()), (3, 4, 16)))
+    images = normal(rng, 1, 3, 4, 16)
+    for nothing, repeats in ((images[:0], 1), (images, 0)):
+        with pytest.raises(ValueError, match=rf"an image and a round at least; got {len(nothing)} images, repeats={repeats}"):
+            engine.profile(nothing, repeats)
+
+
 def test_an_input_that_others_read_too_is_copied():
     rng = np.random.default_rng(0)
     kernel = oracle.pack(oracle.random_values(rng, (1, 1, 16, 16), "binary"), "binary")

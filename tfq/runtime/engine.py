@@ -98,8 +98,14 @@ class Engine:
         return self._kernels.seconds
 
     def profile(self, images: np.ndarray, repeats: int = 20) -> list[tuple[str, str, float]]:
-        """Time of each step: (name of the operation, path, seconds an image), the best of `repeats` rounds over the images."""
+        """Time of each step: (name of the operation, path, seconds an image), the best of `repeats` rounds over the images.
+
+        Raises:
+            ValueError: images are not as the network takes them, or there are none, or no rounds.
+        """
         images = self._checked(images)
+        if not len(images) or repeats < 1:
+            raise ValueError(f"a profile needs an image and a round at least; got {len(images)} images, repeats={repeats}")
         outputs = np.empty((1, self._results), np.float32)
         memory = self._memory()
         rows = memory.rows.array
