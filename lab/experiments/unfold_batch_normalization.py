@@ -2,19 +2,17 @@
 
 python -m lab.experiments.unfold_batch_normalization NETWORK.tfq OUT.keras    # then train.py --init_from=OUT.keras ...
 
-Means and variances are taken anew from training images, and scale and shift are changed so that the network computes the same.
-Latent weights are not in the file: each comes back as the level that it is quantized to.
+`tfq.training.restore_statistics` takes means and variances anew, from training images, and the network computes the same. Latent
+weights are not in the file: each comes back as the level that it is quantized to.
 """
 
 import argparse
 import sys
 
-import numpy as np
-
 import tfq
 from tfq import data
-from tfq.backend.keras import keras, ops
 from tfq.graph import file
+from tfq.training import restore_statistics
 
 _IMAGES, _BATCH = 2560, 256
 
@@ -36,34 +34,13 @@ def main(arguments=None):
         model = tfq.load_packed(options.network)
         dataset = data.load(options.dataset, options.data_dir)
         x, y = dataset.x_train[:_IMAGES], dataset.y_train[:_IMAGES]
-        unfold(model, [images for images, _ in data.Batches(x, y, _BATCH, graph.pixel_mean, graph.pixel_std)])
+        batches = data.Batches(x, y, _BATCH, graph.pixel_mean, graph.pixel_std)
+        restore_statistics(model, [images for images, _ in batches])
         model.save(options.out)
     except (file.FileError, data.DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def unfold(model, batches):
-    """Give each batch normalization of a functional model the statistics of its inputs, without changing what it computes.
-
-    Args:
-        model: the model.
-        batches: images, in batches as the model takes them.
-    """
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    inputs = keras.Model(model.inputs, [layer.input for layer in layers])
-    for layer, *arrays in zip(layers, *map(inputs.predict_on_batch, batches), strict=True):
-        _set_statistics(layer, np.concatenate(arrays).astype(np.float64))
-
-
-def _set_statistics(layer, x):
-    gamma, beta, mean, variance = (ops.convert_to_numpy(weight).astype(np.float64) for weight in layer.weights)
-    scale = gamma / np.sqrt(variance + layer.epsilon)
-    shift = beta - mean * scale
-    axes = tuple(range(x.ndim - 1))
-    mean, variance = x.mean(axes), x.var(axes)
-    layer.set_weights([scale * np.sqrt(variance + layer.epsilon), shift + mean * scale, mean, variance])
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ def load_packed(path: PathLike) -> keras.Model:
     """The network of a `.tfq` file as a functional Keras model that computes the same in inference.
 
     Packed kernels become latent ones of a quantizer that gives them again; folded batch normalization becomes one with mean 0
-    and variance 1. The optimizer, latent weights and moving statistics of the training are not in the file. The model takes
+    and variance 1. The optimizer, latent weights and moving statistics of the training are not in the file: before the model is
+    trained further, `tfq.training.restore_statistics` gives it such statistics. It takes
     float32 images prepared as for the training: (x / 255 - mean) / std, with the statistics in `tfq.graph.file.read(path)`.
 
     Args:

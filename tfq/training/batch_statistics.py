@@ -1,4 +1,4 @@
-"""The statistics of batch normalization as they would be if the weights had stood still."""
+"""The statistics of batch normalization, taken anew: as if the weights had stood still, or where a file lacks them."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,7 +7,7 @@ from itertools import count
 import numpy as np
 
 from tfq import walk
-from tfq.backend.keras import keras
+from tfq.backend.keras import keras, ops, weight_name
 
 
 @contextmanager
@@ -37,6 +37,53 @@ def fresh(model: keras.Model, batches: Iterable[np.ndarray]) -> Iterator[None]:
         model.set_weights(kept)
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
+
+
+def restore_statistics(model: keras.Model, batches: Iterable[np.ndarray]) -> None:
+    """Make a model of `tfq.load_packed` or `tfq.zoo.load` one that can be trained further.
+
+    A packed network keeps scale s and shift t of a batch normalization alone, y = s x + t, and the model has mean 0 and variance
+    1. Training takes mean m and variance v of the batch instead, so that its first step would compute something else. Here m and
+    v become those of the inputs x over `batches`, gamma = s sqrt(v + epsilon), beta = t + s m: the model computes what it did.
+
+    Args:
+        model: a functional model, each of whose batch normalizations is called once.
+        batches: images as the model takes them, some thousands together, in batches of any size.
+
+    Raises:
+        ValueError: there are no images, or a batch normalization has no gamma or beta.
+    """
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in layers:
+        if not (layer.scale and layer.center):
+            raise ValueError(f"{layer.name} needs scale and center, which take up other statistics")
+    if not layers:
+        return
+    inputs = keras.Model(model.inputs, {layer.name: layer.input for layer in layers})
+    sums = {layer.name: np.zeros((2, 1)) for layer in layers}
+    count = 0
+    for images in batches:
+        count += len(images)
+        for name, x in inputs.predict_on_batch(images).items():
+            sums[name] = sums[name] + len(images) * _moments(x)
+    if not count:
+        raise ValueError("statistics are of images; got none")
+    for layer in layers:
+        mean, square = sums[layer.name] / count
+        _set_statistics(layer, mean, np.maximum(square - mean**2, 0))
+
+
+def _moments(x):
+    """Mean and mean square of each channel."""
+    axes = tuple(range(x.ndim - 1))
+    return np.stack([x.mean(axes, np.float64), np.square(x, dtype=np.float64).mean(axes)])
+
+
+def _set_statistics(layer, mean, variance):
+    weights = {weight_name(weight): ops.convert_to_numpy(weight).astype(np.float64) for weight in layer.weights}
+    scale = weights["gamma"] / np.sqrt(weights["moving_variance"] + layer.epsilon)
+    shift = weights["beta"] - scale * weights["moving_mean"]
+    layer.set_weights([scale * np.sqrt(variance + layer.epsilon), shift + scale * mean, mean, variance])
 
 
 @contextmanager
