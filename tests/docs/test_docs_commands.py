@@ -117,6 +117,11 @@ SHORT = {
     f"{_TRAIN} --method=float --width=1 --epochs=12 --bfloat16 --holdout=5000 --run_dir=runs/float12": (
         f"{_FEW} --holdout=16 --depth=8"
     ),
+    **{
+        f"{_TRAIN} --flagfile=configs/{method}_a2w2.cfg --width=1 --epochs=3 --limit_train=9000 --holdout=1000 --bfloat16 "
+        f"--init_from=runs/float12 --run_dir=runs/short_{method}": f"{_DATA} --depth=8"
+        for method in ("dorefa", "lsq", "ewgs")
+    },
     f"{_TRAIN} --flagfile=configs/int8.cfg --width=1 --epochs=2 --bfloat16 --holdout=5000": (
         f"{_DATA} --depth=8 --run_dir=runs/int8"
     ),
@@ -169,6 +174,8 @@ SHORT = {
         ),
         "short --rows=resnet20/float --tag=batch64 -- --batch_size=64",
         "short --rows=resnet20/float --tag=batch32 -- --batch_size=32 --lr=0.05",
+        "short --at_once=2 --tag=batch64 --rows='resnet20/xnor,resnet20/ternary,resnet20/dorefa_a1w1,resnet20/dorefa_a2w2,"
+        "resnet20/dorefa_a4w4,resnet20/dorefa_a8w8' -- --batch_size=64 --init_from=runs/float_batch32.keras",
         "full --rows=resnet20/float --tag=again -- --init_from=results/sweep/full/weights/resnet20_float_seed0.npz --epochs=12 "
         "--batch_size=64 --lr=0.02",
         "full --holdout=5000 --tag=two_w1 --rows='resnet20/ternary_a1,resnet20/dorefa_a8w8,resnet20/dorefa_a16w16,"

@@ -66,13 +66,16 @@ def test_the_bounds_of_a_kernel_follow_it_until_the_training_starts():
     np.testing.assert_allclose(array(layer.quantized_kernel), 2 * levels - 1, rtol=1e-5, atol=1e-6)
 
 
-def test_the_bounds_of_inputs_start_with_the_first_batch_of_the_training():
+@pytest.mark.parametrize("shift", [-0.5, 4])
+def test_the_bounds_of_inputs_start_as_a_relu_with_the_first_batch_of_the_training(shift):
     layer = QuantActivation(EWGSInputs(2))
-    x = (RNG.normal(size=(4, 5, 5, 3)) - 0.5).astype("float32")
+    x = (RNG.normal(size=(4, 5, 5, 3)) + shift).astype("float32")
     layer(x)
     assert layer.input_quantizer.window(**layer.input_arguments) == (0.0, 3.0)
     layer(x, training=True)
-    expected = (x.min(), 3 * x.std() / np.sqrt(1 - 2 / np.pi))
+    above = np.maximum(x, 0)
+    upper = 3 * above.std() / np.sqrt(1 - 2 / np.pi)
+    expected = (0.0 if shift < 0 else x.min(), upper)
     np.testing.assert_allclose(layer.input_quantizer.window(**layer.input_arguments), expected, rtol=1e-5)
     layer(100 * x, training=True)
     np.testing.assert_allclose(layer.input_quantizer.window(**layer.input_arguments), expected, rtol=1e-5)

@@ -107,8 +107,9 @@ class EWGSInputs(_Bounded, InputQuantizer):
         dC/dv_i := g_i (1 + delta sign(g_i) (v_i - q_i)),   and through v exactly
 
     EWGS, section 3. The bounds start in the first batch of the training, as in
-    the authors' code: l from the smallest value, u from 3 deviations over sqrt(1 - 2 / pi), which is 3 for |x| of a standard
-    normal x. Until then they are 0 and 3. Ties round to even. Half-precision inputs are quantized in float32 and cast back.
+    the authors' code, of max(x, 0): l from its smallest value, u from 3 deviations over sqrt(1 - 2 / pi), which is 3 for |x| of a
+    standard normal x. The authors' networks have a ReLU in front; here the lower bound is one, until it is trained away from 0.
+    Until the first batch they are 0 and 3. Ties round to even. Half-precision inputs are quantized in float32 and cast back.
 
     Args:
         bits: 1 to 16, or 32 to pass the activations through.
@@ -158,6 +159,8 @@ class EWGSInputs(_Bounded, InputQuantizer):
         return lower + lower_change, upper + upper_change
 
     def _first(self, x):
+        # From the smallest value of a batch normalization's results, a network would lose the ReLU that its float weights know.
+        x = ops.relu(x)
         # Over all but the batch first, whose size need not be known.
         others = tuple(range(1, len(x.shape)))
         mean = ops.mean(ops.mean(x, axis=others))
