@@ -78,7 +78,7 @@ def _parser():
     parser.add_argument("--seeds", type=_numbers, default=[0], help="such as 0,1,2; default: 0")
     parser.add_argument("--hours", type=_time, help="time budget; may be given together with --minutes")
     parser.add_argument("--minutes", type=_time, help="likewise; default: none")
-    parser.add_argument("--at_once", type=integer(), default=1, help="runs side by side, about three on a GPU; default: one")
+    parser.add_argument("--at_once", type=integer(), default=1, help="runs side by side, on parts of the processors; default: 1")
     parser.add_argument("--backend", choices=BACKENDS, help="for train.py; default: what Keras is set to")
     parser.add_argument("--holdout", type=integer(0), default=0, help="hold out so many training images, to choose a recipe on")
     parser.add_argument("--tag", default="", help="name of a variant, whose runs and results go under it")

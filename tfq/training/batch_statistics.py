@@ -51,12 +51,11 @@ def restore_statistics(model: keras.Model, batches: Iterable[np.ndarray]) -> Non
         batches: images as the model takes them, some thousands together, in batches of any size.
 
     Raises:
-        ValueError: there are no images, or a batch normalization has no gamma or beta.
+        ValueError: there are no images, or a batch normalization has no gamma or beta, or is not over the last axis.
     """
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in layers:
-        if not (layer.scale and layer.center):
-            raise ValueError(f"{layer.name} needs scale and center, which take up other statistics")
+        _check(layer)
     if not layers:
         return
     inputs = keras.Model(model.inputs, {layer.name: layer.input for layer in layers})
@@ -71,6 +70,15 @@ def restore_statistics(model: keras.Model, batches: Iterable[np.ndarray]) -> Non
     for layer in layers:
         mean, square = sums[layer.name] / count
         _set_statistics(layer, mean, np.maximum(square - mean**2, 0))
+
+
+def _check(layer):
+    """Raise where gamma and beta cannot take up other statistics."""
+    if not (layer.scale and layer.center):
+        raise ValueError(f"{layer.name} must have gamma and beta; got scale={layer.scale}, center={layer.center}")
+    rank = len(layer.input.shape)
+    if [axis % rank for axis in np.ravel(layer.axis)] != [rank - 1]:
+        raise ValueError(f"{layer.name} must normalize the last axis; got axis={layer.axis}")
 
 
 def _moments(x):
